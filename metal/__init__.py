@@ -1,1 +1,1 @@
-
+"""Everything between a spec and a machine: planning, drivers, transports, the engine, the CLI."""

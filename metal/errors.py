@@ -1,0 +1,49 @@
+"""The error families. Which one is raised decides what happens next, so each names its reaction.
+
+Unreachable is worth a retry, nothing else is: repeating a refused or unsafe action makes it worse.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class RackflowError(Exception):
+    """Base: what went wrong, on which host, why by code, and what to do next."""
+
+    message: str
+    host: str | None = None
+    reason: str = "step-failed"
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        """One line with host, message and the next step."""
+        where = f"{self.host}: " if self.host else ""
+        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class SpecError(RackflowError):
+    """The spec has to be edited."""
+
+
+class Unreachable(RackflowError):
+    """Nothing answered; the same call may work later."""
+
+
+class Refused(RackflowError):
+    """The machine, the BMC or the edge said no; the same call gives the same answer."""
+
+
+class Unparsable(RackflowError):
+    """A tool said something that we cannot read: our gap."""
+
+
+class UnsafeChange(RackflowError):
+    """The change would destroy something that nobody consented to destroy."""
+
+
+class LeaseLost(RackflowError):
+    """Another run holds the host, or the lease could not be renewed in time."""
+
+
+class Cancelled(RackflowError):
+    """The job was cancelled; the run stops between steps."""

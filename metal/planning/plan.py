@@ -1,0 +1,123 @@
+"""The plan: an immutable, serialisable list of steps, hashed over what it says and what it was made from."""
+
+import hashlib
+import json
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Restart = Literal["observe", "repeat", "ask"]
+
+StepKind = Literal[
+    "boot-os",
+    "raid-create",
+    "raid-delete",
+    "wipe",
+    "write-image",
+    "partition",
+    "mkfs",
+    "bootloader",
+    "fstab",
+    "hostname",
+    "network",
+    "users",
+    "files",
+    "management",
+    "host-key",
+    "phone-home",
+    "install-record",
+    "boot-order",
+    "power",
+    "restart-os",
+    "bmc-address",
+]
+
+
+class PlanValue(BaseModel):
+    """Base of plan shapes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Destroyed(PlanValue):
+    """A disk whose content a step destroys, and what was seen on it."""
+
+    serial: str
+    size_bytes: int
+    found: str
+
+
+class Step(PlanValue):
+    """One step. `args` is all that the executor needs; `restart` is what a new start does with an open intent."""
+
+    id: str
+    kind: StepKind
+    field: str
+    old: str | None = None
+    new: str | None = None
+    reason: str
+    destructive: bool = False
+    destroys: tuple[Destroyed, ...] = ()
+    reboot: bool = False
+    minutes: float = 0.0
+    blocked_by: str | None = None
+    """A reason code when the step may not run; the plan then is shown and refused before anything is touched."""
+    restart: Restart = "observe"
+    where: Literal["boot-os", "running-os", "bmc"] = "boot-os"
+    args: dict[str, Any] = {}
+
+
+class Plan(PlanValue):
+    """What would be done to one host, from which reading, under which spec set."""
+
+    host: str
+    host_id: str
+    specset: str | None
+    spec: str | None
+    observed_at: str | None
+    seen_from: str | None
+    reinstall: bool = False
+    steps: tuple[Step, ...] = ()
+    drift: tuple[str, ...] = ()
+    """Differences that are reported and not repaired (creation-only fields without consent)."""
+    notes: tuple[str, ...] = ()
+    basis: dict[str, Any] = {}
+    """The fields that the planner read, in canonical form: what must still hold when the plan runs."""
+    image_digest: str | None = None
+    layout_hash: str | None = None
+
+    @property
+    def in_sync(self) -> bool:
+        """Whether nothing is to be done and nothing differs."""
+        return not self.steps and not self.drift
+
+    @property
+    def destructive(self) -> bool:
+        """Whether any step destroys data."""
+        return any(step.destructive for step in self.steps)
+
+    @property
+    def blocked(self) -> str | None:
+        """The first reason why a step may not run."""
+        return next((step.blocked_by for step in self.steps if step.blocked_by), None)
+
+    @property
+    def hash(self) -> str:
+        """sha256 over the canonical JSON of steps and basis; the age of the reading is not part of it."""
+        body = self.model_dump(mode="json", exclude={"observed_at", "notes"})
+        return hashlib.sha256(canonical(body)).hexdigest()
+
+    def step(self, step_id: str) -> Step:
+        """The step with this id; KeyError when the plan has none."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys and no blanks: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+UNKNOWN: Final = "unknown"

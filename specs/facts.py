@@ -1,0 +1,254 @@
+"""What was seen of a machine: facts, observations, the report-in of a booted boot OS.
+
+`None` means that the value could not be read, and only that; an empty tuple means that there is
+none. `Observation.unknown` names what could not be known and why, so that a planner can say
+"unknown" and never "absent".
+"""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+FirmwareMode = Literal["bios", "uefi"]
+SeenFrom = Literal["boot-os", "running-os", "bmc"]
+
+
+class Fact(BaseModel):
+    """Base of all fact shapes: immutable; unknown keys from an older or newer edge are dropped."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Nic(Fact):
+    """A physical network interface."""
+
+    name: str
+    mac: str
+    link: bool | None = None
+    speed_mbps: int | None = None
+    driver: str | None = None
+    pci_address: str | None = None
+    booted: bool = False
+
+
+class PartitionFact(Fact):
+    """A partition as the kernel and blkid show it."""
+
+    number: int
+    device: str
+    start_bytes: int
+    size_bytes: int
+    type_guid: str | None = None
+    part_uuid: str | None = None
+    name: str | None = None
+    filesystem: str | None = None
+    label: str | None = None
+    fs_uuid: str | None = None
+    mount: str | None = None
+
+
+class Disk(Fact):
+    """A block device that could be written, and what lies on it.
+
+    `serial` and `wwn` are its identity. `found` says in words what was seen on it ("gpt with 3
+    partitions", "linux_raid_member of rf:system"); empty means blank, which is the only content that
+    `destroy: allow` covers without an install record.
+    """
+
+    device: str
+    serial: str | None = None
+    wwn: str | None = None
+    by_path: str | None = None
+    size_bytes: int
+    logical_block_bytes: int = 512
+    model: str | None = None
+    vendor: str | None = None
+    medium: Literal["ssd", "hdd", "nvme", "unknown"] = "unknown"
+    transport: str | None = None
+    removable: bool = False
+    read_only: bool = False
+    holders: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    partition_table: str | None = None
+    partitions: tuple[PartitionFact, ...] = ()
+
+    @property
+    def identity(self) -> str | None:
+        """Serial, else WWN: what a destructive command must carry."""
+        return self.serial or self.wwn
+
+
+class RaidArray(Fact):
+    """A RAID volume, software or hardware."""
+
+    name: str | None
+    driver: str
+    uuid: str
+    level: str
+    device: str | None
+    size_bytes: int
+    members: tuple[str, ...]
+    spares: tuple[str, ...] = ()
+    state: str = "unknown"
+    metadata: str | None = None
+    partition_table: str | None = None
+    partitions: tuple[PartitionFact, ...] = ()
+    found: tuple[str, ...] = ()
+
+
+class BmcFacts(Fact):
+    """The BMC as seen in band."""
+
+    manufacturer: str | None = None
+    product: str | None = None
+    firmware: str | None = None
+    guid: str | None = None
+    mac: str | None = None
+    address: str | None = None
+    netmask: str | None = None
+    gateway: str | None = None
+    channel: int | None = None
+
+
+class Hardware(Fact):
+    """The machine: identity, processor, memory, NICs, disks, RAID, BMC."""
+
+    manufacturer: str | None = None
+    product: str | None = None
+    serial: str | None = None
+    uuid: str | None = None
+    firmware: FirmwareMode | None = None
+    arch: str | None = None
+    cpu_model: str | None = None
+    cpu_sockets: int | None = None
+    cpu_cores: int | None = None
+    cpu_threads: int | None = None
+    memory_bytes: int | None = None
+    nics: tuple[Nic, ...] = ()
+    disks: tuple[Disk, ...] = ()
+    raids: tuple[RaidArray, ...] = ()
+    bmc: BmcFacts | None = None
+
+
+class UserFact(Fact):
+    """An account of the deployed system; never its password hash."""
+
+    name: str
+    ssh_keys: tuple[str, ...] = ()
+    sudo: bool = False
+    shell: str | None = None
+    password_is: dict[str, bool] = {}
+    """`secret:NAME@VERSION` -> whether the machine has it; compared on the worker, only the answer kept."""
+
+
+class FileFact(Fact):
+    """A managed file."""
+
+    path: str
+    sha256: str | None
+    mode: str | None = None
+    owner: str | None = None
+    group: str | None = None
+    matches: dict[str, bool] = {}
+    """`secret:NAME@VERSION` -> whether the content is that secret."""
+
+
+class MountFact(Fact):
+    """A mounted file system."""
+
+    mount: str
+    device: str
+    filesystem: str
+    fs_uuid: str | None = None
+    size_bytes: int | None = None
+
+
+class InstallRecord(Fact):
+    """`/etc/rackflow/install.json`: what the installer made, and under which job."""
+
+    host: str
+    job: int
+    image_digest: str
+    specset: str
+    layout_hash: str
+    disks: tuple[str, ...] = ()
+    root_uuid: str | None = None
+
+
+class SystemFacts(Fact):
+    """The deployed system as seen over SSH, or in its mounted root."""
+
+    hostname: str | None = None
+    os_release: str | None = None
+    kernel: str | None = None
+    boot_id: str | None = None
+    root_device: str | None = None
+    record: InstallRecord | None = None
+    users: tuple[UserFact, ...] = ()
+    files: tuple[FileFact, ...] = ()
+    network_files: dict[str, str] = {}
+    """Path -> sha256 of every network file that rackflow writes."""
+    addresses: dict[str, tuple[str, ...]] = {}
+    """Interface -> addresses with prefix."""
+    bonds: dict[str, tuple[str, ...]] = {}
+    bond_modes: dict[str, str] = {}
+    mounts: tuple[MountFact, ...] = ()
+    fstab: tuple[str, ...] = ()
+    ssh_host_key: str | None = None
+    management_key: bool | None = None
+
+
+class BmcState(Fact):
+    """What the BMC says over the LAN."""
+
+    power: Literal["on", "off"] | None = None
+    boot_device: str | None = None
+    boot_persistent: bool | None = None
+    boot_efi: bool | None = None
+    address: str | None = None
+    mac: str | None = None
+    guid: str | None = None
+
+
+class Observation(Fact):
+    """One reading of a host: when, from where, what, and what could not be known."""
+
+    at: datetime
+    seen_from: SeenFrom
+    hardware: Hardware | None = None
+    system: SystemFacts | None = None
+    bmc: BmcState | None = None
+    unknown: dict[str, str] = {}
+    """Field path -> why it could not be read."""
+
+
+class ReportIn(BaseModel):
+    """The report-in of a booted boot OS, as the machine sent it: hostile input with a closed shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    boot_no: int
+    mac: str
+    uuid: str | None = None
+    serial: str | None = None
+    addresses: tuple[str, ...] = ()
+    ssh_host_key: str
+    arch: str
+    firmware: FirmwareMode
+    mem_bytes: int
+
+
+class Discovery(Fact):
+    """A checked report-in: which machine, where it is reached, with which host key."""
+
+    host_id: str | None
+    boot_no: int
+    mac: str
+    uuid: str | None
+    serial: str | None
+    address: str
+    ssh_host_key: str
+    arch: str
+    firmware: FirmwareMode
+    memory_bytes: int

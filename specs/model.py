@@ -1,0 +1,495 @@
+"""Spec documents: Host, Profile, Site, Image. What an operator wishes, typed, and nothing else.
+
+These models hold user intent only; run state lives in the registry. YAML keys are camelCase and
+unknown keys are refused, because a misspelt `rootDevise` that is ignored erases the wrong disk.
+Findings with file and line are made in `specs.load`; here stand the shapes and the rules that one
+document can be checked by alone.
+"""
+
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Annotated, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+from specs.identity import Mac, Uuid
+from specs.sizes import SizeBytes
+
+API_VERSION: Final = "rackflow/v1"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+"""A DNS label or dotted name: it becomes a host name, a run name and a file name."""
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
+FileMode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3,4}$")]
+Media = Literal["ssd", "hdd", "nvme"]
+Transport = Literal["sata", "sas", "nvme", "virtio", "usb", "raid"]
+
+
+def _on_off(value: object) -> object:
+    # YAML 1.1 reads a bare on/off as a boolean; operators write it bare.
+    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+OnOff = Annotated[Literal["on", "off"], BeforeValidator(_on_off)]
+Filesystem = Literal["ext4", "xfs", "vfat", "swap"]
+
+
+class Spec(BaseModel):
+    """Base of all spec shapes: immutable, camelCase outside, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class SecretRef(Spec):
+    """A named secret of the site (`rackflow secret set NAME`); never its value."""
+
+    secret: Name
+
+
+PasswordFrom = Literal["generated"] | SecretRef
+
+
+class Metadata(Spec):
+    """Name and free labels of a document."""
+
+    name: Name
+    labels: dict[str, str] = {}
+
+
+class FactRule(Spec):
+    """One rule over hardware facts: a dotted path and exactly one comparison."""
+
+    path: str
+    equals: str | int | bool | None = None
+    at_least: int | SizeBytes | None = None
+
+
+class Match(Spec):
+    """Which machine a host spec is about; every given key must hold, for exactly one machine."""
+
+    serial: str | None = None
+    uuid: Uuid | None = None
+    mac: Mac | None = None
+    bmc: IPv4Address | None = None
+    facts: tuple[FactRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_a_machine(self) -> "Match":
+        if not (self.serial or self.uuid or self.mac or self.bmc or self.facts):
+            raise ValueError("match is empty: give serial, uuid, mac, bmc or facts, or leave match out")
+        return self
+
+
+class Firmware(Spec):
+    """How the machine must start."""
+
+    boot_mode: Literal["bios", "uefi"] | None = None
+    secure_boot: bool = False
+
+
+class HostBmc(Spec):
+    """The BMC's account and address; an absent address is the next free one of the site's bmc network."""
+
+    address: IPv4Address | None = None
+    user: str | None = None
+    password_from: PasswordFrom = "generated"  # noqa: S105 - a way, not a password
+
+
+class DriveRule(Spec):
+    """Which physical drives make a volume; `count` of those that fit, smallest identity first."""
+
+    count: Annotated[int, Field(ge=1)]
+    media: Media | None = None
+    min_size: SizeBytes | None = None
+    max_size: SizeBytes | None = None
+    model: str | None = None
+    transport: Transport | None = None
+    serials: tuple[str, ...] = ()
+
+
+class RaidCache(Spec):
+    """Cache policy of a controller's volume; software RAID has none."""
+
+    write: Literal["back", "through"] | None = None
+    read: Literal["ahead", "none"] | None = None
+
+
+class RaidVolume(Spec):
+    """One RAID volume, by hardware controller or md, as the drivers find it."""
+
+    name: Name
+    level: Literal["raid0", "raid1", "raid5", "raid6", "raid10", "jbod"]
+    drives: DriveRule
+    spares: Annotated[int, Field(ge=0)] = 0
+    stripe: SizeBytes | None = None
+    cache: RaidCache | None = None
+
+
+class DeviceRule(Spec):
+    """A root device hint: exactly one disk must fit all given keys."""
+
+    raid: Name | None = None
+    wwn: str | None = None
+    serial: str | None = None
+    by_path: str | None = None
+    min_size: SizeBytes | None = None
+    max_size: SizeBytes | None = None
+    media: Media | None = None
+    model: str | None = None
+    transport: Transport | None = None
+
+    @model_validator(mode="after")
+    def _names_a_disk(self) -> "DeviceRule":
+        if not self.model_fields_set:
+            raise ValueError("an empty rule fits every disk: give raid, wwn, serial, byPath or a property")
+        return self
+
+
+class Lvm(Spec):
+    """Make the partition a physical volume and the file system a logical volume of this group."""
+
+    vg: Name
+
+
+class Partition(Spec):
+    """One partition; the one mounted at / is the image's own root, grown to `size`."""
+
+    name: Name
+    size: SizeBytes | Literal["rest"]
+    filesystem: Filesystem | None = None
+    mount: AbsolutePath | None = None
+    options: tuple[str, ...] = ()
+    preserve: bool = False
+    lvm: Lvm | None = None
+
+
+class DiskLayout(Spec):
+    """Partitions of one disk; `root` is the disk the image is written to."""
+
+    device: Literal["root"] | DeviceRule
+    wipe: Literal["metadata", "discard", "sanitize", "overwrite"] = "metadata"
+    partitions: tuple[Partition, ...] = ()
+
+
+class NicMatch(Spec):
+    """Which NIC an ethernet id is."""
+
+    macaddress: Mac | None = None
+    pci_address: str | None = None
+    lldp: dict[str, str] | None = None
+    role: Literal["pxe"] | None = None
+
+
+class PoolAddress(Spec):
+    """An address allocated once from a named network and kept until the host retires."""
+
+    pool: Name
+
+
+Address = IPv4Interface | PoolAddress
+
+
+class Route(Spec):
+    """One route; `default` is 0.0.0.0/0."""
+
+    to: Literal["default"] | IPv4Network
+    via: IPv4Address
+
+
+class Nameservers(Spec):
+    """DNS servers and search domains."""
+
+    addresses: tuple[IPv4Address, ...] = ()
+    search: tuple[str, ...] = ()
+
+
+class Link(Spec):
+    """What every kind of interface has, in netplan's words."""
+
+    addresses: tuple[Address, ...] = ()
+    routes: tuple[Route, ...] = ()
+    nameservers: Nameservers | None = None
+    dhcp4: bool = False
+    mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
+
+
+class Ethernet(Link):
+    """A physical NIC."""
+
+    match: NicMatch | None = None
+
+
+class BondParameters(BaseModel):
+    """Bond parameters in netplan's spelling (with dashes)."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        alias_generator=lambda name: name.replace("_", "-"),
+        populate_by_name=True,
+    )
+
+    mode: Literal[
+        "active-backup", "802.3ad", "balance-rr", "balance-xor", "broadcast", "balance-tlb", "balance-alb"
+    ]
+    lacp_rate: Literal["slow", "fast"] | None = None
+    mii_monitor_interval: Annotated[int, Field(ge=0, description="milliseconds")] = 100
+    primary: str | None = None
+    transmit_hash_policy: Literal["layer2", "layer2+3", "layer3+4"] | None = None
+
+
+class Bond(Link):
+    """Several NICs as one link."""
+
+    interfaces: Annotated[tuple[str, ...], Field(min_length=1)]
+    parameters: BondParameters
+
+
+class Vlan(Link):
+    """A tagged VLAN on a link."""
+
+    id: Annotated[int, Field(ge=1, le=4094)]
+    link: str
+
+
+class HostNetwork(Spec):
+    """The host's network, in the vocabulary of netplan v2."""
+
+    ethernets: dict[str, Ethernet] = {}
+    bonds: dict[str, Bond] = {}
+    vlans: dict[str, Vlan] = {}
+
+
+class User(Spec):
+    """An account of the deployed system."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+    ssh_keys: tuple[str, ...] = ()
+    sudo: bool = False
+    password_from: PasswordFrom | None = None
+    shell: AbsolutePath = "/bin/bash"
+
+
+class HostFile(Spec):
+    """A file of the deployed system, with exactly one origin of its content."""
+
+    path: AbsolutePath
+    content: str | None = None
+    source: str | None = None
+    secret: Name | None = None
+    mode: FileMode = "0644"
+    owner: str = "root"
+    group: str = "root"
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "HostFile":
+        given = [key for key in ("content", "source", "secret") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(f"a file needs exactly one of content, source, secret; got {given or 'none'}")
+        if ".." in self.path.split("/"):
+            raise ValueError(f"a file's path has no '..': {self.path}")
+        return self
+
+
+class Lifecycle(Spec):
+    """Consent that stands in the spec."""
+
+    destroy: Literal["never", "ask", "allow"] = "ask"
+    take_disks: bool = False
+    maintenance_window: str | None = None
+
+
+class HostBase(Spec):
+    """Every Host field a Profile may also carry."""
+
+    extends: tuple[Name, ...] = ()
+    hostname: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252})$")] | None = None
+    power: OnOff = "on"
+    firmware: Firmware = Firmware()
+    bmc: HostBmc = HostBmc()
+    raid: tuple[RaidVolume, ...] = ()
+    root_device: DeviceRule | None = None
+    disks: tuple[DiskLayout, ...] = ()
+    image: Name | None = None
+    network: HostNetwork = HostNetwork()
+    users: tuple[User, ...] = ()
+    files: tuple[HostFile, ...] = ()
+    management: bool = True
+    cloud_init: Literal["auto", "seed", "off"] = "auto"
+    role: Literal["none", "hypervisor"] = "none"
+    lifecycle: Lifecycle = Lifecycle()
+
+
+class Host(HostBase):
+    """What one machine should be."""
+
+    api_version: Literal["rackflow/v1"] = API_VERSION
+    kind: Literal["Host"] = "Host"
+    metadata: Metadata
+    match: Match | None = None
+
+    @property
+    def name(self) -> str:
+        """The spec's name, which its host bears once bound."""
+        return self.metadata.name
+
+
+class Profile(HostBase):
+    """Fields shared by hosts that extend it."""
+
+    api_version: Literal["rackflow/v1"] = API_VERSION
+    kind: Literal["Profile"] = "Profile"
+    metadata: Metadata
+
+
+class Reservation(Spec):
+    """An address kept for a hardware address."""
+
+    mac: Mac
+    address: IPv4Address
+
+
+class DhcpOption(Spec):
+    """One DHCP option of the site; exactly one of text, hex, addresses, integers."""
+
+    code: Annotated[int, Field(ge=1, le=254)]
+    text: str | None = None
+    hex: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2})*$")] | None = None
+    addresses: tuple[IPv4Address, ...] | None = None
+    integers: dict[str, list[int]] | tuple[int, ...] | None = None
+    match: dict[Literal["arch"], int] | None = None
+
+    @model_validator(mode="after")
+    def _one_value(self) -> "DhcpOption":
+        given = [k for k in ("text", "hex", "addresses", "integers") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"option {self.code} needs exactly one of text, hex, addresses, integers; got {given}"
+            )
+        return self
+
+
+def _duration(text: str) -> str:
+    if not text[:-1].isdigit() or text[-1] not in "smhd":
+        raise ValueError(f"expected a duration such as 90s, 30m, 1h or 7d, got {text!r}")
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_duration)]
+
+
+def seconds(duration: str) -> int:
+    """Turn a checked `Duration` into seconds."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
+
+
+class SiteNetwork(Spec):
+    """One network of the site, and what the edge does on it."""
+
+    name: Name
+    purpose: Literal["provisioning", "bmc", "os"]
+    subnet: IPv4Network
+    interface: str | None = None
+    gateway: IPv4Address | None = None
+    pool: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    dns: tuple[IPv4Address, ...] = ()
+    ntp: tuple[IPv4Address, ...] = ()
+    mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
+    lease: Duration = "1h"
+    mode: Literal["full", "reservations", "proxy", "off"] = "full"
+    router_advertisements: bool = True
+    relays: tuple[IPv4Address, ...] = ()
+    trusted: bool = False
+    reservations: tuple[Reservation, ...] = ()
+    options: tuple[DhcpOption, ...] = ()
+    vlan: int | None = None
+
+
+class SiteBoot(Spec):
+    """Boot order and loader of the site."""
+
+    order: Literal["disk-first", "network-first"] = "disk-first"
+    loader: Literal["ipxe", "grub"] = "ipxe"
+    secure_boot: bool = False
+
+
+class SiteBmc(Spec):
+    """How BMCs of the site are set up."""
+
+    user: str = "rackflow"
+    network: Name | None = None
+
+
+class Site(Spec):
+    """The site: networks, what an unknown machine gets, boot and BMC policy."""
+
+    api_version: Literal["rackflow/v1"] = API_VERSION
+    kind: Literal["Site"] = "Site"
+    metadata: Metadata
+    discovery: Literal["off", "hold", "inspect", "register"] = "hold"
+    networks: tuple[SiteNetwork, ...] = ()
+    boot: SiteBoot = SiteBoot()
+    bmc: SiteBmc = SiteBmc()
+    trust: Literal["proof", "lan"] = "proof"
+
+
+class ImageSource(Spec):
+    """Where an image comes from; exactly one."""
+
+    url: str | None = None
+    file: str | None = None
+    upload: bool | None = None
+    glance: str | None = None
+    s3: str | None = None
+    oci: str | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ImageSource":
+        given = sorted(self.model_fields_set)
+        if len(given) != 1:
+            raise ValueError(f"an image needs exactly one source; got {given or 'none'}")
+        return self
+
+
+class RootFilesystem(Spec):
+    """How the root file system of an image is found."""
+
+    label: str | None = None
+    uuid: str | None = None
+    partition: int | None = None
+
+
+class ImageOs(Spec):
+    """What the image holds."""
+
+    family: Literal["debian", "ubuntu", "rhel", "fedora", "suse"]
+    version: str
+    arch: Literal["amd64", "arm64"] = "amd64"
+    boot_modes: tuple[Literal["bios", "uefi"], ...] = ("bios", "uefi")
+    cloud_init: bool = False
+    root_filesystem: RootFilesystem = RootFilesystem(label="root")
+
+
+class Image(Spec):
+    """An OS image by digest."""
+
+    api_version: Literal["rackflow/v1"] = API_VERSION
+    kind: Literal["Image"] = "Image"
+    metadata: Metadata
+    source: ImageSource
+    digest: Digest | None = None
+    format: Literal["qcow2", "raw"] = "qcow2"
+    os: ImageOs
+
+
+Document = Annotated[Host | Profile | Site | Image, Field(discriminator="kind")]

@@ -1,0 +1,73 @@
+"""Sizes with a unit, as operators write them and as disks report them.
+
+A bare number is refused: `40` is 40 of something, and guessing which destroys a disk layout. GiB
+and GB are both exact (2**30 and 10**9), because drive makers sell GB and partition tools cut GiB.
+"""
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, PlainSerializer
+
+UNITS: Final[dict[str, int]] = {
+    "B": 1,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+
+_SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
+
+
+def parse_size(text: object) -> int:
+    """Turn `40GiB` into bytes; refuse a bare number, an unknown unit and a fraction of a byte.
+
+    Raises ValueError, also for another type: pydantic turns it into a finding.
+    """
+    found = _SIZE.match(text) if isinstance(text, str) else None
+    if found is None and str(text).strip().isdigit():
+        raise ValueError(f"a size needs a unit: write {text}GiB or {text}GB, not {text}")
+    if found is None or found[2] not in UNITS:
+        raise ValueError(f"expected a size such as 40GiB, 500GB or 4TiB, got {text!r}")
+    whole, _, fraction = found[1].partition(".")
+    scaled = int(whole + fraction) * UNITS[found[2]]
+    divisor: int = 10 ** len(fraction)
+    if scaled % divisor:
+        raise ValueError(f"{text!r} is not a whole number of bytes")
+    return scaled // divisor
+
+
+def format_size(size_bytes: int) -> str:
+    """Write bytes with the largest binary or decimal unit that is exact, else a rounded GiB for reading."""
+    if size_bytes == 0:
+        return "0B"
+    for unit in ("TiB", "TB", "GiB", "GB", "MiB", "MB", "KiB", "KB"):
+        if size_bytes % UNITS[unit] == 0:
+            return f"{size_bytes // UNITS[unit]}{unit}"
+    return f"{size_bytes}B"
+
+
+def human_size(size_bytes: int) -> str:
+    """Write bytes for a table: three significant digits, binary units."""
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if size_bytes >= UNITS[unit]:
+            return f"{size_bytes / UNITS[unit]:.3g} {unit}"
+    return f"{size_bytes} B"
+
+
+def _from_spec(value: object) -> int:
+    # A model that was dumped to JSON carries exact text again, see the serializer.
+    return parse_size(value)
+
+
+SizeBytes = Annotated[
+    int,
+    BeforeValidator(_from_spec, json_schema_input_type=str),
+    PlainSerializer(format_size, return_type=str),
+]
+"""A size in a spec: text with a unit outside, bytes inside."""
