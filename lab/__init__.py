@@ -1,1 +1,1 @@
-
+"""The virtual rack: machines with real firmware, NICs, disks and BMCs, without hardware."""

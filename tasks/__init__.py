@@ -1,1 +1,1 @@
-
+"""Thin Prefect tasks, one per verb: no parsing, diffing or SSH here."""

@@ -1,0 +1,1 @@
+"""The console broker: the only holder of serial-over-LAN sessions, one log per boot."""
