@@ -455,7 +455,7 @@ class ImageSource(Spec):
 
     @model_validator(mode="after")
     def _one_source(self) -> "ImageSource":
-        given = sorted(self.model_fields_set)
+        given = sorted(key for key in self.model_fields_set if getattr(self, key) is not None)
         if len(given) != 1:
             raise ValueError(f"an image needs exactly one source; got {given or 'none'}")
         return self
