@@ -1,0 +1,44 @@
+# Two commands for newcomers: `make demo` and `make test`. Both install what is missing first.
+PY := .venv/bin/python
+.PHONY: help setup demo test lint unit rack test-rack bench lock openapi
+
+help:
+	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
+	@echo "make test      lint, unit, property, interop tests and one rack scenario per firmware"
+	@echo "make test-rack all rack scenarios, resumable [K=expression]; writes docs/rack-results.md"
+	@echo "make lint      ruff, mypy, import contracts"
+	@echo "make bench     benchmarks, as ratios"
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(PY) -m lab.demo
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+unit: setup
+	$(PY) -m pytest -q -m "not rack"
+
+rack: setup
+	$(PY) -m pytest -q -m "rack and chosen"
+
+test: lint
+	$(PY) -m pytest -q -m "not rack or chosen"
+
+test-rack: setup
+	$(PY) tests/rack/run.py $(if $(K),-k "$(K)")
+
+bench: setup
+	$(PY) -m bench
+
+lock:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url -o requirements.lock
+
+openapi: setup
+	$(PY) -m pxe_edge.api.openapi > docs/openapi.json

@@ -1,0 +1,12 @@
+"""`power`: one power action through the BMC."""
+
+from prefect import flow
+from tasks.held import held
+from tasks.power import set_power
+
+
+@flow(name="power", flow_run_name="power {action} {host}")
+def power(host: str, action: str = "status", job: int = 0, specset: str | None = None) -> None:
+    """Read the power state, act under the host's BMC lock, read it again."""
+    with held(host, job, "power", specset) as run:
+        run.says(set_power(run, action))

@@ -1,0 +1,5 @@
+"""`python -m metal.cli` is `rackflow`."""
+
+from metal.cli.main import main
+
+main()

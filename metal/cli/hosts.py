@@ -1,0 +1,146 @@
+"""`hosts`, `host NAME`, `host add`, `host approve`: what is known about machines."""
+
+from typing import Annotated, Any
+
+import typer
+
+from metal.cli.groups import NameOrCommand, new_group
+from metal.cli.output import line, say, show_json, show_table
+from metal.edge_client import EdgeClient
+from metal.errors import SpecError
+from specs.facts import Hardware
+from specs.records import HostRecord
+from specs.sizes import human_size
+
+group = new_group("One host: show it, register it, approve it.", cls=NameOrCommand)
+LINK_WORDS = {True: "up", False: "down", None: "unknown"}
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def host_row(host: HostRecord) -> dict[str, Any]:
+    """A host as `hosts --json` lists it."""
+    return {
+        "name": host.name,
+        "id": host.id,
+        "phase": host.phase.value,
+        "conditions": {c.type: c.status for c in host.conditions},
+        "address": host.address,
+        "bmc_address": host.bmc_address,
+        "specset": host.specset,
+        "lease": host.lease.model_dump(mode="json") if host.lease else None,
+        "last_run": host.last_run,
+    }
+
+
+def hosts(*, json: Json = False) -> None:
+    """List all hosts with phase, conditions and addresses."""
+    with EdgeClient() as edge:
+        known = edge.hosts()
+    if json:
+        show_json([host_row(host) for host in known])
+        return
+    rows = []
+    for host in known:
+        conditions = {c.type: c.status for c in host.conditions}
+        state = f"{host.phase.value}" + (f" ({host.reason})" if host.reason not in (None, "ok") else "")
+        rows.append(
+            (host.name, state, conditions.get("InSync", "Unknown"), host.address, host.bmc_address, host.spec)
+        )
+    show_table(("name", "phase", "in sync", "address", "bmc", "spec"), rows)
+
+
+@group.command("show", hidden=True)
+def show(name: str, *, json: Json = False) -> None:
+    """Everything about one host."""
+    with EdgeClient() as edge:
+        host = edge.host(name)
+    if json:
+        show_json(host.model_dump(mode="json"))
+        return
+    pairs: list[tuple[str, object]] = [
+        ("name", host.name),
+        ("id", host.id),
+        ("phase", host.phase.value),
+        ("reason", host.message or host.reason),
+        ("spec", host.spec),
+        ("serial", host.serial),
+        ("uuid", host.uuid),
+        ("macs", " ".join(host.macs)),
+        ("address", host.address),
+        ("bmc", host.bmc_address),
+        ("last run", host.last_run),
+    ]
+    if lease := host.lease:
+        pairs.append(("lease", f"job {lease.job}, epoch {lease.epoch}, until {lease.expires:%H:%M:%S}"))
+    pairs += [(c.type, f"{c.status}: {c.message}") for c in host.conditions]
+    show_table(("what", "value"), [(what, value) for what, value in pairs if value])
+    if host.observation and host.observation.hardware:
+        show_hardware(host.observation.hardware)
+
+
+def show_hardware(hardware: Hardware) -> None:
+    """Processor, memory, NICs and disks as tables."""
+    memory = human_size(hardware.memory_bytes) if hardware.memory_bytes else "unknown"
+    line(
+        f"{hardware.manufacturer} {hardware.product}, {hardware.cpu_model}, {memory}, firmware {hardware.firmware}"
+    )
+    show_table(
+        ("nic", "mac", "link", "driver", "pci"),
+        [
+            (n.name, n.mac, {True: "up", False: "down"}.get(bool(n.link)), n.driver, n.pci_address)
+            for n in hardware.nics
+        ],
+    )
+    show_table(
+        ("disk", "serial", "wwn", "size", "medium", "model", "found"),
+        [
+            (
+                d.device,
+                d.serial,
+                d.wwn,
+                human_size(d.size_bytes),
+                d.medium,
+                d.model,
+                "; ".join(d.found) or "blank",
+            )
+            for d in hardware.disks
+        ],
+    )
+
+
+@group.command()
+def add(
+    name: str,
+    *,
+    mac: Annotated[str | None, typer.Option(help="MAC of any of its NICs.")] = None,
+    uuid: Annotated[str | None, typer.Option(help="System UUID.")] = None,
+    serial: Annotated[str | None, typer.Option(help="System serial number.")] = None,
+    bmc: Annotated[str | None, typer.Option(help="Address of its BMC.")] = None,
+    bmc_user: Annotated[str | None, typer.Option(help="User of its BMC; the password is asked for.")] = None,
+    json: Json = False,
+) -> None:
+    """Register a host before it is seen, by MAC, UUID, serial or BMC."""
+    if not (mac or uuid or serial or bmc):
+        raise SpecError("a host needs something to know it by", hint="give --mac, --uuid, --serial or --bmc")
+    account = None
+    if bmc:
+        password = typer.prompt(
+            f"password of {bmc_user or 'the BMC user'} at {bmc}", hide_input=True, err=True
+        )
+        account = {"address": bmc, "user": bmc_user or "", "password": password}
+    with EdgeClient() as edge:
+        host = edge.add_host(name, mac=mac, uuid=uuid, serial=serial, bmc=account)
+    if json:
+        show_json(host.model_dump(mode="json"))
+    else:
+        say(
+            f"{host.name} is registered ({host.id}); power it on, it will be inspected when it asks for a boot"
+        )
+
+
+@group.command()
+def approve(what: Annotated[str, typer.Argument(help="MAC of a sighting, or a host's name.")]) -> None:
+    """Let a machine that is held boot the boot OS."""
+    with EdgeClient() as edge:
+        host = edge.approve_host(what)
+    say(f"{host.name} is approved: its next boot request gets the boot OS")

@@ -1,0 +1,73 @@
+"""`rackflow`: the commands an operator types. This file only lists them; each topic has its own."""
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from metal.cli import console, doctor, hosts, images, parts, plans, power, secret, specs_command, why
+from metal.cli.groups import new_group
+from metal.cli.output import EXIT_FAILED, exit_code, say, show_error
+from metal.cli.up.command import up
+from metal.errors import RackflowError
+
+app = typer.Typer(
+    name="rackflow",
+    help="Bare-metal provisioning: host specs in git, one front door, flow runs that converge.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+app.command()(up)
+app.command()(parts.edge)
+app.command()(parts.worker)
+app.command("hosts")(hosts.hosts)
+app.add_typer(hosts.group, name="host")
+app.add_typer(specs_command.group, name="spec")
+app.command()(plans.plan)
+app.command()(plans.apply)
+app.command()(plans.approve)
+app.add_typer(power.group, name="power")
+app.command()(why.why)
+app.command()(doctor.doctor)
+app.add_typer(secret.group, name="secret")
+app.command()(secret.credentials)
+app.command()(console.console)
+app.add_typer(images.group, name="image")
+app.add_typer(parts.bootos_group, name="bootos")
+app.add_typer(parts.lab_group, name="lab")
+
+__all__ = ["app", "main", "new_group"]
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    """Bare-metal provisioning: host specs in git, one front door, flow runs that converge."""
+    if version:
+        from importlib.metadata import version as installed  # noqa: PLC0415 - costs 20 ms, asked for once
+
+        typer.echo(installed("rackflow"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the CLI; our errors become one message and an exit code, never a traceback."""
+    try:
+        status = app(standalone_mode=False)
+    except RackflowError as error:
+        show_error(error)
+        sys.exit(exit_code(error))
+    except click.exceptions.Abort:
+        say("aborted")
+        sys.exit(EXIT_FAILED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
