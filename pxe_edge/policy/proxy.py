@@ -1,0 +1,76 @@
+"""ProxyDHCP: boot information beside a foreign DHCP server (PXE 2.1 section 2.2, mode `proxy`).
+
+The offer carries no address. BIOS firmware takes its file from the offer when 43 says "just take the
+boot file"; UEFI firmware asks again on UDP 4011 and takes the file from that ACK (pixiecore's
+finding, and what OVMF does with dnsmasq). iPXE must not hear `no-pxedhcp` here: we are the proxy.
+"""
+
+from typing import Final
+
+from pxe_edge.policy import replies
+from pxe_edge.policy.boot import Loader, Script, Silence, decide, held
+from pxe_edge.policy.dhcp import Outcome, Quiet, Reply
+from pxe_edge.policy.networks import Arrival, Place, find_place
+from pxe_edge.policy.replies import Target
+from pxe_edge.policy.requests import BootRequest
+from pxe_edge.policy.views import HostView, SiteView
+from pxe_edge.wire import dhcp, pxe
+from pxe_edge.wire import options as opt
+from pxe_edge.wire.dhcp import Packet
+
+PROXY_PORT: Final = 4011
+_JUST_BOOT: Final = opt.encapsulate(
+    {pxe.PXE_DISCOVERY_CONTROL: bytes((pxe.PXE_JUST_TAKE_THE_FILE,))}, end=True
+)
+
+
+def answer_proxy(
+    packet: Packet,
+    arrival: Arrival,
+    request: BootRequest,
+    host: HostView | None,
+    site: SiteView,
+    *,
+    on_proxy_port: bool,
+) -> Outcome:
+    """Decide one message on a network in mode `proxy`: DISCOVER on port 67, REQUEST on port 4011."""
+    wanted = dhcp.REQUEST if on_proxy_port else dhcp.DISCOVER
+    if packet.op != dhcp.BOOTREQUEST or packet.message_type != wanted or not request.boots:
+        return Quiet("not-for-a-proxy")
+    place = find_place(packet, arrival, site)
+    if isinstance(place, Silence):
+        return Quiet(place.reason)
+    if place.network.mode != "proxy":
+        return Quiet("not-a-proxy-network")
+    if (silence := held(request, host, site)) is not None:
+        return Quiet(silence.reason)
+    answer = decide(request, host, site)
+    if not isinstance(answer, Loader | Script):
+        return Quiet(answer.reason)
+    kind = dhcp.ACK if on_proxy_port else dhcp.OFFER
+    reply = _build(packet, request, place, site, kind, answer)
+    target = (
+        Target(arrival.source, arrival.source_port, "unicast")
+        if on_proxy_port
+        else replies.target_of(reply, packet, arrival, place)
+    )
+    return Reply(
+        packet=reply,
+        target=target,
+        max_bytes=replies.max_reply_bytes(packet, arrival.link.mtu),
+        place=place,
+        boot=answer,
+    )
+
+
+def _build(
+    packet: Packet, request: BootRequest, place: Place, site: SiteView, kind: int, answer: Loader | Script
+) -> Packet:
+    file = replies.boot_file(answer, request, place, site)
+    http = isinstance(answer, Loader) and answer.http
+    values = {opt.VENDOR_CLASS: pxe.HTTP_CLIENT if http else pxe.PXE_CLIENT}
+    if request.arch == 0 or request.client == "ipxe":
+        values[opt.VENDOR_SPECIFIC] = _JUST_BOOT
+    if http or len(file.file) > replies.FILE_FIELD_BYTES:
+        values[opt.BOOT_FILE] = file.file.encode() + b"\0"
+    return replies.build(packet, place, kind, values, file=file.file)

@@ -1,0 +1,216 @@
+"""How a DHCP answer looks and where it goes (RFC 2131 section 4.1, 4.3, tables 3 and 4).
+
+Options stand in this order: 53, what the server must say and the client did not list, what the
+client listed in its own order (mask before router), the rest, and 82 last. Option 67 ends with NUL,
+because EDK2 ends it in place and would overwrite the option behind it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
+from typing import Final, Literal
+
+from pxe_edge.policy.boot import BootAnswer, Loader, LocalDisk, Script
+from pxe_edge.policy.networks import Arrival, Place
+from pxe_edge.policy.requests import BootRequest
+from pxe_edge.policy.views import SiteView
+from pxe_edge.wire import dhcp, pxe
+from pxe_edge.wire import options as opt
+from pxe_edge.wire.dhcp import Packet
+
+SERVER_PORT: Final = 67
+CLIENT_PORT: Final = 68
+LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
+UNSET: Final = IPv4Address(0)
+
+MANDATORY: Final = frozenset({53, 54, 51, 61, 1, 97})
+"""Never dropped for want of room."""
+_NEVER_FROM_SITE: Final = frozenset({50, 51, 52, 53, 54, 55, 57, 61, 82, 97, 118})
+_ONLY_WITH_BOOT: Final = frozenset({opt.VENDOR_SPECIFIC, opt.VENDOR_CLASS, opt.BOOT_FILE})
+FILE_FIELD_BYTES: Final = 127
+_LEAST_MESSAGE_BYTES: Final = 576
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where an answer goes; `layer2`: a frame to `mac`, because nobody answers ARP for the address yet."""
+
+    address: IPv4Address
+    port: int
+    how: Literal["unicast", "broadcast", "layer2"]
+    mac: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class BootFile:
+    """What the answer says about booting: file or URL, and the options that go with it."""
+
+    file: str = ""
+    options: Mapping[int, bytes] | None = None
+
+
+def target_of(reply: Packet, request: Packet, arrival: Arrival, place: Place) -> Target:
+    """Choose the destination by RFC 2131 section 4.1, whatever the source address of a relay."""
+    if int(request.giaddr):
+        # RFC 8357: a relay that has sub-option 19 is answered on the port that it sent from.
+        port = arrival.source_port if place.relay.source_port else SERVER_PORT
+        return Target(request.giaddr, port, "unicast")
+    if reply.message_type == dhcp.NAK:
+        return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
+    if int(request.ciaddr):
+        return Target(request.ciaddr, CLIENT_PORT, "unicast")
+    if request.broadcast or len(request.chaddr) != 6 or not int(reply.yiaddr):
+        return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
+    return Target(reply.yiaddr, CLIENT_PORT, "layer2", request.chaddr)
+
+
+def max_reply_bytes(request: Packet, mtu: int) -> int:
+    """Octets of DHCP that fit: option 57 counts the IP header (OVMF says 65280), the link's MTU rules."""
+    told = opt.read_u16(request.options.get(opt.MAX_SIZE))
+    limit = max(_LEAST_MESSAGE_BYTES, told or _LEAST_MESSAGE_BYTES)
+    return min(limit, max(mtu, _LEAST_MESSAGE_BYTES)) - dhcp.UDP_HEADERS_BYTES
+
+
+def boot_file(answer: BootAnswer, request: BootRequest, place: Place, site: SiteView) -> BootFile:
+    """Turn the boot answer into file name and options (facts: what OVMF, iPXE and BIOS ROMs take)."""
+    base = f"http://{place.server}:{site.http_port}"
+    extra: dict[int, bytes] = {}
+    if request.client == "ipxe":
+        # Ends iPXE's wait for a proxy: REQUEST right after the first OFFER instead of 3 s later.
+        extra[opt.IPXE] = opt.encapsulate({pxe.IPXE_NO_PXEDHCP: b"\x01"})
+    match answer:
+        case Loader(file=file, http=True):
+            # Without 60=HTTPClient in OFFER and ACK the firmware never asks for the address (measured).
+            return BootFile(f"{base}/{file}", {opt.VENDOR_CLASS: pxe.HTTP_CLIENT})
+        case Loader(file=file):
+            # No option 60: with it and without 43, OVMF takes us for BINL and fails with PXE-E16.
+            return BootFile(file, {})
+        case Script():
+            return BootFile(script_url(base, request), extra)
+        case LocalDisk() if request.client == "ipxe":
+            return BootFile(script_url(base, request), extra)
+        case _:
+            return BootFile("", extra)
+
+
+def script_url(base: str, request: BootRequest) -> str:
+    """The script's URL; short enough for the 127 octets of the `file` field."""
+    uuid = f"&uuid={request.uuid}" if request.uuid else ""
+    arch = f"&arch={request.arch}" if request.arch is not None else ""
+    return f"{base}/boot.ipxe?mac={request.mac}{uuid}{arch}"
+
+
+def network_options(request: Packet, place: Place, boot: BootFile, arch: int | None) -> dict[int, bytes]:
+    """Everything the network and the boot answer give, unordered; the Site document wins."""
+    network = place.network
+    asked = frozenset(request.options.get(opt.PARAMETER_LIST, b""))
+    values: dict[int, bytes] = {opt.SUBNET_MASK: network.subnet.netmask.packed}
+    if network.gateway is not None:
+        values[opt.ROUTER] = network.gateway.packed
+    if network.dns:
+        values[opt.DNS] = opt.addresses(network.dns)
+    optional = {
+        opt.BROADCAST_ADDRESS: network.subnet.broadcast_address.packed,
+        opt.NTP: opt.addresses(network.ntp),
+        opt.INTERFACE_MTU: opt.u16(network.mtu) if network.mtu is not None else b"",
+    }
+    values.update({code: value for code, value in optional.items() if value and (code in asked or not asked)})
+    if boot.file:
+        name = boot.file.encode()
+        if opt.BOOT_FILE in asked or len(name) > FILE_FIELD_BYTES:
+            values[opt.BOOT_FILE] = name + b"\0"
+        if opt.TFTP_SERVER_NAME in asked:
+            values[opt.TFTP_SERVER_NAME] = str(place.server).encode()
+        if opt.TFTP_SERVERS in asked:
+            values[opt.TFTP_SERVERS] = place.server.packed
+    values.update(boot.options or {})
+    for option in network.options:
+        fits = option.arch is None or option.arch == arch
+        allowed = option.code not in _NEVER_FROM_SITE and (boot.file or option.code not in _ONLY_WITH_BOOT)
+        if fits and allowed:
+            values[option.code] = option.value
+    return values
+
+
+def build(
+    request: Packet,
+    place: Place,
+    message_type: int,
+    values: Mapping[int, bytes],
+    *,
+    yiaddr: IPv4Address = UNSET,
+    file: str = "",
+    lease_s: int | None = None,
+) -> Packet:
+    """Assemble OFFER or ACK: header by RFC 2131 table 3, options in the client's order."""
+    all_values: dict[int, bytes] = {opt.SERVER_ID: place.server_id.packed}
+    if lease_s is not None:
+        all_values[opt.LEASE_TIME] = opt.u32(lease_s)
+        all_values[opt.RENEWAL_T1] = opt.u32(lease_s // 2)
+        all_values[opt.REBINDING_T2] = opt.u32(lease_s * 7 // 8)
+    all_values.update(_echoes(request))
+    times = () if lease_s is not None else (opt.RENEWAL_T1, opt.REBINDING_T2)
+    all_values.update({code: value for code, value in values.items() if code not in times})
+    name = file.encode()
+    return replace(
+        _header(request),
+        ciaddr=request.ciaddr if message_type == dhcp.ACK else UNSET,
+        yiaddr=yiaddr,
+        siaddr=place.server,
+        file=name if len(name) <= FILE_FIELD_BYTES else b"",
+        options={
+            opt.MESSAGE_TYPE: bytes((message_type,)),
+            **_ordered(all_values, request),
+            **_relay(request),
+        },
+    )
+
+
+def build_nak(request: Packet, place: Place, reason: str) -> Packet:
+    """Assemble a NAK; through a relay with the broadcast flag, so that the relay broadcasts it (4.3.2)."""
+    header = _header(request)
+    flags = header.flags | dhcp.BROADCAST_FLAG if int(request.giaddr) else header.flags
+    options = {
+        opt.MESSAGE_TYPE: bytes((dhcp.NAK,)),
+        opt.SERVER_ID: place.server_id.packed,
+        opt.MESSAGE: reason.encode(),
+    }
+    echoes = _echoes(request)
+    echoes.pop(opt.CLIENT_MACHINE_ID, None)
+    return replace(header, flags=flags, options={**options, **echoes, **_relay(request)})
+
+
+def _header(request: Packet) -> Packet:
+    return Packet(
+        op=dhcp.BOOTREPLY,
+        xid=request.xid,
+        chaddr=request.chaddr,
+        htype=request.htype,
+        flags=request.flags,
+        giaddr=request.giaddr,
+    )
+
+
+def _echoes(request: Packet) -> dict[int, bytes]:
+    # 61 unaltered iff sent (RFC 6842), 97 for PXE clients (RFC 4578 section 2.3), 118 (RFC 3011).
+    codes = (opt.CLIENT_ID, opt.CLIENT_MACHINE_ID, opt.SUBNET_SELECTION)
+    return {code: request.options[code] for code in codes if code in request.options}
+
+
+def _relay(request: Packet) -> dict[int, bytes]:
+    value = request.options.get(opt.RELAY_AGENT)
+    return {} if value is None else {opt.RELAY_AGENT: value}
+
+
+def _ordered(values: Mapping[int, bytes], request: Packet) -> dict[int, bytes]:
+    asked = list(request.options.get(opt.PARAMETER_LIST, b""))
+    if opt.ROUTER in asked:
+        # RFC 2132 section 3.3: the mask stands before the router, whatever the client's order.
+        at = asked.index(opt.ROUTER)
+        if opt.SUBNET_MASK not in asked[:at]:
+            asked.insert(at, opt.SUBNET_MASK)
+    head = [code for code in (opt.SERVER_ID, opt.LEASE_TIME, opt.SUBNET_MASK) if code not in asked]
+    order = dict.fromkeys([*head, *asked, *values])
+    if opt.BOOT_FILE in order and opt.BOOT_FILE not in asked:
+        order[opt.BOOT_FILE] = order.pop(opt.BOOT_FILE)
+    return {code: values[code] for code in order if code in values}

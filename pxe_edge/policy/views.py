@@ -1,0 +1,114 @@
+"""The world as the packet plane sees it: frozen views that the registry fills and swaps as a whole.
+
+A packet is decided on one consistent view; nothing here is looked up in a database per packet.
+MACs are `aa:bb:cc:dd:ee:ff`, UUIDs lower case with dashes, as `specs.identity` normalises them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from types import MappingProxyType
+from typing import Literal
+
+Purpose = Literal["provisioning", "bmc", "os"]
+Mode = Literal["full", "reservations", "proxy", "off"]
+Discovery = Literal["off", "hold", "inspect", "register"]
+BootOrder = Literal["disk-first", "network-first"]
+LoaderKind = Literal["ipxe", "grub"]
+Due = Literal["boot-os", "local-disk"]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """Addresses from first to last, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+    def __contains__(self, address: IPv4Address) -> bool:
+        """Whether the address lies in the range."""
+        return self.first <= address <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class SiteOption:
+    """A DHCP option of the Site document, already encoded; `arch` restricts it to one architecture."""
+
+    code: int
+    value: bytes
+    arch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkView:
+    """One network, and what the edge does on it."""
+
+    name: str
+    purpose: Purpose
+    subnet: IPv4Network
+    interface: str | None = None
+    """Where the edge is on its link; None: reached through relays."""
+    gateway: IPv4Address | None = None
+    pool: tuple[AddressRange, ...] = ()
+    exclude: tuple[AddressRange, ...] = ()
+    dns: tuple[IPv4Address, ...] = ()
+    ntp: tuple[IPv4Address, ...] = ()
+    mtu: int | None = None
+    lease_s: int = 3600
+    mode: Mode = "full"
+    router_advertisements: bool = True
+    relays: tuple[IPv4Address, ...] = ()
+    """Relay addresses (giaddr) that are this network; empty: any inside the subnet."""
+    trusted: bool = False
+    """Take option 82 also without giaddr (RFC 3046 section 2.1)."""
+    reservations: Mapping[str, IPv4Address] = field(default_factory=lambda: MappingProxyType({}))
+    options: tuple[SiteOption, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """One boot of the boot OS: its number and the path of its seed on the boot plane."""
+
+    boot_no: int
+    seed_url: str
+    """A path such as `/seed/3f…`; the server puts its own address before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """A registered host, as far as boot requests care."""
+
+    host_id: str
+    name: str
+    macs: frozenset[str] = frozenset()
+    uuid: str | None = None
+    due: Due | None = None
+    boot: BootPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootOsView:
+    """The built boot OS: paths relative to the boot folder, and its kernel arguments."""
+
+    kernel: str
+    initrds: tuple[str, ...]
+    firmware: str | None = None
+    """The firmware add-on cpio, loaded behind the base."""
+    kernel_args: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView:
+    """The site as one immutable value."""
+
+    name: str
+    discovery: Discovery = "hold"
+    boot_order: BootOrder = "disk-first"
+    loader: LoaderKind = "ipxe"
+    networks: tuple[NetworkView, ...] = ()
+    server_addresses: Mapping[str, IPv4Address] = field(default_factory=lambda: MappingProxyType({}))
+    """Network name -> the edge's address for it; absent: that of the interface a packet came in by."""
+    http_port: int = 8080
+    bootos: BootOsView | None = None
+    what_is_missing: str = "No boot OS is built: run `rackflow bootos build`."
+    """Shown on the machine's screen when there is nothing to boot."""
