@@ -1,0 +1,1 @@
+"""IPMI commands by theme; each module ends with its table."""

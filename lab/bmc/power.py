@@ -1,0 +1,222 @@
+"""The machine's power, boot order and serial console: the Chassis port over a QEMU process and its QMP.
+
+Power off is SIGKILL: that is what pulling the power does to an operating system. All changes run one after the other
+under one lock; the port's methods start them and return, as a BMC answers before it acts.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from lab.bmc.boot import SETTLE_S, BootOverride, device
+from lab.machine import Machine
+from lab.processes import ProcessRecord, end, reap, spawn
+from lab.qmp import QmpClient, QmpError
+
+QMP_TIMEOUT_S = 20.0
+CYCLE_PAUSE_S = 1.0
+SERIAL_READ_BYTES = 4096
+SWITCH_NETNS = "sw"
+
+
+class MachinePower:
+    """Implements `controller.Chassis`; runs in the machine's directory."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        accelerator: str,
+        boot: BootOverride,
+        *,
+        on_override_spent: Callable[[], None],
+        on_output: Callable[[bytes], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._machine = machine
+        self._accelerator = accelerator
+        self._boot = boot
+        self._on_override_spent = on_override_spent
+        self._on_output = on_output
+        self._log = log
+        self._record_path = Path("qemu.json")
+        self._lock = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._record: ProcessRecord | None = None
+        self._pidfd = -1
+        self._qmp: QmpClient | None = None
+        self._serial: asyncio.StreamWriter | None = None
+        self._attending: asyncio.Task[None] | None = None
+        self._settle: asyncio.TimerHandle | None = None
+
+    @property
+    def is_on(self) -> bool:
+        """Whether QEMU runs."""
+        return self._record is not None
+
+    def power(self, *, on: bool) -> None:
+        """Chassis control: up or down."""
+        self._start(self.turn_on() if on else self.turn_off())
+
+    def cycle(self) -> None:
+        """Chassis control: cycle."""
+        self._start(self._cycle())
+
+    def reset(self) -> None:
+        """Chassis control: hard reset."""
+        self._start(self.hard_reset())
+
+    def press_power_button(self) -> None:
+        """Chassis control: soft shutdown."""
+        self._start(self._execute("system_powerdown"))
+
+    def interrupt(self) -> None:
+        """Chassis control: diagnostic interrupt."""
+        self._start(self._execute("inject-nmi"))
+
+    def boot_order_changed(self) -> None:
+        """Let the running machine follow at its next reset; a boot under way keeps the order it has."""
+        if not self._boot.booting:
+            self._start(self._apply_boot_order())
+
+    def send_break(self) -> None:
+        """A break on the serial line."""
+        self._start(self._execute("chardev-send-break", id="console"))
+
+    def type_in(self, data: bytes) -> None:
+        """Characters for the serial console; lost while the machine is off, as on a real line."""
+        if self._serial is not None:
+            self._serial.write(data)
+
+    async def adopt(self) -> None:
+        """Find the machine that an earlier BMC process has left running."""
+        record = ProcessRecord.load(self._record_path)
+        if record and record.alive():
+            self._log(f"the machine runs already (process {record.pid})")
+            self._attend(record)
+
+    async def turn_on(self) -> None:
+        """Start QEMU; nothing when it runs."""
+        async with self._lock:
+            if self.is_on:
+                return
+            self._machine.prepare()
+            first = device(self._boot.flags)
+            self._log(f"power on, boot override {first}")
+            self._boot_event()
+            argv = self._machine.command(self._accelerator, boot_first=first)
+            pid = spawn(["ip", "netns", "exec", SWITCH_NETNS, *argv], log=Path("qemu.log"))
+            record = ProcessRecord.of(pid)
+            if record is None:
+                reap(pid)
+                self._log("QEMU ended at once, see qemu.log")
+                return
+            record.save(self._record_path)
+            self._attend(record)
+
+    async def turn_off(self) -> None:
+        """Cut the power."""
+        async with self._lock:
+            if self._record is not None:
+                self._log("power cut")
+                await asyncio.to_thread(end, self._record, grace_s=0)
+                self._ended()
+
+    async def hard_reset(self) -> None:
+        """Reset with the boot order the override asks for now; one that an earlier boot was using is spent."""
+        if self._boot.booting:
+            self._settled(apply=False)
+        await self._apply_boot_order()
+        await self._execute("system_reset")
+
+    async def _cycle(self) -> None:
+        await self.turn_off()
+        await asyncio.sleep(CYCLE_PAUSE_S)
+        await self.turn_on()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _attend(self, record: ProcessRecord) -> None:
+        """Watch a QEMU for its end, and connect to it."""
+        try:
+            self._pidfd = os.pidfd_open(record.pid)
+        except ProcessLookupError:
+            self._log("QEMU ended at once, see qemu.log")
+            return
+        self._record = record
+        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+        self._attending = asyncio.ensure_future(self._connect())
+
+    async def _connect(self) -> None:
+        qmp = QmpClient(self._event, lambda: None)
+        try:
+            await qmp.connect("qmp.sock", timeout_s=QMP_TIMEOUT_S)
+        except QmpError as error:
+            self._log(f"no QMP: {error}")
+            return
+        self._qmp = qmp
+        reader, self._serial = await asyncio.open_unix_connection("serial.sock")
+        with contextlib.suppress(OSError):
+            while data := await reader.read(SERIAL_READ_BYTES):
+                self._on_output(data)
+
+    def _ended(self) -> None:
+        """QEMU is gone: cut, shut down, or crashed."""
+        record, self._record = self._record, None
+        if record is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        reap(record.pid)
+        self._record_path.unlink(missing_ok=True)
+        if self._attending is not None:
+            self._attending.cancel()
+        if self._serial is not None:
+            self._serial.close()
+        self._qmp = self._serial = None
+        if self._settle is not None:
+            self._settled(apply=False)
+        self._log("the machine is off")
+
+    def _event(self, event: dict[str, Any]) -> None:
+        self._log(f"qmp {event['event']}")
+        if event["event"] == "RESET":
+            self._boot_event()
+
+    def _boot_event(self) -> None:
+        self._boot.boot_begins()
+        if self._settle is not None:
+            self._settle.cancel()
+        self._settle = asyncio.get_running_loop().call_later(SETTLE_S, self._settled)
+
+    def _settled(self, *, apply: bool = True) -> None:
+        if self._settle is not None:
+            self._settle.cancel()
+            self._settle = None
+        if self._boot.boot_settled():
+            self._log("the one-time boot override is spent")
+            self._on_override_spent()
+        if apply:
+            self._start(self._apply_boot_order())
+
+    async def _apply_boot_order(self) -> None:
+        """Bootindex is a live property; firmware reads the order anew at each reset."""
+        order = self._machine.boot_ids(device(self._boot.flags))
+        for index in ([-1] * len(order), range(1, len(order) + 1)):
+            for name, value in zip(order, index, strict=True):
+                await self._execute(
+                    "qom-set", path=f"/machine/peripheral/{name}", property="bootindex", value=value
+                )
+
+    async def _execute(self, command: str, **arguments: object) -> None:
+        if self._qmp is None:
+            return
+        try:
+            await self._qmp.execute(command, **arguments)
+        except QmpError as error:
+            self._log(str(error))

@@ -1,0 +1,114 @@
+"""`python -m lab`: the rack's commands."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lab import relay
+from lab.definition import DEFAULT_RACK
+from lab.errors import LabError
+from lab.rack import BUTTONS, Rack, RackStatus
+
+SYSTEM_DATA = Path("/var/lib/rackflow")
+
+
+def default_directory() -> Path:
+    """RACKFLOW_LAB, else `lab` in the data folder: RACKFLOW_DATA, or the usual place for root and for others."""
+    if explicit := os.environ.get("RACKFLOW_LAB"):
+        return Path(explicit)
+    if data := os.environ.get("RACKFLOW_DATA"):
+        return Path(data) / "lab"
+    return (SYSTEM_DATA if os.geteuid() == 0 else Path.home() / ".local/share/rackflow") / "lab"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m lab", description="The virtual rack: machines, BMCs and networks."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--dir", type=Path, default=default_directory(), help="lab directory (default: %(default)s)"
+    )
+    verbs = top.add_subparsers(dest="verb", required=True)
+
+    up = verbs.add_parser("up", parents=[common], help="bring the rack up; does nothing when it is")
+    up.add_argument("--rack", type=Path, default=DEFAULT_RACK, help="rack file (default: %(default)s)")
+    up.add_argument("--fresh", action="store_true", help="as delivered: blank disks, factory BMCs")
+    verbs.add_parser("down", parents=[common], help="end everything; disks stay")
+    status = verbs.add_parser("status", parents=[common], help="what runs")
+    status.add_argument("--json", action="store_true")
+    run = verbs.add_parser("exec", parents=[common], help="run a command inside the rack")
+    run.add_argument(
+        "--ns", default="edge", help="network namespace: edge, rtr, sw, bmc-NAME (default: %(default)s)"
+    )
+    run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD...")
+    button = verbs.add_parser("button", parents=[common], help="press a button of a machine's front panel")
+    button.add_argument("name")
+    button.add_argument("what", choices=BUTTONS)
+    fresh = verbs.add_parser("fresh", parents=[common], help="make one machine as delivered")
+    fresh.add_argument("name")
+    forward = verbs.add_parser("relay", parents=[common], help="relay ports of the host into the rack")
+    relay.add_arguments(forward)
+    return top
+
+
+def _table(status: RackStatus) -> str:
+    rows = [("MACHINE", "POWER", "FIRMWARE", "BMC ADDRESS", "SERIAL LOG")]
+    for each in status.machines:
+        power = each.power or ("BMC down" if status.up else "-")
+        rows.append((each.name, power, each.firmware, each.bmc_address or "-", each.serial_log))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
+        for row in rows
+    ]
+    return "\n".join([f"rack {'up' if status.up else 'down'}: {status.directory}", *lines])
+
+
+def _exec(rack: Rack, command: list[str], netns: str) -> int:
+    argv = command[1:] if command[:1] == ["--"] else command
+    if not argv:
+        raise LabError("no command to run", "python -m lab exec -- CMD...")
+    full = rack.command(argv, ns=netns)
+    os.execv(full[0], full)  # noqa: S606 -- the command takes our place, with our terminal
+
+
+def _run(options: argparse.Namespace) -> int:
+    rack = Rack(options.dir)
+    match options.verb:
+        case "up":
+            changed = rack.up(options.rack, fresh=options.fresh)
+            print(_table(rack.status()) if changed else f"the rack in {rack.directory} is up already")
+        case "down":
+            print(f"the rack in {rack.directory} is {'down' if rack.down() else 'down already'}")
+        case "status":
+            status = rack.status()
+            print(json.dumps(asdict(status)) if options.json else _table(status))
+        case "exec":
+            return _exec(rack, options.command, options.ns)
+        case "button":
+            rack.button(options.name, options.what)
+        case "fresh":
+            rack.fresh(options.name)
+            print(f"{options.name} is as delivered")
+        case "relay":
+            return relay.run(rack.namespace, relay.forwards(options), options.ns)
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit code 0 done, 1 failed, 2 usage."""
+    try:
+        return _run(parser().parse_args(argv))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1

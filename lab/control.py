@@ -1,0 +1,34 @@
+"""Client of a BMC's control socket: the front panel of a machine."""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+
+TIMEOUT_S = 30.0
+
+
+def ask(path: Path, what: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
+    """Send one word, get the machine's status; OSError when nobody listens.
+
+    Connects through a descriptor of the directory, for a socket's path may have 107 bytes only.
+    """
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
+            connection.sendall(json.dumps({"do": what}).encode() + b"\n")
+            with connection.makefile("rb") as stream:
+                line = stream.readline()
+    finally:
+        os.close(directory)
+    if not line:
+        raise ConnectionResetError(f"{path} hung up")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise LabError(f"{path}: {answer['error']}")
+    return answer

@@ -1,0 +1,320 @@
+"""What a rack is made of: the values of a rack file, read strictly.
+
+Every finding is reported at once with its path, and unknown keys are findings: a mistyped key in a rack file must not
+become a machine that is silently different.
+"""
+
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from lab.errors import LabError
+
+RACKS_DIR = Path(__file__).parent / "racks"
+DEFAULT_RACK = RACKS_DIR / "demo.yaml"
+FIRMWARES = ("bios", "uefi")
+NIC_MODELS = ("virtio-net-pci", "e1000e", "e1000", "vmxnet3", "rtl8139", "igb")
+NETWORKS = ("prov", "prov-b")
+DISK_BUSES = ("virtio", "sata")
+SATA_PORTS = 6
+SIZE_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network card; without `rom` the firmware's own PXE driver is used instead of the card's iPXE."""
+
+    model: str
+    mac: str
+    network: str
+    rom: bool
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk: a raw sparse file behind a virtio or SATA port. virtio has no WWN."""
+
+    bus: str
+    size_bytes: int
+    serial: str
+    wwn: int | None
+
+
+@dataclass(frozen=True)
+class Smbios:
+    """The identity the machine tells its firmware and operating system."""
+
+    manufacturer: str
+    product: str
+    serial: str
+    uuid: uuid.UUID
+
+
+@dataclass(frozen=True)
+class BmcIdentity:
+    """The BMC as it left the factory: one user, no LAN address."""
+
+    factory_user: str
+    factory_password: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class MachineDefinition:
+    """One virtual server."""
+
+    name: str
+    firmware: str
+    memory_mib: int
+    cpus: int
+    nics: tuple[Nic, ...]
+    disks: tuple[Disk, ...]
+    smbios: Smbios
+    bmc: BmcIdentity
+
+
+@dataclass(frozen=True)
+class RackDefinition:
+    """All machines of a rack."""
+
+    machines: tuple[MachineDefinition, ...]
+
+    def machine(self, name: str) -> MachineDefinition:
+        """The machine of that name; an error that lists the names when there is none."""
+        for machine in self.machines:
+            if machine.name == name:
+                return machine
+        names = ", ".join(machine.name for machine in self.machines)
+        raise LabError(f"the rack has no machine {name!r}", f"one of: {names}")
+
+
+class _Block:
+    """One mapping of the file; takes keys out one by one and remembers what was wrong with them."""
+
+    def __init__(self, raw: object, path: str, findings: list[str]) -> None:
+        self.path = path
+        self.findings = findings
+        self.left: dict[str, Any] = dict(raw) if isinstance(raw, Mapping) else {}
+        if not isinstance(raw, Mapping):
+            findings.append(f"{path}: expected a mapping, got {type(raw).__name__}")
+
+    def take(self, key: str, read: Callable[[Any], T], default: T | None = None) -> T:
+        """The value of a key through `read`; a finding when it is missing or `read` refuses it."""
+        where = f"{self.path}.{key}" if self.path else key
+        if key not in self.left:
+            if default is None:
+                self.findings.append(f"{where}: missing")
+                raise _Unusable
+            return default
+        value = self.left.pop(key)
+        try:
+            return read(value)
+        except (ValueError, TypeError, AttributeError) as error:
+            self.findings.append(f"{where}: {error}")
+            raise _Unusable from error
+
+    def done(self) -> None:
+        """Report the keys nobody asked for."""
+        self.findings.extend(f"{self.path}.{key}: unknown key" for key in sorted(map(str, self.left)))
+
+
+class _Unusable(Exception):
+    """This block can't become a value; the finding is already noted."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected a text, got {value!r}")
+    return value
+
+
+def _name(value: object) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,8}", _text(value)):
+        raise ValueError(f"expected up to 9 of a-z, 0-9 and - (it names interfaces), got {value!r}")
+    return str(value)
+
+
+def _short(limit: int) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if len(_text(value)) > limit:
+            raise ValueError(f"at most {limit} characters, got {value!r}")
+        return str(value)
+
+    return read
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
+    def read(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
+        return str(value)
+
+    return read
+
+
+def _number(low: int, high: int) -> Callable[[object], int]:
+    def read(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"expected a number from {low} to {high}, got {value!r}")
+        return value
+
+    return read
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"expected true or false, got {value!r}")
+    return value
+
+
+def _mac(value: object) -> str:
+    mac = _text(value).lower()
+    if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", mac):
+        raise ValueError(f"expected a unicast hardware address such as 52:54:00:77:01:00, got {value!r}")
+    return mac
+
+
+def _size(value: object) -> int:
+    match = re.fullmatch(r"([1-9][0-9]*)(MiB|GiB|TiB)", str(value))
+    if not match:
+        raise ValueError(f"expected a size such as 8GiB, got {value!r}")
+    return int(match[1]) * SIZE_UNITS[match[2]]
+
+
+def _wwn(value: object) -> int:
+    if not re.fullmatch(r"0x[0-9a-f]{16}", _text(value)):
+        raise ValueError(f'expected "0x" and 16 lower-case hex digits, got {value!r}')
+    return int(str(value), 16)
+
+
+def _list(value: object) -> list[object]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, got {value!r}")
+    return value
+
+
+def _nic(block: _Block) -> Nic:
+    return Nic(
+        model=block.take("model", _one_of(NIC_MODELS)),
+        mac=block.take("mac", _mac),
+        network=block.take("network", _one_of(NETWORKS), "prov"),
+        rom=block.take("rom", _flag, default=True),
+    )
+
+
+def _disk(block: _Block) -> Disk:
+    bus = block.take("bus", _one_of(DISK_BUSES))
+    return Disk(
+        bus=bus,
+        size_bytes=block.take("size", _size),
+        serial=block.take("serial", _short(20)),
+        wwn=block.take("wwn", _wwn, 0) or None if bus == "sata" else None,
+    )
+
+
+def _smbios(block: _Block) -> Smbios:
+    return Smbios(
+        manufacturer=block.take("manufacturer", _short(48)),
+        product=block.take("product", _short(48)),
+        serial=block.take("serial", _short(40)),
+        uuid=block.take("uuid", lambda value: uuid.UUID(_text(value))),
+    )
+
+
+def _bmc(block: _Block) -> BmcIdentity:
+    return BmcIdentity(
+        factory_user=block.take("factory_user", _short(16)),
+        factory_password=block.take("factory_password", _short(20)),
+        mac=block.take("mac", _mac),
+    )
+
+
+def _machine(block: _Block) -> MachineDefinition:
+    def inner(key: str, build: Callable[[_Block], T]) -> T:
+        return _build(block.take(key, lambda raw: raw), f"{block.path}.{key}", block.findings, build)
+
+    def several(key: str, build: Callable[[_Block], T]) -> tuple[T, ...]:
+        raws = block.take(key, _list)
+        return tuple(
+            _build(raw, f"{block.path}.{key}[{index}]", block.findings, build)
+            for index, raw in enumerate(raws)
+        )
+
+    return MachineDefinition(
+        name=block.take("name", _name),
+        firmware=block.take("firmware", _one_of(FIRMWARES)),
+        memory_mib=block.take("memory_mib", _number(256, 65536)),
+        cpus=block.take("cpus", _number(1, 64), 1),
+        nics=several("nics", _nic),
+        disks=several("disks", _disk),
+        smbios=inner("smbios", _smbios),
+        bmc=inner("bmc", _bmc),
+    )
+
+
+def _build(raw: object, path: str, findings: list[str], build: Callable[[_Block], T]) -> T:
+    block = _Block(raw, path, findings)
+    value = build(block)
+    block.done()
+    return value
+
+
+def _doubles(machines: list[MachineDefinition]) -> list[str]:
+    """Names, hardware addresses and identities that two machines share; such a rack has no meaning."""
+    seen: dict[str, str] = {}
+    findings = []
+    for machine in machines:
+        own = [f"name {machine.name}", f"uuid {machine.smbios.uuid}", f"serial {machine.smbios.serial}"]
+        own += [f"mac {nic.mac}" for nic in machine.nics] + [f"mac {machine.bmc.mac}"]
+        own += [f"disk serial {disk.serial}" for disk in machine.disks]
+        for thing in own:
+            if thing in seen:
+                findings.append(f"machines.{machine.name}: {thing} is used twice (also by {seen[thing]})")
+            seen[thing] = machine.name
+        if sum(disk.bus == "sata" for disk in machine.disks) > SATA_PORTS:
+            findings.append(f"machines.{machine.name}: a machine has {SATA_PORTS} SATA ports")
+        if not machine.nics:
+            findings.append(f"machines.{machine.name}: a machine needs a network card")
+    return findings
+
+
+def parse(text: str, source: str) -> RackDefinition:
+    """The rack a YAML text describes; LabError with every finding when it describes none."""
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise LabError(f"{source}: not YAML: {error}") from error
+    findings: list[str] = []
+    machines: list[MachineDefinition] = []
+    top = _Block(raw, "rack", findings)
+    raws = top.left.pop("machines", None)
+    top.done()
+    if not isinstance(raws, list) or not raws:
+        findings.append("rack.machines: expected a list with at least one machine")
+        raws = []
+    for index, item in enumerate(raws):
+        try:
+            machines.append(_build(item, f"machines[{index}]", findings, _machine))
+        except _Unusable:
+            continue
+    findings += _doubles(machines)
+    if findings:
+        raise LabError(
+            f"{source}: {len(findings)} finding(s):\n" + "\n".join(f"  {line}" for line in findings)
+        )
+    return RackDefinition(tuple(machines))
+
+
+def load(path: Path) -> RackDefinition:
+    """The rack of a file."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise LabError(f"cannot read the rack file {path}: {error.strerror}") from error
+    return parse(text, str(path))

@@ -1,0 +1,238 @@
+"""A rack in a directory: bring it up, look at it, work in it, take it down.
+
+`up` is idempotent and mends: what runs stays, what died is started again, and a half-built rack is built anew. `down`
+needs nothing but the id of the namespace's init.
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import control
+from lab.accel import accelerator
+from lab.definition import DEFAULT_RACK, RackDefinition, load
+from lab.errors import LabError
+from lab.machine import Machine, require
+from lab.namespace import Namespace
+from lab.network import bmc_netns, relay_command
+from lab.processes import ProcessRecord, spawn, write_atomically
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+BMC_START_TIMEOUT_S = 20.0
+NETWORK_TIMEOUT_S = 60.0
+RELAY = "relay"
+BUTTONS = ("on", "off", "reset")
+
+
+@dataclass(frozen=True)
+class MachineStatus:
+    """What `status` knows of one machine; power None: its BMC does not run."""
+
+    name: str
+    power: str | None
+    firmware: str
+    bmc_address: str | None
+    serial_log: str
+
+
+@dataclass(frozen=True)
+class RackStatus:
+    """The whole rack; no machines when it has never been up."""
+
+    up: bool
+    directory: str
+    machines: tuple[MachineStatus, ...]
+
+
+class Rack:
+    """The rack that lives in `directory`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = Path(os.path.abspath(directory))  # noqa: PTH100 -- resolve() would follow links
+        self.namespace = Namespace(self.directory)
+
+    @property
+    def definition_path(self) -> Path:
+        """The definition the rack was brought up with."""
+        return self.directory / "rack.yaml"
+
+    @property
+    def _built_path(self) -> Path:
+        """Names the namespace whose network is complete."""
+        return self.directory / "built.json"
+
+    def up(self, definition: Path = DEFAULT_RACK, *, fresh: bool = False) -> bool:
+        """Bring the rack up; False when it was up already and nothing had to be done."""
+        rack = load(definition)
+        require(rack.machines)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            if fresh or not self._complete():
+                self._down()
+            elif load(self.definition_path) != rack:
+                raise LabError(
+                    f"the rack in {self.directory} is up with another definition", "python -m lab down"
+                )
+            built = self._complete()
+            if not built:
+                if fresh:
+                    self._forget()
+                self._build(rack, definition.read_text())
+            started = [self._ensure_relay()] + [self._ensure_bmc(machine.name) for machine in rack.machines]
+            self._wait_for_bmcs(rack)
+            return not built or any(started)
+
+    def down(self) -> bool:
+        """End everything; whether there was anything. The disks and what the BMCs remember stay."""
+        if not self.directory.exists():
+            return False
+        with self._locked():
+            return self._down()
+
+    def status(self) -> RackStatus:
+        """What runs."""
+        up = self._complete()
+        if not self.definition_path.exists():
+            return RackStatus(up, str(self.directory), ())
+        machines = tuple(
+            self._machine_status(machine.name) for machine in load(self.definition_path).machines
+        )
+        return RackStatus(up, str(self.directory), machines)
+
+    def command(self, argv: list[str], *, ns: str = "edge") -> list[str]:
+        """The argv that runs `argv` in a network namespace of the rack; signals and exit code pass through."""
+        return self.namespace.command(argv, netns=ns)
+
+    def machine(self, name: str) -> Machine:
+        """A machine's files and sockets."""
+        if not self.definition_path.exists():
+            raise LabError(f"the rack in {self.directory} has never been up", "python -m lab up")
+        return Machine(load(self.definition_path).machine(name), self.directory / "machines" / name)
+
+    def button(self, name: str, what: str) -> None:
+        """Press a button of the front panel: on, off (hold: power cut), reset; returns when it is done."""
+        if what not in BUTTONS:
+            raise LabError(f"no button {what!r}", f"one of: {', '.join(BUTTONS)}")
+        self._ask(name, what)
+
+    def fresh(self, name: str) -> None:
+        """Make a machine as delivered: blank disks and NVRAM, factory BMC."""
+        if self.namespace.record():
+            self._ask(name, "fresh")
+        else:
+            machine = self.machine(name)
+            machine.bmc_state.unlink(missing_ok=True)
+            machine.blank()
+
+    def _ask(self, name: str, what: str) -> None:
+        machine = self.machine(name)
+        try:
+            control.ask(machine.control, what)
+        except OSError as error:
+            raise LabError(f"the BMC of {name} does not answer: {error}", "python -m lab up") from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One `up` or `down` at a time."""
+        with (self.directory / "lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"waiting for another command on {self.directory}", file=sys.stderr)
+                fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    def _complete(self) -> bool:
+        """Whether the namespace runs and its network was built to the end."""
+        record = self.namespace.record()
+        return record is not None and ProcessRecord.load(self._built_path) == record
+
+    def _down(self) -> bool:
+        was_up = self.namespace.stop()
+        self._built_path.unlink(missing_ok=True)
+        shutil.rmtree(self.directory / "run", ignore_errors=True)
+        return was_up
+
+    def _forget(self) -> None:
+        """Remove disks, NVRAM, logs and what the BMCs remember."""
+        shutil.rmtree(self.directory / "machines", ignore_errors=True)
+
+    def _build(self, rack: RackDefinition, text: str) -> None:
+        for name in ("run", "logs", "machines"):
+            (self.directory / name).mkdir(exist_ok=True)
+        write_atomically(self.definition_path, text)
+        self._accelerator()
+        record = self.namespace.start()
+        argv = [sys.executable, "-m", "lab.network", str(self.definition_path)]
+        try:
+            done = subprocess.run(
+                self.command(argv, ns="-"),
+                cwd=REPOSITORY,
+                capture_output=True,
+                text=True,
+                timeout=NETWORK_TIMEOUT_S,
+                check=False,
+            )
+            if done.returncode:
+                raise LabError(done.stderr.strip() or "the rack's network could not be built")
+        except BaseException:
+            self.namespace.stop()
+            raise
+        for machine in rack.machines:
+            (self.directory / "machines" / machine.name / "control.sock").unlink(missing_ok=True)
+        record.save(self._built_path)
+
+    def _accelerator(self) -> str:
+        return accelerator(self.directory / "accelerator.json")
+
+    def _ensure_relay(self) -> bool:
+        return self._ensure(RELAY, relay_command(Path("/run/dnsmasq.pid")), "rtr")
+
+    def _ensure_bmc(self, name: str) -> bool:
+        directory = self.directory / "machines" / name
+        arguments = [str(self.definition_path), name, str(directory), self._accelerator()]
+        return self._ensure(bmc_netns(name), [sys.executable, "-m", "lab.bmc", *arguments], bmc_netns(name))
+
+    def _ensure(self, name: str, argv: list[str], netns: str) -> bool:
+        """Start a part of the rack unless it runs; whether it was started."""
+        path = self.directory / "run" / f"{name}.json"
+        record = ProcessRecord.load(path)
+        if record and record.alive():
+            return False
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        log = self.directory / "logs" / f"{name}.log"
+        started = ProcessRecord.of(spawn(self.command(argv, ns=netns), log=log, env=environment))
+        if started:
+            started.save(path)
+        return True
+
+    def _wait_for_bmcs(self, rack: RackDefinition) -> None:
+        deadline = time.monotonic() + BMC_START_TIMEOUT_S
+        for machine in rack.machines:
+            while True:
+                try:
+                    control.ask(self.machine(machine.name).control, "status")
+                    break
+                except OSError as error:
+                    if time.monotonic() > deadline:
+                        log = self.directory / "logs" / f"{bmc_netns(machine.name)}.log"
+                        raise LabError(f"the BMC of {machine.name} did not start", f"see {log}") from error
+                    time.sleep(0.05)
+
+    def _machine_status(self, name: str) -> MachineStatus:
+        machine = self.machine(name)
+        power = address = None
+        if self.namespace.record():
+            try:
+                answer = control.ask(machine.control, "status", timeout_s=5)
+                power, address = answer["power"], answer["bmc_address"]
+            except OSError:
+                pass
+        return MachineStatus(name, power, machine.definition.firmware, address, str(machine.serial_log))
