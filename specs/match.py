@@ -11,9 +11,8 @@ from typing import Any, Final
 from specs.facts import Hardware
 from specs.identity import mac_identity, serial_identity, uuid_identity
 from specs.load import SpecSet
-from specs.model import FactRule, Host, Match
+from specs.model import FactRule, Host
 from specs.records import Finding
-from specs.sizes import parse_size
 from specs.tree import Mark
 
 _ABSENT: Final = object()
@@ -123,7 +122,7 @@ def _moved(at: Mark, name: str, bound: Machine | None, fitting: Sequence[Machine
 def _wish(host: Host) -> str:
     if host.match is None:
         return f"the name {host.name}"
-    given = Match.model_dump(host.match, mode="json", exclude_none=True, exclude={"facts"})
+    given = host.match.model_dump(mode="json", exclude_none=True, exclude={"facts"})
     told = [f"{key} {value}" for key, value in given.items()] + [rule.path for rule in host.match.facts]
     return " and ".join(told)
 
@@ -138,9 +137,8 @@ def _holds(rule: FactRule, hardware: Hardware | None) -> bool:
     if value is _ABSENT or value is None:
         return False
     if rule.at_least is not None:
-        least = rule.at_least if isinstance(rule.at_least, int) else parse_size(rule.at_least)
         count = len(value) if isinstance(value, list | tuple) else value
-        return isinstance(count, int) and count >= least
+        return isinstance(count, int) and count >= rule.at_least
     if isinstance(rule.equals, str) and isinstance(value, str):
         return _same(rule.equals, value)
     return rule.equals is not None and bool(value == rule.equals)
