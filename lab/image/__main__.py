@@ -1,4 +1,4 @@
-"""``python -m lab.image build --data DIR [--json] [--refresh]``: make the demo image, or say that it is there."""
+"""``python -m lab.image build --data DIR [--json] [--refresh]``: make the demo image, or find it made."""
 
 import argparse
 import json
@@ -17,7 +17,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.image", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     make = commands.add_parser("build", help="build the demo image unless this recipe's image is there")
-    make.add_argument("--data", type=Path, required=True, help="the data folder; images-src/ and cache/ lie in it")
+    make.add_argument(
+        "--data", type=Path, required=True, help="the data folder; images-src/ and cache/ lie in it"
+    )
     make.add_argument("--json", action="store_true", help="print the image's facts as JSON")
     make.add_argument("--refresh", action="store_true", help="fetch packages anew, for their newest versions")
     options = parser.parse_args(arguments)

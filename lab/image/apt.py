@@ -1,4 +1,4 @@
-"""The host's own package sources, so that the image comes from the same mirror as everything else on the host."""
+"""The host's own package sources: the image comes from the same mirror as everything else on the host."""
 
 import subprocess
 from collections.abc import Iterable
@@ -28,7 +28,10 @@ def source_lines(targets: Iterable[str], suite: str) -> list[str]:
             f"apt on this host knows no {suite}/main to build the image from; "
             f"add Debian {suite} to its sources and run: apt-get update"
         )
-    return [f"deb {uri} {release} {' '.join(sorted(found))}" for (uri, release), found in sorted(components.items())]
+    return [
+        f"deb {uri} {release} {' '.join(sorted(found))}"
+        for (uri, release), found in sorted(components.items())
+    ]
 
 
 def forwarded_settings(dump: Iterable[str]) -> list[str]:
@@ -38,7 +41,9 @@ def forwarded_settings(dump: Iterable[str]) -> list[str]:
 
 def host_sources(suite: str) -> list[str]:
     """Read the host's sources for the suite."""
-    return source_lines(_lines("apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages"), suite)
+    return source_lines(
+        _lines("apt-get", "indextargets", "--format", TARGET_FORMAT, "Created-By: Packages"), suite
+    )
 
 
 def host_settings() -> list[str]:

@@ -1,7 +1,7 @@
 """Both ways into GRUB: core.img for a BIOS, an ESP with shim and Debian's signed GRUB for UEFI.
 
-The signed GRUB is one file that looks for ``EFI/debian/grub.cfg`` on the partition it was loaded from; shim stands in
-``EFI/BOOT`` too, because a freshly written disk has no boot entry and firmware falls back to BOOTX64.EFI.
+The signed GRUB is one file that looks for ``EFI/debian/grub.cfg`` on the partition it was loaded from; shim
+stands in ``EFI/BOOT`` too, because for a disk just written firmware has no boot entry but BOOTX64.EFI.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """From a recipe to ``demo-debian-12.qcow2`` and the JSON beside it, by way of two caches named by content.
 
-The root file system (a minute of package work) is kept under the hash of what decides it; the disk image under the
-hash of the whole recipe and the builder's own text. A second call finds the image, checks its digest and ends.
+The root file system (a minute of package work) is kept under the hash of what decides it, the image under the
+hash of the recipe and the builder's own text. A second call finds the image, checks its digest and ends.
 """
 
 import fcntl
@@ -141,7 +141,9 @@ def _locked(cache: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise BuildError(f"another build holds {cache / 'lock'}; wait for its end and call again") from None
+            raise BuildError(
+                f"another build holds {cache / 'lock'}; wait for its end and call again"
+            ) from None
         yield
 
 
@@ -202,15 +204,29 @@ def _raw_image(recipe: Recipe, tree: rootfs.RootTree, work: Path, steps: Steps) 
 def make_root(recipe: Recipe, tar: Path, raw: Path, part: disk.Partition, work: Path, steps: Steps) -> None:
     """Make the root's ext4 inside the raw disk at its offset, from the archive, with the owners it names.
 
-    GRUB 2.06 reads neither metadata_csum_seed nor orphan_file. ``errors=remount-ro`` stands in the superblock,
-    because the image's fstab names no root.
+    GRUB 2.06 reads neither metadata_csum_seed nor orphan_file. ``errors=remount-ro`` stands in the
+    superblock, because the image's fstab names no root.
     """
     options = f"offset={part.offset_bytes},hash_seed={recipe.root_uuid},root_owner=0:0,lazy_itable_init=0"
-    mke2fs = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-L", recipe.root_label, "-U", recipe.root_uuid]
+    mke2fs = [
+        "mke2fs",
+        "-q",
+        "-F",
+        "-t",
+        "ext4",
+        "-b",
+        "4096",
+        "-L",
+        recipe.root_label,
+        "-U",
+        recipe.root_uuid,
+    ]
     mke2fs += ["-O", "^metadata_csum_seed,^orphan_file", "-e", "remount-ro", "-m", "1", "-E", options]
     tree = work / "root"
     mke2fs += ["-d", str(tree), str(raw), f"{part.size_bytes // 1024}k"]
-    mapped = [] if os.geteuid() == 0 else ["unshare", "--map-auto", "--map-root-user", "--setuid=0", "--setgid=0"]
+    mapped = (
+        [] if os.geteuid() == 0 else ["unshare", "--map-auto", "--map-root-user", "--setuid=0", "--setgid=0"]
+    )
     argv = [*mapped, "sh", "-c", MAKE_ROOT_SCRIPT, "make-root", str(tar), str(tree), *mke2fs]
     steps.run(argv, timeout_s=MAKE_ROOT_TIMEOUT_S, env={"E2FSPROGS_FAKE_TIME": str(recipe.source_date_epoch)})
 
@@ -218,7 +234,7 @@ def make_root(recipe: Recipe, tar: Path, raw: Path, part: disk.Partition, work: 
 def _publish(
     recipe: Recipe, raw: Path, output: Path, tree: rootfs.RootTree, key: str, steps: Steps
 ) -> ImageFacts:
-    """Compress into the final place and write the JSON; a reader sees the old pair or the new image, whole."""
+    """Compress into the final place and write the JSON; a reader never sees half an image."""
     steps.say("qcow2, compressed")
     packed = raw.with_name("disk.qcow2")
     argv = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd"]

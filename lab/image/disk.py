@@ -1,7 +1,7 @@
 """The image's partition table, and the places in it that GRUB's BIOS loader is written to.
 
-Layout, in sectors of 512 bytes, all starts on 1 MiB: p14 BIOS boot (GRUB core), p15 ESP, p1 root, last, so that it
-can be grown to the end of whatever disk the image is written to. The numbers 14, 15 and 1 are those of Debian's own
+Layout, in sectors of 512 bytes, all starts on 1 MiB: p14 BIOS boot (GRUB core), p15 ESP, p1 root; last, so
+that it can be grown to the end of its disk. The numbers 14, 15 and 1 are those of Debian's own
 cloud images, which site tools already know.
 """
 
@@ -18,13 +18,15 @@ BIOS_BOOT_BYTES = 2 * MIB
 ESP_BYTES = 32 * MIB
 
 BOOT_CODE_BYTES = 440
-"""What of the MBR is code; the disk signature and the protective partition entry follow (UEFI 2.10, 5.2.1)."""
+"""What of the MBR is code; disk signature and protective partition entry follow (UEFI 2.10, 5.2.1)."""
 
 KERNEL_SECTOR_OFFSET = 0x5C  # GRUB_BOOT_MACHINE_KERNEL_SECTOR, 8 bytes: where boot.img finds core.img
 BOOT_DRIVE_OFFSET = 0x64  # GRUB_BOOT_MACHINE_BOOT_DRIVE: 0xff = the drive the BIOS passes in DL
 DRIVE_CHECK_OFFSET = 0x66  # GRUB_BOOT_MACHINE_DRIVE_CHECK: a jump that BIOSes with a false DL need; two NOPs
 BLOCKLIST_OFFSET = SECTOR_BYTES - 12  # the first entry of diskboot.img's list: start 8, length 2, segment 2
-LOAD_SEGMENT = 0x820  # GRUB_BOOT_MACHINE_KERNEL_SEG (0x800) plus the one sector that boot.img has loaded itself
+LOAD_SEGMENT = (
+    0x820  # GRUB_BOOT_MACHINE_KERNEL_SEG (0x800) plus the one sector that boot.img has loaded itself
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def sgdisk_argv(plan: Layout, disk_guid: str, image: str) -> list[str]:
 
 
 def boot_sector(boot_img: bytes, existing: bytes, core_sector: int) -> bytes:
-    """Give the disk's first sector: GRUB's boot code pointing at core.img, the partition table left as it is."""
+    """Give the first sector: GRUB's boot code pointing at core.img, the partition table left as it is."""
     sector = bytearray(existing)
     sector[:BOOT_CODE_BYTES] = boot_img[:BOOT_CODE_BYTES]
     struct.pack_into("<Q", sector, KERNEL_SECTOR_OFFSET, core_sector)
@@ -105,9 +107,11 @@ def boot_sector(boot_img: bytes, existing: bytes, core_sector: int) -> bytes:
 
 
 def placed_core(core_img: bytes, bios_boot: Partition) -> bytes:
-    """Give core.img with the block list of its place: its first sector loads the others, which follow it at once."""
+    """Give core.img with the block list of its place: its first sector loads the others, right behind it."""
     if len(core_img) > bios_boot.size_bytes:
-        raise ValueError(f"GRUB core.img has {len(core_img)} bytes, the BIOS boot partition {bios_boot.size_bytes}")
+        raise ValueError(
+            f"GRUB core.img has {len(core_img)} bytes, the BIOS boot partition {bios_boot.size_bytes}"
+        )
     core = bytearray(core_img)
     rest_sectors = -(-len(core) // SECTOR_BYTES) - 1
     struct.pack_into("<QHH", core, BLOCKLIST_OFFSET, bios_boot.first_sector + 1, rest_sectors, LOAD_SEGMENT)

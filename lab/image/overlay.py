@@ -1,11 +1,11 @@
 """The files laid over Debian's packages: boot menu, fstab, mdadm, initramfs and journal settings.
 
 Theory of the root device. One image serves two cases. On a plain disk the kernel finds its root by the file
-system's fixed UUID. On a whole-disk md RAID1 with metadata 1.0 (superblock at the end) each member shows the same
-partition table and the same file systems as the array does; firmware and GRUB read any member as if it were a
-plain disk, but the kernel must mount the array's partition and never a member's, though both carry the same UUID.
-So ``grub.cfg`` takes root= from a variable, and an installer that made an array says which by one small file,
-``/boot/grub/rackflow.cfg``.
+system's fixed UUID. On a whole-disk md RAID1 with metadata 1.0 (superblock at the end) each member shows the
+same partition table and file systems as the array does; firmware and GRUB read any member as if it were a
+plain disk, but the kernel must mount the array's partition and never a member's, though both carry the same
+UUID. So ``grub.cfg`` takes root= from a variable, and an installer that made an array says which by one small
+file, ``/boot/grub/rackflow.cfg``.
 """
 
 import io
@@ -19,8 +19,8 @@ OVERRIDE_PATH = "/boot/grub/rackflow.cfg"
 def grub_cfg(recipe: Recipe) -> str:
     """Give the boot menu: serial console only, no wait, root= and further arguments open to the installer.
 
-    GRUB writes to the serial port alone, because SeaBIOS (graphics=off) and OVMF copy the firmware console to it
-    as well and every line would come twice. The kernel takes ``rw``: fstab has no line for the root (see `fstab`).
+    GRUB writes to the serial port alone, because SeaBIOS (graphics=off) and OVMF copy the firmware console to
+    it as well and every line would come twice. The kernel takes ``rw``: fstab has no line for the root.
     """
     return f"""\
 # Read by GRUB on BIOS and UEFI. An installer does not edit this file; it writes {OVERRIDE_PATH}, e.g.
@@ -44,16 +44,16 @@ menuentry 'Debian GNU/Linux 12' {{
 
 
 def embedded_grub_cfg(recipe: Recipe, *, prefix: str) -> str:
-    """Give the few lines that lead GRUB from where it was loaded (BIOS boot partition, ESP) to the root's menu."""
+    """Give the lines that lead GRUB from where it was loaded (core.img, ESP) to the root's menu."""
     return f"search.fs_uuid {recipe.root_uuid} root\nset prefix=($root){prefix}\n"
 
 
 def fstab(recipe: Recipe) -> str:
     """Give a table without a line for the root.
 
-    With ``UUID=… /`` systemd waits for, checks and remounts whatever ``/dev/disk/by-uuid`` points to; on an array
-    that may be a member. The kernel command line is the only place that names the root; the initramfs checks it,
-    and ``errors=remount-ro`` is in the superblock.
+    With ``UUID=… /`` systemd waits for, checks and remounts whatever ``/dev/disk/by-uuid`` points to; on an
+    array that may be a member. The kernel command line is the only place that names the root; the initramfs
+    checks it, and ``errors=remount-ro`` is in the superblock.
     """
     return (
         "# The root is named by the kernel command line (see /boot/grub/grub.cfg), on purpose not here.\n"
@@ -67,11 +67,11 @@ def mdadm_conf() -> str:
     The ARRAY line names no array. It is there because mdadm's initramfs hook replaces a file without one by a
     fresh list of the arrays of the machine that runs it, which here is the machine that builds the image.
     """
-    return "HOMEHOST <ignore>\nAUTO +all\nMAILADDR root\nARRAY <ignore> UUID=00000000:00000000:00000000:00000000\n"
+    return "HOMEHOST <ignore>\nAUTO +all\nARRAY <ignore> UUID=00000000:00000000:00000000:00000000\n"
 
 
 def initramfs_hook(recipe: Recipe) -> str:
-    """Give the hook that strikes md personalities which cannot hold this root from the list loaded at boot."""
+    """Give the hook that strikes those md personalities from the boot's list which cannot hold this root."""
     names = "\\|".join(recipe.raid_personalities_left_out)
     return f"""\
 #!/bin/sh

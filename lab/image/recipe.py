@@ -1,7 +1,7 @@
 """What goes into the demo image: packages, units left out, drivers in the initramfs, fixed ids.
 
-Everything here is data. Its canonical form is hashed, and the hash names the cached root file system and image,
-so a change of the recipe is the only thing that makes a new image (apart from ``--refresh``).
+Everything here is data. Its canonical form is hashed together with the builder's text, and the hash names the
+cached root file system and image: only a change of either makes a new image (apart from ``--refresh``).
 """
 
 import hashlib
@@ -12,7 +12,7 @@ ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
 """The root file system's UUID is fixed: the image finds its root by it, and the install record says so."""
 
 PACKAGES = (
-    # The generic kernel: the cloud kernel boots faster, but has neither ahci nor e1000e (checked on 6.1.192-2).
+    # The generic kernel: the smaller cloud kernel has neither ahci nor e1000e (checked on 6.1.192-2).
     "linux-image-amd64",
     "initramfs-tools",
     "busybox",
@@ -43,7 +43,7 @@ BOOT_PACKAGES = ("shim-signed", "grub-efi-amd64-signed")
 """Only one file of each is wanted, on the ESP; they are unpacked beside the root, not installed."""
 
 MASKED_UNITS = (
-    # Each of these was seen to cost seconds of a boot under TCG, or waits for a network that ssh needs not wait for.
+    # Each costs part of a boot under TCG (e2scrub_reap alone 11-23 s), or waits for what ssh does not need.
     "apt-daily.timer",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
@@ -146,8 +146,8 @@ class Recipe:
     def key(self, *sources: bytes) -> str:
         """Name this recipe as carried out by these program texts: 16 hex digits of a sha256.
 
-        The texts belong to it because a recipe is half of what decides the bytes; the code that carries it out is
-        the other half, and a version number kept by hand would be forgotten.
+        The texts belong to it because a recipe is half of what decides the bytes; the code that carries it
+        out is the other half, and a version number kept by hand would be forgotten.
         """
         digest = hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode())
         for source in sources:

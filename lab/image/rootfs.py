@@ -1,8 +1,8 @@
 """The root file system as a tar archive, made by mmdebstrap: as root, or in a user namespace as anyone else.
 
-As an ordinary user the packages' scripts run as a mapped root whose real id is one of the caller's subordinate
-ids. Such an id cannot look into a home folder with mode 0700, so nothing here is passed by path except through
-mmdebstrap's special hooks (``tar-in``, ``copy-out``), whose outer half runs as the caller.
+As an ordinary user the packages' scripts run as a mapped root whose real id is one of the caller's
+subordinate ids. Such an id cannot look into a home folder with mode 0700, so nothing here is passed by path
+except through mmdebstrap's special hooks (``tar-in``, ``copy-out``), whose outer half runs as the caller.
 """
 
 import json
@@ -18,7 +18,17 @@ from lab.image.steps import BuildError, Steps
 
 MMDEBSTRAP_TIMEOUT_S = 1800.0
 STAGE = "var/tmp/rackflow-image"
-"""A folder inside the root that holds what leaves by the side door: signed loaders, package list. Removed after."""
+"""A folder inside the root for what leaves by the side door: signed loaders, package list. Removed after."""
+
+INITRAMFS_MUST_HOLD = (
+    "63-md-raid-arrays.rules",
+    "64-md-raid-assembly.rules",
+    "sbin/mdadm",
+    "raid1.ko",
+    "ahci.ko",
+    "virtio_blk.ko",
+    "ext4.ko",
+)
 
 SHIM = "usr/lib/shim/shimx64.efi.signed"
 SIGNED_GRUB = "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"
@@ -26,7 +36,7 @@ SIGNED_GRUB = "usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed"
 
 @dataclass(frozen=True, slots=True)
 class RootTree:
-    """A finished root: the archive, the signed loaders beside it, and the versions of all packages in both."""
+    """A finished root: the archive, the signed loaders beside it, the versions of all packages in both."""
 
     tar: Path
     shim: Path
@@ -41,14 +51,15 @@ class RootTree:
 
 
 def stage_script(recipe: Recipe) -> str:
-    """Give the shell text that fetches and unpacks the signed loaders and lists the packages, into `STAGE`."""
+    """Give the shell text that unpacks the signed loaders and lists the packages, into `STAGE`."""
     names = " ".join(recipe.boot_packages)
     return f"""\
 set -eu
 stage="$1/{STAGE}"
 mkdir -p "$stage/debs" "$stage/boot"
-( cd "$stage/debs" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -q -o APT::Sandbox::User=root download {names} )
-for deb in "$stage"/debs/*.deb; do
+cd "$stage/debs"
+APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get -q -o APT::Sandbox::User=root download {names}
+for deb in ./*.deb; do
   dpkg-deb -x "$deb" "$stage/boot"
   dpkg-deb -W --showformat='${{Package}} ${{Version}}\\n' "$deb" >> "$stage/packages"
 done
@@ -57,10 +68,10 @@ chroot "$1" dpkg-query -W -f '${{Package}} ${{Version}}\\n' >> "$stage/packages"
 
 
 def settle_script(recipe: Recipe) -> str:
-    """Give the shell text that turns a set of installed packages into an image: units, keys, leftovers, checks.
+    """Give the shell text that makes an image of installed packages: units, keys, leftovers, checks.
 
-    Host keys and machine id must be each machine's own: the installer makes the keys, systemd the id. The checks
-    at the end are of what would otherwise show only on a machine with an md root, minutes later.
+    Host keys and machine id must be each machine's own: the installer makes the keys, systemd the id. The
+    checks at the end are of what would otherwise show only on a machine with an md root, minutes later.
     """
     return f"""\
 set -eu
@@ -70,7 +81,7 @@ rm -rf "$1"/var/cache/debconf/*-old "$1"/var/lib/dpkg/*-old "$1"/var/log/*.log "
 rm -f "$1"/etc/dpkg/dpkg.cfg.d/99mmdebstrap "$1"/etc/apt/apt.conf.d/99mmdebstrap
 : > "$1/etc/machine-id"
 chroot "$1" sh -c 'zstd -q -d < /initrd.img | cpio --quiet -t' > "$1/var/tmp/initrd.list"
-for want in 63-md-raid-arrays.rules 64-md-raid-assembly.rules sbin/mdadm raid1.ko ahci.ko virtio_blk.ko ext4.ko; do
+for want in {" ".join(INITRAMFS_MUST_HOLD)}; do
   grep -q "$want" "$1/var/tmp/initrd.list" || {{ echo "the initramfs lacks $want" >&2; exit 1; }}
 done
 rm "$1/var/tmp/initrd.list"
@@ -80,8 +91,8 @@ rm "$1/var/tmp/initrd.list"
 def mmdebstrap_argv(recipe: Recipe, work: Path, *, as_root: bool) -> list[str]:
     """Give the command that writes ``work/root.tar``.
 
-    The overlay goes in after the essential packages and before all others, so that the initramfs is made once and
-    right; none of its files is a conffile of a package.
+    The overlay goes in after the essential packages and before all others, so that the initramfs is made once
+    and right; none of its files is a conffile of a package.
     """
     excludes = [f"{folder}/*" for folder in recipe.document_folders_left_out]
     excludes += [f"/lib/modules/*/kernel/{folder}/*" for folder in recipe.module_folders_left_out]
@@ -106,16 +117,21 @@ def mmdebstrap_argv(recipe: Recipe, work: Path, *, as_root: bool) -> list[str]:
 
 def build(recipe: Recipe, folder: Path, steps: Steps) -> RootTree:
     """Make the root tree in ``folder`` (which appears complete or not at all) and give it."""
+    for left_over in folder.parent.glob("*.part"):
+        shutil.rmtree(left_over)
     work = folder.with_name(f"{folder.name}.part")
-    shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     if any(character in str(work) for character in " \t'\"\\$"):
-        raise BuildError(f"{work}: mmdebstrap's hooks cannot name a path with spaces or quotes; use another --data")
+        raise BuildError(
+            f"{work}: mmdebstrap's hooks cannot name a path with spaces or quotes; use another --data"
+        )
     (work / "sources.list").write_text("\n".join(apt.host_sources(recipe.suite)) + "\n")
     (work / "apt.conf").write_text("\n".join(apt.host_settings()) + "\n")
     (work / "overlay.tar").write_bytes(overlay.archive(recipe))
     as_root = os.geteuid() == 0
-    steps.say(f"mmdebstrap: {len(recipe.packages)} packages and what they need ({'root' if as_root else 'unshare'})")
+    steps.say(
+        f"mmdebstrap: {len(recipe.packages)} packages and what they need ({'root' if as_root else 'unshare'})"
+    )
     steps.run(mmdebstrap_argv(recipe, work, as_root=as_root), timeout_s=MMDEBSTRAP_TIMEOUT_S)
     versions = dict(line.split(" ", 1) for line in (work / "packages").read_text().splitlines())
     (work / "packages.json").write_text(json.dumps(versions, indent=1, sort_keys=True))

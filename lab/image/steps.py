@@ -1,4 +1,4 @@
-"""Running the builder's programs: one line per step with the time passed, output kept in a log, a deadline each."""
+"""Running the builder's programs: a line per step with the time passed, output in a log, a deadline each."""
 
 import os
 import shlex
@@ -69,7 +69,9 @@ class Steps:
                     process.wait()
         if code != 0:
             tail = "\n".join(self.log.read_text(errors="replace")[start:].splitlines()[-12:])
-            raise BuildError(f"{argv[0]} ended with {code}; its last output (all of it in {self.log}):\n{tail}")
+            raise BuildError(
+                f"{argv[0]} ended with {code}; its last output (all of it in {self.log}):\n{tail}"
+            )
 
     def _wait(self, process: subprocess.Popen[bytes], name: str, timeout_s: float) -> int:
         """Wait for the end or the deadline."""
@@ -79,12 +81,14 @@ class Steps:
                 return process.wait(timeout=min(BEAT_S, max(0.1, deadline_s - time.monotonic())))
             except subprocess.TimeoutExpired:
                 if time.monotonic() >= deadline_s:
-                    raise BuildError(f"{name} was not done after {timeout_s:.0f} s; output in {self.log}") from None
+                    raise BuildError(
+                        f"{name} was not done after {timeout_s:.0f} s; output in {self.log}"
+                    ) from None
                 self.say(f"  {name} still at work")
 
 
 def tool_environment() -> dict[str, str]:
-    """Give this process's environment with the system folders on PATH: an ordinary user's often lacks them."""
+    """Give this environment with the system folders on PATH: an ordinary user's often lacks them."""
     path = os.environ.get("PATH", "/usr/bin:/bin")
     return dict(os.environ) | {"PATH": f"{path}:/usr/sbin:/sbin", "LC_ALL": "C.UTF-8"}
 
