@@ -78,6 +78,12 @@ REASONS: Final[dict[str, Reason]] = {
             "A RAID volume asks for more drives than fit.",
             "Compare the rule with the disks.",
         ),
+        Reason(
+            "no-matching-nic",
+            "A network rule matches no NIC, or more than one.",
+            "Compare the rule with the NICs listed.",
+        ),
+        Reason("no-address", "No address is allocated from a pool.", "rackflow spec publish"),
         Reason("image-missing", "The image is not in the store.", "rackflow image add NAME"),
         Reason(
             "image-mismatch", "The image is not the one that the spec names.", "rackflow image add NAME again"

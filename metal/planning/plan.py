@@ -48,7 +48,11 @@ class Destroyed(PlanValue):
 
 
 class Step(PlanValue):
-    """One step. `args` is all that the executor needs; `restart` is what a new start does with an open intent."""
+    """One step. `args` is all that the executor needs.
+
+    `restart` says what a new start does with an intent that has no outcome. `blocked_by` is a reason code when the step may not run; the plan then is shown, and refused before
+    anything is touched.
+    """
 
     id: str
     kind: StepKind
@@ -61,7 +65,6 @@ class Step(PlanValue):
     reboot: bool = False
     minutes: float = 0.0
     blocked_by: str | None = None
-    """A reason code when the step may not run; the plan then is shown and refused before anything is touched."""
     restart: Restart = "observe"
     where: Literal["boot-os", "running-os", "bmc"] = "boot-os"
     args: dict[str, Any] = {}

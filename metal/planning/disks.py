@@ -1,0 +1,167 @@
+"""Device rules to exactly one disk, and RAID volumes to their drives; or a refusal that lists the disks seen.
+
+A wrong disk is the one mistake that nothing repairs. So a rule that fits none or two is refused, and
+disks that are never meant do not take part: removable and read-only ones, the virtual media of a BMC,
+LUNs of a SAN (another machine may be using them), and disks that cannot be told apart.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final
+
+from specs.facts import Disk, RaidArray
+from specs.model import DeviceRule, DriveRule, RaidVolume
+from specs.sizes import human_size
+
+SAN_TRANSPORTS: Final = frozenset({"fc", "iscsi", "fcoe", "srp"})
+
+VIRTUAL_MEDIA: Final[tuple[str, ...]] = (
+    "virtual cd",  # AMI MegaRAC "Virtual CDROM", Dell "Virtual CD"
+    "virtual floppy",
+    "virtual hdisk",  # AMI MegaRAC
+    "virtual media",
+    "virtual usb",
+    "lcdrive",  # Dell lifecycle controller
+    "idsdm",  # Dell internal SD module
+)
+"""Parts of vendor and model, lower case, under which BMCs show their media."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing was chosen: a reason code, and what was seen in words."""
+
+    reason: str
+    message: str
+
+
+def unfit(disk: Disk, disks: Iterable[Disk]) -> str | None:
+    """Why a disk takes no part by default; None when it does."""
+    shown = f"{disk.vendor or ''} {disk.model or ''}".lower()
+    identities = Counter(one.identity for one in disks)
+    reasons = (
+        ("read-only", disk.read_only),
+        ("empty", disk.size_bytes <= 0),
+        ("without serial and WWN", disk.identity is None),
+        ("its identity is not unique", disk.identity is not None and identities[disk.identity] > 1),
+        ("removable", disk.removable),
+        ("virtual media", any(name in shown for name in VIRTUAL_MEDIA)),
+        ("on a SAN", (disk.transport or "") in SAN_TRANSPORTS),
+    )
+    return next((why for why, holds in reasons if holds), None)
+
+
+def fitting(rule: DeviceRule, disks: Sequence[Disk]) -> list[Disk]:
+    """The disks that a rule fits, smallest identity first. A rule with `raid` fits no physical disk."""
+    if rule.raid is not None:
+        return []
+    found = [disk for disk in disks if unfit(disk, disks) is None and _fits(rule, disk)]
+    return sorted(found, key=lambda disk: disk.identity or "")
+
+
+def find_disk(rule: DeviceRule, disks: Sequence[Disk], used: Iterable[str] = ()) -> Disk | Refusal:
+    """Exactly one disk, not counting those used otherwise; else why not."""
+    taken = set(used)
+    found = [disk for disk in fitting(rule, disks) if disk.identity not in taken]
+    if len(found) == 1:
+        return found[0]
+    asked = ", ".join(f"{key} {value}" for key, value in _said(rule).items())
+    if not found:
+        return Refusal("no-matching-disk", f"{{{asked}}} matches no disk; seen: {listing(disks, taken)}")
+    told = "; ".join(describe(disk) for disk in found)
+    return Refusal("ambiguous-disk", f"{{{asked}}} matches {len(found)} disks: {told}")
+
+
+def choose_drives(volume: RaidVolume, disks: Sequence[Disk], used: Iterable[str]) -> list[Disk] | Refusal:
+    """Members, then spares, of a volume: those that fit and are free, smallest identity first."""
+    taken = set(used)
+    wanted = volume.drives.count + volume.spares
+    free = [disk for disk in disks if unfit(disk, disks) is None and disk.identity not in taken]
+    found = sorted((d for d in free if _drive_fits(volume.drives, d)), key=lambda disk: disk.identity or "")
+    if len(found) >= wanted:
+        return found[:wanted]
+    asked = ", ".join(f"{key} {value}" for key, value in _said(volume.drives).items())
+    return Refusal(
+        "not-enough-drives",
+        f"volume {volume.name} asks for {wanted} drives with {{{asked}}}, {len(found)} fit; "
+        f"seen: {listing(disks, taken)}",
+    )
+
+
+def array_of(disk: Disk, arrays: Iterable[RaidArray]) -> RaidArray | None:
+    """The array that a disk is a member or spare of."""
+    names = {name for name in (disk.serial, disk.wwn, disk.identity, disk.device) if name}
+    return next((one for one in arrays if names & {*one.members, *one.spares}), None)
+
+
+def members_of(array: RaidArray, disks: Iterable[Disk]) -> list[Disk]:
+    """The disks seen that belong to an array."""
+    return [disk for disk in disks if array_of(disk, (array,))]
+
+
+def volume_name(array: RaidArray) -> str:
+    """The array's name without the host that md puts in front (`rf:system`)."""
+    return (array.name or "").rpartition(":")[2]
+
+
+def describe(disk: Disk) -> str:
+    """One disk in a sentence: `vda RF-M1-D0 8 GiB virtio, blank`."""
+    told = [disk.device, disk.identity or "no identity", human_size(disk.size_bytes)]
+    told += [part for part in (disk.transport, disk.medium if disk.medium != "unknown" else None) if part]
+    return f"{' '.join(told)}, {'; '.join(disk.found) or 'blank'}"
+
+
+def listing(disks: Sequence[Disk], used: Iterable[str] = ()) -> str:
+    """All disks seen, each with the reason why it takes no part."""
+    taken = set(used)
+    told = []
+    for disk in disks:
+        why = unfit(disk, disks) or ("used by another rule" if disk.identity in taken else None)
+        told.append(describe(disk) + (f" [{why}]" if why else ""))
+    return "; ".join(told) or "no disk"
+
+
+def _said(rule: DeviceRule | DriveRule) -> dict[str, object]:
+    said = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"count"})
+    return {key: value for key, value in said.items() if value not in ([], ())}
+
+
+def _fits(rule: DeviceRule, disk: Disk) -> bool:
+    return all(
+        (
+            rule.serial is None or rule.serial == disk.serial,
+            rule.wwn is None or (disk.wwn is not None and plain_wwn(rule.wwn) == plain_wwn(disk.wwn)),
+            rule.by_path is None or rule.by_path == disk.by_path,
+            _sized(disk, rule.min_size, rule.max_size),
+            rule.media is None or rule.media == disk.medium,
+            rule.transport is None or rule.transport == disk.transport,
+            _model(rule.model, disk),
+        )
+    )
+
+
+def _drive_fits(rule: DriveRule, disk: Disk) -> bool:
+    return all(
+        (
+            not rule.serials or disk.serial in rule.serials,
+            _sized(disk, rule.min_size, rule.max_size),
+            rule.media is None or rule.media == disk.medium,
+            rule.transport is None or rule.transport == disk.transport,
+            _model(rule.model, disk),
+        )
+    )
+
+
+def _sized(disk: Disk, low: int | None, high: int | None) -> bool:
+    return (low is None or disk.size_bytes >= low) and (high is None or disk.size_bytes <= high)
+
+
+def _model(wished: str | None, disk: Disk) -> bool:
+    return wished is None or fnmatchcase((disk.model or "").strip().lower(), wished.strip().lower())
+
+
+def plain_wwn(text: str) -> str:
+    """A WWN without its spelling: `0x5000C500…`, `naa.5000c500…` and `5000c500…` are one."""
+    return text.strip().lower().removeprefix("naa.").removeprefix("eui.").removeprefix("0x")
