@@ -1,0 +1,181 @@
+"""Linux software RAID by mdadm.
+
+Metadata 1.0 stands at the end of the members, so that firmware and boot loader read any member as if
+it were the plain disk. The array's UUID is derived by the planner, which makes the device path
+(`/dev/disk/by-id/md-uuid-…`) known before the array exists.
+"""
+
+import re
+from typing import Final
+
+from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.raid.volume import Volume, uuid_key
+from metal.drivers.storage.disks import (
+    LSBLK,
+    SETTLE,
+    BlockNode,
+    found_on,
+    parse_lsblk,
+    partitions_of,
+    walk,
+)
+from metal.drivers.storage.identity import DISK_SYSFS, Sysfs, parse_disk_sysfs
+from metal.protocols import Command, Shell
+from specs.facts import Hardware, RaidArray
+
+MD_DETAIL: Final = Query(
+    "md-detail",
+    (
+        "sh",
+        "-c",
+        r"""for d in /sys/block/md*; do [ -d "$d/md" ] || continue; n=${d##*/}; echo "array $n"
+read -r v <"$d/md/array_state" && echo "STATE=$v"; read -r v <"$d/md/sync_action" && echo "ACTION=$v"
+read -r v <"$d/md/degraded" && echo "DEGRADED=$v"; mdadm --detail --export "/dev/$n"; done 2>/dev/null; :""",
+    ),
+)
+
+_DEVICE_ROLE = re.compile(r"^MD_DEVICE_(\S+)_ROLE=(\S+)$")
+_LEVELS: Final = {"raid0": "0", "raid1": "1", "raid5": "5", "raid6": "6", "raid10": "10"}
+
+
+def colon_uuid(uuid: str) -> str:
+    """Give an id as mdadm and udev write it: four groups of eight digits."""
+    key = uuid_key(uuid)
+    return ":".join(key[place : place + 8] for place in range(0, 32, 8))
+
+
+def device_path(uuid: str) -> str:
+    """Give the array's device, whatever number the kernel gave it."""
+    return f"/dev/disk/by-id/md-uuid-{colon_uuid(uuid)}"
+
+
+def guard_identity(uuid: str) -> str:
+    """Give the identity that rf-exec reads from an array."""
+    return f"md-uuid:{colon_uuid(uuid)}"
+
+
+def parse_detail(text: str, nodes: tuple[BlockNode, ...], sysfs: Sysfs) -> tuple[RaidArray, ...]:
+    """Give all arrays that `MD_DETAIL` printed, members by the serial of their disks."""
+    by_kname = {node.kname: node for node in walk(nodes)}
+    arrays = []
+    for part in re.split(r"^array (?=\S+$)", text, flags=re.MULTILINE)[1:]:
+        kname, _, body = part.partition("\n")
+        values = dict(line.split("=", 1) for line in body.splitlines() if "=" in line)
+        if "MD_UUID" not in values:
+            continue
+        node = by_kname.get(kname)
+        active, spares = _members(body, sysfs)
+        known = sysfs.disks.get(kname)
+        arrays.append(
+            RaidArray(
+                name=values.get("MD_NAME", "").rpartition(":")[2] or values.get("MD_DEVNAME") or None,
+                driver="md",
+                uuid=_dashed(values["MD_UUID"]),
+                level=values.get("MD_LEVEL", "unknown"),
+                device=f"/dev/{kname}",
+                size_bytes=node.size_bytes if node else 0,
+                members=active,
+                spares=spares,
+                state=_state(values),
+                metadata=values.get("MD_METADATA"),
+                partition_table=node.value("pttype") if node else None,
+                partitions=partitions_of(node, known.partitions if known else {}) if node else (),
+                found=found_on(node) if node else (),
+            )
+        )
+    return tuple(arrays)
+
+
+class MdDriver:
+    """mdadm's arrays; fits every machine, and gives way to any controller's driver."""
+
+    name = "md"
+
+    def claims(self, hardware: Hardware) -> int:
+        """Fit wherever there are disks."""
+        return 1 if hardware.disks else 0
+
+    def read(self, shell: Shell) -> tuple[RaidArray, ...]:
+        """Read all assembled arrays in one round trip."""
+        said = read_bundle(shell, (SETTLE, LSBLK, DISK_SYSFS, MD_DETAIL))
+        return parse_detail(
+            said["md-detail"].stdout,
+            parse_lsblk(said["lsblk"].stdout),
+            parse_disk_sysfs(said["disk-sysfs"].stdout),
+        )
+
+    def create(self, volume: Volume) -> tuple[Command, ...]:
+        """Create the array under its derived UUID; members that hold zeros need no synchronisation."""
+        disks = (*volume.members, *volume.spares)
+        level = _LEVELS[volume.level]
+        argv = (
+            *("mdadm", "--create", f"/dev/md/{volume.name}", "--run", "--metadata=1.0", "--homehost=any"),
+            *(f"--name={volume.name}", f"--uuid={colon_uuid(volume.uuid)}", f"--level={level}"),
+            f"--raid-devices={len(volume.members)}",
+            *((f"--spare-devices={len(volume.spares)}",) if volume.spares else ()),
+            *(("--assume-clean",) if volume.zeroed else ()),
+            *(f"{{disk{place}}}" for place in range(len(disks))),
+        )
+        serials = ", ".join(disk.identity for disk in disks)
+        return (
+            Command(
+                argv=argv,
+                says=f"create {volume.level} {volume.name} on {serials}",
+                disks=tuple(disk.guard() for disk in disks),
+            ),
+        )
+
+    def zero(self, volume: Volume) -> tuple[Command, ...]:
+        """Zero the members by the device's own command, which takes no time where there is one."""
+        return tuple(
+            Command(
+                argv=("blkdiscard", "--force", "--zeroout", "{disk0}"),
+                says=f"zero {disk.identity}",
+                disks=(disk.guard(),),
+                timeout_s=600,
+            )
+            for disk in (*volume.members, *volume.spares)
+        )
+
+    def delete(self, volume: Volume, array: RaidArray | None) -> tuple[Command, ...]:
+        """Stop one array by its id, then clear the superblock of each of its members."""
+        stop = (
+            Command(
+                argv=("mdadm", "--stop", device_path(volume.uuid)),
+                says=f"stop array {volume.name} ({volume.uuid})",
+            ),
+        )
+        clear = tuple(
+            Command(
+                argv=("mdadm", "--zero-superblock", "{disk0}"),
+                says=f"clear the array's superblock on {member.identity}",
+                disks=(member.guard(),),
+            )
+            for member in (*volume.members, *volume.spares)
+        )
+        return (*(stop if array is not None else ()), *clear)
+
+
+def _members(body: str, sysfs: Sysfs) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give serials of active members in the order of their roles, and those of spares."""
+    roles: list[tuple[str, str]] = []
+    for line in body.splitlines():
+        if match := _DEVICE_ROLE.match(line):
+            # The name is made of the device node's: "_dev_sda" or "dev_sda", by mdadm version.
+            kname = match[1].removeprefix("_").removeprefix("dev_")
+            known = sysfs.disks.get(kname)
+            roles.append((match[2], (known.serial or known.wwn if known else None) or kname))
+    active = sorted((int(role), name) for role, name in roles if role.isdigit())
+    return tuple(name for _, name in active), tuple(name for role, name in roles if role == "spare")
+
+
+def _dashed(uuid: str) -> str:
+    key = uuid_key(uuid)
+    return "-".join((key[:8], key[8:12], key[12:16], key[16:20], key[20:]))
+
+
+def _state(values: dict[str, str]) -> str:
+    if values.get("DEGRADED", "0") not in ("0", ""):
+        return "degraded"
+    action = values.get("ACTION", "idle")
+    return action if action not in ("idle", "none") else values.get("STATE", "unknown")
