@@ -1,0 +1,1 @@
+"""Ways to a machine: SSH into it, IPMI to its BMC."""

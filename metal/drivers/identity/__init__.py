@@ -1,0 +1,1 @@
+"""Who the machine is and what it computes with: SMBIOS, processor, memory, firmware mode."""

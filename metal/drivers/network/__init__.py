@@ -1,0 +1,1 @@
+"""NICs of the machine; addresses and bonds of a running system."""

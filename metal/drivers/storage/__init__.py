@@ -1,0 +1,1 @@
+"""Disks, their identity, and what lies on them."""

@@ -1,0 +1,100 @@
+"""Processor, architecture, firmware mode and usable memory, from lscpu, sysfs and /proc."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from metal.drivers.bundle import Query
+from metal.errors import Unparsable
+from specs.facts import FirmwareMode
+
+LSCPU: Final = Query("lscpu", ("lscpu", "-J"))
+
+PLATFORM: Final = Query(
+    "platform",
+    (
+        "sh",
+        "-c",
+        # One line per value, without a process per file: this runs on emulated machines too.
+        r"""for f in sys_vendor product_name product_serial product_uuid; do
+v=; [ -r /sys/class/dmi/id/$f ] && read -r v </sys/class/dmi/id/$f; echo "$f=$v"; done 2>/dev/null
+[ -d /sys ] && { if [ -d /sys/firmware/efi ]; then echo firmware=uefi; else echo firmware=bios; fi; }
+while read -r k v u; do [ "$k" = MemTotal: ] && echo "memtotal_kib=$v"; done </proc/meminfo
+echo "arch=$(uname -m)" """,
+    ),
+)
+
+ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+"""The kernel's machine name -> the name that images and Debian use; others stay as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processors of the machine; counts are totals of the machine."""
+
+    model: str | None
+    sockets: int | None
+    cores: int | None
+    threads: int | None
+    arch: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What `PLATFORM` prints."""
+
+    dmi: dict[str, str]
+    firmware: FirmwareMode | None
+    memory_bytes: int | None
+    arch: str | None
+
+
+def parse_lscpu(text: str) -> Cpu:
+    """`lscpu -J`: `{"lscpu": [{"field": "Socket(s):", "data": "2"}, …]}`, nested since util-linux 2.37."""
+    try:
+        rows = json.loads(text)["lscpu"]
+        fields = dict(_fields(rows))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Unparsable(
+            f"lscpu -J: expected an object with a list of fields ({error})", reason="unparsable"
+        ) from error
+    sockets = _count(fields.get("Socket(s)"))
+    cores = _count(fields.get("Core(s) per socket"))
+    model = " ".join(fields.get("Model name", "").split())
+    return Cpu(
+        model=model if model not in ("", "-") else None,
+        sockets=sockets,
+        cores=sockets * cores if sockets and cores else None,
+        threads=_count(fields.get("CPU(s)")),
+        arch=_arch(fields.get("Architecture")),
+    )
+
+
+def parse_platform(text: str) -> Platform:
+    """`key=value` lines; what is missing is unknown."""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    memory_kib = _count(values.get("memtotal_kib"))
+    if "arch" not in values:
+        raise Unparsable(f"platform: expected key=value lines, found {text[:80]!r}", reason="unparsable")
+    return Platform(
+        dmi={key: value for key, value in values.items() if key.startswith(("sys_", "product_"))},
+        firmware={"uefi": "uefi", "bios": "bios"}.get(values.get("firmware", "")),  # type: ignore[arg-type]
+        memory_bytes=memory_kib * 1024 if memory_kib else None,
+        arch=_arch(values.get("arch")),
+    )
+
+
+def _fields(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for row in rows:
+        found.append((str(row["field"]).rstrip(":"), str(row.get("data") or "")))
+        found.extend(_fields(row.get("children") or []))
+    return found
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and text.strip().isascii() and text.strip().isdigit() else None
+
+
+def _arch(text: str | None) -> str | None:
+    return ARCHITECTURES.get(text, text) if text else None

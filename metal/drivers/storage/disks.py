@@ -1,0 +1,251 @@
+"""Disks and what lies on them, from lsblk, sysfs and a look at the first sectors.
+
+lsblk gives sizes, partitions and signatures; sysfs gives the identity (see `identity`); a disk whose
+first 64 KiB are not zero is not blank even if no signature is known, because "blank" is what
+`destroy: allow` may erase without asking.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from metal.drivers.bundle import Query
+from metal.drivers.storage.identity import Sysfs, SysfsDisk, normalise_wwn
+from metal.errors import Unparsable
+from specs.facts import Disk, PartitionFact
+from specs.identity import serial_identity
+
+SETTLE: Final = Query("udev-settle", ("udevadm", "settle", "--timeout=5"))
+"""lsblk shows what udev has seen; right after a change that may be the past."""
+
+_COLUMNS: Final = (
+    "NAME,KNAME,TYPE,SIZE,MODEL,VENDOR,SERIAL,WWN,ROTA,TRAN,RM,RO,LOG-SEC,HCTL,"
+    "FSTYPE,LABEL,UUID,PTTYPE,PARTTYPE,PARTUUID,PARTLABEL,START,MOUNTPOINTS"
+)
+LSBLK: Final = Query("lsblk", ("lsblk", "-J", "-b", "-o", _COLUMNS))
+
+DISK_HEADS: Final = Query(
+    "disk-heads",
+    (
+        "sh",
+        "-c",
+        r"""for d in /sys/block/*; do n=${d##*/}
+case $n in loop*|ram*|zram*|fd*|sr*|nbd*|dm-*|md*) continue ;; esac
+if dd if="/dev/$n" bs=65536 count=1 2>/dev/null | tr -d '\000' | dd bs=1 count=1 2>/dev/null | grep -q ''
+then echo "$n data"; else echo "$n zero"; fi; done; :""",
+    ),
+    timeout_s=20,
+)
+
+START_UNIT_BYTES: Final = 512
+"""lsblk's START is sysfs's `start`: always in 512-byte sectors, whatever the disk's block size."""
+
+_NOT_DISKS = re.compile(r"^(loop|ram|zram|fd|sr|nbd)\d|^mmcblk\d+(boot|rpmb)")
+_VIRTUAL_MEDIA = re.compile(
+    r"virtual (cd|dvd|floppy|media|hdisk|disk|usb|optical)|idrac|vflash", re.IGNORECASE
+)
+_VOLUME_MODEL = re.compile(r"^(LOGICAL VOLUME|PERC|MR\d|AVAGO|SAS\d{4}|RAID)", re.IGNORECASE)
+_RAID_DRIVERS: Final = frozenset(
+    {"megaraid_sas", "hpsa", "smartpqi", "aacraid", "mpt3sas", "arcmsr", "3w-sas"}
+)
+_TRANSPORTS: Final = frozenset({"sata", "sas", "nvme", "usb", "virtio", "fc", "iscsi", "spi", "ata", "mmc"})
+
+
+@dataclass(frozen=True, slots=True)
+class BlockNode:
+    """One row of lsblk and what hangs below it; values as lsblk prints them, trimmed."""
+
+    name: str
+    kname: str
+    type: str
+    size_bytes: int
+    values: Mapping[str, str | None]
+    flags: Mapping[str, bool | None]
+    mounts: tuple[str, ...]
+    children: tuple["BlockNode", ...]
+
+    @property
+    def device(self) -> str:
+        """The device node, `/dev/sda`."""
+        return f"/dev/{self.kname}"
+
+    def value(self, column: str) -> str | None:
+        """The text of a column; None where lsblk has none."""
+        return self.values.get(column)
+
+
+def parse_lsblk(text: str) -> tuple[BlockNode, ...]:
+    """`lsblk -J -b -o …` as a forest; booleans and numbers may be texts (util-linux before 2.33)."""
+    try:
+        rows = json.loads(text)["blockdevices"]
+        return tuple(_node(row) for row in rows)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise Unparsable(
+            f"lsblk -J: expected blockdevices with name, type and size ({error!r})", reason="unparsable"
+        ) from error
+
+
+def parse_heads(text: str) -> dict[str, bool]:
+    """Kernel name -> whether the first 64 KiB hold anything but zeros."""
+    words = (line.split() for line in text.splitlines())
+    return {pair[0]: pair[1] == "data" for pair in words if len(pair) == 2 and pair[1] in ("data", "zero")}
+
+
+def walk(nodes: tuple[BlockNode, ...]) -> Iterator[BlockNode]:
+    """Every node, parents first; a device under several parents comes several times."""
+    for node in nodes:
+        yield node
+        yield from walk(node.children)
+
+
+def build_disks(
+    nodes: tuple[BlockNode, ...], sysfs: Sysfs, by_path: Mapping[str, str], heads: Mapping[str, bool]
+) -> tuple[Disk, ...]:
+    """All real disks, in the order of their kernel names."""
+    disks = {
+        node.kname: _disk(node, sysfs, by_path.get(node.kname), has_data=heads.get(node.kname))
+        for node in nodes
+        if node.type == "disk" and not _NOT_DISKS.match(node.kname) and node.size_bytes > 0
+    }
+    return tuple(disks[kname] for kname in sorted(disks, key=lambda name: (len(name), name)))
+
+
+def partitions_of(node: BlockNode, numbers: Mapping[str, int]) -> tuple[PartitionFact, ...]:
+    """The partitions of a disk or an array, in the order of their numbers."""
+    parts = [_partition(child, numbers.get(child.kname)) for child in node.children if child.type == "part"]
+    return tuple(sorted(parts, key=lambda part: part.number))
+
+
+def found_on(
+    node: BlockNode, holders: tuple[str, ...] = (), *, has_data: bool | None = None
+) -> tuple[str, ...]:
+    """What lies on a device, in words; empty means blank."""
+    words = []
+    signature, label = node.value("fstype"), node.value("label")
+    if signature:
+        joint = "of" if signature.endswith("_member") else "labelled"
+        words.append(f"{signature} {joint} {label}" if label else signature)
+    parts = [child for child in node.children if child.type == "part"]
+    table = node.value("pttype") or ("a partition table" if parts else None)
+    if table:
+        words.append(f"{table} with {len(parts)} partition{'' if len(parts) == 1 else 's'}")
+    words.extend(
+        f"{part.value('fstype')} of {part.value('label') or 'no name'} on {part.kname}"
+        for part in parts
+        if (part.value("fstype") or "").endswith("_member")
+    )
+    words.extend(f"held by {holder}" for holder in holders)
+    words.extend(f"mounted at {mount}" for each in walk((node,)) for mount in each.mounts)
+    if not words and has_data:
+        words.append("data without a known signature")
+    return tuple(dict.fromkeys(words))
+
+
+def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, *, has_data: bool | None) -> Disk:
+    seen = sysfs.disks.get(node.kname, SysfsDisk(node.kname, None, None, (), {}))
+    driver = sysfs.host_drivers.get(_scsi_host(node.value("hctl")))
+    model = " ".join((node.value("model") or "").replace("_", " ").split()) or None
+    vendor = (node.value("vendor") or "").strip() or None
+    described = f"{vendor or ''} {model or ''}"
+    virtual_media = bool(_VIRTUAL_MEDIA.search(described))
+    return Disk(
+        device=node.device,
+        serial=seen.serial or serial_identity(node.value("serial")),
+        wwn=seen.wwn or normalise_wwn(node.value("wwn")),
+        by_path=by_path,
+        size_bytes=node.size_bytes,
+        logical_block_bytes=int(node.value("log-sec") or 512),
+        model=model,
+        vendor=vendor,
+        medium=_medium(node),
+        transport=_transport(node, driver, model),
+        removable=bool(node.flags.get("rm")) or virtual_media,
+        read_only=bool(node.flags.get("ro")),
+        holders=seen.holders,
+        found=found_on(node, seen.holders, has_data=has_data),
+        partition_table=node.value("pttype"),
+        partitions=partitions_of(node, seen.partitions),
+    )
+
+
+def _medium(node: BlockNode) -> Literal["ssd", "hdd", "nvme", "unknown"]:
+    if node.kname.startswith("nvme"):
+        return "nvme"
+    rotational = node.flags.get("rota")
+    if rotational is False:
+        return "ssd"
+    # Hypervisors leave the virtio flag at its default, "rotational"; that says nothing about the medium.
+    return "unknown" if rotational is None or node.kname.startswith("vd") else "hdd"
+
+
+def _transport(node: BlockNode, driver: str | None, model: str | None) -> str | None:
+    if node.kname.startswith("vd"):
+        return "virtio"
+    if driver in _RAID_DRIVERS and (
+        _VOLUME_MODEL.match(model or "")
+        or (driver == "megaraid_sas" and _scsi_channel(node.value("hctl")) >= 2)
+    ):
+        return "raid"
+    stated = node.value("tran")
+    return stated if stated in _TRANSPORTS else None
+
+
+def _scsi_host(hctl: str | None) -> int:
+    return _hctl(hctl)[0]
+
+
+def _scsi_channel(hctl: str | None) -> int:
+    return _hctl(hctl)[1]
+
+
+def _hctl(text: str | None) -> tuple[int, int]:
+    match = re.match(r"^(\d+):(\d+):\d+:\d+$", text or "")
+    return (int(match[1]), int(match[2])) if match else (-1, -1)
+
+
+def _partition(node: BlockNode, number: int | None) -> PartitionFact:
+    trailing = re.search(r"(\d+)$", node.kname)
+    kind = node.value("parttype")
+    return PartitionFact(
+        number=number if number is not None else int(trailing[1]) if trailing else 0,
+        device=node.device,
+        start_bytes=int(node.value("start") or 0) * START_UNIT_BYTES,
+        size_bytes=node.size_bytes,
+        type_guid=kind.lower() if kind else None,
+        part_uuid=node.value("partuuid"),
+        name=node.value("partlabel"),
+        filesystem=node.value("fstype"),
+        label=node.value("label"),
+        fs_uuid=node.value("uuid"),
+        mount=node.mounts[0] if node.mounts else None,
+    )
+
+
+def _node(row: dict[str, Any]) -> BlockNode:
+    mounts = row.get("mountpoints") or [row.get("mountpoint")]
+    kname = str(row.get("kname") or row["name"]).strip().removeprefix("/dev/")
+    flags = {key: _flag(row.get(key)) for key in ("rota", "rm", "ro")}
+    texts = {
+        key: str(value).strip() or None
+        for key, value in row.items()
+        if key not in ("children", "mountpoints", "rota", "rm", "ro") and value is not None
+    }
+    for key in ("start", "log-sec"):
+        if texts.get(key) is not None and not str(texts[key]).isdigit():
+            raise ValueError(f"{kname}: {key} is {texts[key]!r}, expected a number")
+    return BlockNode(
+        name=str(row.get("name") or kname).strip(),
+        kname=kname,
+        type=str(row["type"]),
+        size_bytes=int(row["size"] or 0),
+        values=texts,
+        flags=flags,
+        mounts=tuple(str(mount) for mount in mounts if mount),
+        children=tuple(_node(child) for child in row.get("children") or []),
+    )
+
+
+def _flag(value: object) -> bool | None:
+    return {"1": True, "true": True, "0": False, "false": False}.get(str(value).lower())
