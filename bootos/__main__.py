@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         current = build(options.data, level=options.level, vendor=options.vendor, refresh=options.refresh)
     except BuildError as error:
-        print(f"bootos: {error}", file=sys.stderr)
+        sys.stderr.write(f"bootos: {error}\n")
         return 1
     if options.json:
-        print(json.dumps(current, sort_keys=True, indent=1))
+        sys.stdout.write(json.dumps(current, sort_keys=True, indent=1) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where Debian packages come from: the host's own apt sources, so that no mirror is named in this repository."""
+"""Where Debian packages come from: the host's own apt sources, so that no mirror is named here."""
 
 import subprocess
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def codename(os_release: Path = Path("/etc/os-release")) -> str:
 
 
 def parse_targets(text: str, *, suite: str, architecture: str = "amd64") -> tuple[Source, ...]:
-    """Debian's own lines of `apt-get indextargets`: the suite and its -security, -updates; others are left aside."""
+    """Debian's own lines of `apt-get indextargets`: the suite, its -security and -updates; no others."""
     wanted = {suite, f"{suite}-security", f"{suite}-updates"}
     found = set()
     for line in text.splitlines():

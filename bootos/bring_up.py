@@ -1,10 +1,11 @@
 #!/usr/bin/python3 -IS
 """Bring-up of the boot OS: read the boot seed, bring up the NIC that PXE-booted, start sshd, report in.
 
-Runs under busybox init (/etc/inittab) as /usr/lib/rackflow/bring-up; stdlib only. It decides nothing: who may log
-in, where to report and which address to use stand in the seed (/etc/rackflow/seed.json, DESIGN section 4). What it
-does is said on the serial console, one line per step with the uptime, because that line is all there is to see
-when it fails. It never gives up by itself: DHCP and the report are tried until they succeed or the edge refuses.
+Runs under busybox init (/etc/inittab) as /usr/lib/rackflow/bring-up; stdlib only. It decides nothing:
+who may log in, where to report and which address to use stand in the seed (/etc/rackflow/seed.json,
+DESIGN section 4). What it does is said on the serial console, one line per step with the uptime, because
+that line is all there is to see when it fails. It never gives up by itself: DHCP and the report are
+tried until they succeed or the edge refuses.
 """
 
 import json
@@ -273,12 +274,20 @@ def allow_key(seed: Seed) -> None:
     target.chmod(0o600)
 
 
+def raise_epoch(floor: int) -> None:
+    """The lowest epoch that rf-exec takes; kept when it is higher already, should bring-up start twice."""
+    path = RUN / "epoch"
+    known = read_line(path)
+    if not known.isdigit() or int(known) < floor:
+        path.write_text(f"{floor}\n")
+
+
 def start(seed: Seed) -> None:
     """All steps in the order that wastes no waiting."""
     if abs(time.time() - seed.time_s) > 2:
         time.clock_settime(time.CLOCK_REALTIME, seed.time_s)
     RUN.mkdir(mode=0o755, exist_ok=True)
-    (RUN / "epoch-floor").write_text(f"{seed.epoch_floor}\n")
+    raise_epoch(seed.epoch_floor)
     allow_key(seed)
     make_key = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "bootos", "-f", str(HOST_KEY)]
     keygen = None if HOST_KEY.exists() else subprocess.Popen(make_key)

@@ -1,8 +1,8 @@
-"""Build the boot OS: packages -> base (cached by content) + overlay -> DATA/boot/bootos/<digest12>, then current.json.
+"""Build the boot OS: packages -> base + overlay -> DATA/boot/bootos/<digest12>, then current.json.
 
-Two parts. The *base* (kernel, first stage, squashfs) comes from Debian packages only and is cached by everything
-that goes into it; the *overlay* holds our scripts and vendor tools and is made anew each time. A rebuild from the
-cache takes seconds and gives the same bytes.
+Two parts. The *base* (kernel, first stage, squashfs) comes from Debian packages only and is cached by
+everything that goes into it; the *overlay* holds our scripts and vendor tools and is made anew each time.
+A rebuild from the cache takes seconds and gives the same bytes.
 """
 
 import hashlib

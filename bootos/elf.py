@@ -1,6 +1,6 @@
 """Which shared libraries an ELF file asks for: the DT_NEEDED entries, read without binutils.
 
-Only what the closure of the boot OS needs: 64-bit little-endian files. Layout: System V gABI, chapters 4 and 5.
+Only what the closure of the boot OS needs: 64-bit little-endian files. Layout: System V gABI, ch. 4 and 5.
 """
 
 import struct

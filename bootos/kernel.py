@@ -1,4 +1,4 @@
-"""The kernel's modules and firmware: chosen by path, closed over dependencies, checked against what must be there."""
+"""The kernel's modules and firmware: chosen by path, closed over dependencies, checked for the required."""
 
 import shutil
 from fnmatch import fnmatch

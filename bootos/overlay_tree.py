@@ -7,10 +7,11 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from bootos import one_file
 from bootos.steps import BuildError
 
 HERE = Path(__file__).parent
-PROGRAMS = {"bring_up.py": "bring-up", "rf_exec.py": "rf-exec", "rf_write.py": "rf-write"}
+PROGRAMS = {"bring_up.py": "bring-up", "rf_write.py": "rf-write"}
 VENDOR_IGNORED = ("README.md", "SHA256SUMS", ".gitignore")
 
 
@@ -18,9 +19,10 @@ def assemble(root: Path, vendor: Path) -> dict[str, str]:
     """Fill `root`; the digests of the vendor files by name."""
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(HERE / "overlay", root, symlinks=True)
-    for source, name in PROGRAMS.items():
+    texts = {name: (HERE / source).read_text() for source, name in PROGRAMS.items()}
+    for name, text in {**texts, "rf-exec": one_file.rf_exec()}.items():
         target = root / "usr/lib/rackflow" / name
-        shutil.copyfile(HERE / source, target)
+        target.write_text(text)
         target.chmod(0o755)
     digests = add_vendor(root, vendor)
     for path in root.rglob("*"):
@@ -31,7 +33,7 @@ def assemble(root: Path, vendor: Path) -> dict[str, str]:
 
 
 def add_vendor(root: Path, vendor: Path) -> dict[str, str]:
-    """Copy the drop-ins: `tree/...` lies over the root, any other file becomes a program in /usr/local/sbin."""
+    """Copy the drop-ins: `tree/...` lies over the root, other files become programs in /usr/local/sbin."""
     expected = read_sums(vendor / "SHA256SUMS")
     digests = {}
     for path in sorted(vendor.rglob("*")) if vendor.is_dir() else []:

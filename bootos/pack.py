@@ -1,4 +1,4 @@
-"""Packing: the squashfs, base.img (first stage + squashfs) and the small cpios; the same input gives the same bytes."""
+"""Packing: the squashfs, base.img and the small cpios; the same input gives the same bytes."""
 
 import os
 import shutil

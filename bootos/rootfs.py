@@ -18,8 +18,8 @@ _LIBRARY_FOLDERS = (
 )
 _MERGED = ("bin", "sbin", "lib", "lib64")
 _FOLDERS = ("proc", "sys", "dev", "run", "tmp", "root", "etc", "mnt", "var/log", "var/lib", "var/tmp")
-# Rules that would assemble arrays, activate volume groups or connect fabrics by themselves: the worker decides
-# that. 80-net-setup-link would rename NICs while bring-up uses them; 85-hdparm and 85-hwclock call absent scripts.
+# Rules that would assemble arrays, activate volume groups or connect fabrics by themselves: the worker
+# decides that. 80-net-setup-link would rename NICs while bring-up uses them; the 85s call absent scripts.
 _RULES_LEFT_OUT = (
     "64-md-raid-assembly.rules",
     "69-lvm.rules",
@@ -129,8 +129,7 @@ def _copy_closure(stage: Path, root: Path, names: list[str]) -> None:
 
 def _link_target(name: str, target: str) -> str:
     """The path below the stage that a link reaches, with merged /usr."""
-    base = "" if target.startswith("/") else os.path.dirname(name)
-    full = os.path.normpath(os.path.join(base, target.lstrip("/") if not base else target))
+    full = os.path.normpath(target.lstrip("/") if target.startswith("/") else Path(name).parent / target)
     first, _, rest = full.partition("/")
     return f"usr/{first}/{rest}" if first in _MERGED else full
 

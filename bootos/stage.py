@@ -72,7 +72,7 @@ def unpack(tar: Path, into: Path) -> dict[str, str]:
             *("-x", "-f", str(tar), "-C", str(into), "--no-same-owner", "--no-same-permissions"),
             "--delay-directory-restore",
             *(f"--exclude={pattern}" for pattern in _SKIPPED),
-            # S: targets of symbolic links stay as they are; they reach the same files through the links made below
+            # S: targets of symbolic links stay; they reach the same files through the links made below
             f"--transform=s,^\\./\\({_MERGED_PATTERN}\\)/,./usr/\\1/,S",
         ],
         timeout_s=600,
@@ -88,7 +88,7 @@ def unpack(tar: Path, into: Path) -> dict[str, str]:
 
 
 def parse_package_list(text: str) -> dict[str, str]:
-    """Package versions from the names of the archives: NAME_VERSION_ARCH.deb, the colon of an epoch escaped."""
+    """Package versions from archive names: NAME_VERSION_ARCH.deb, with the colon of an epoch escaped."""
     versions = {}
     for line in text.split():
         if line.endswith(".deb"):

@@ -1,4 +1,4 @@
-"""The recipe of the boot OS: lists of packages, programs, files and kernel modules, and the first-stage script."""
+"""The recipe of the boot OS: lists of packages, programs, files and modules, and the first-stage script."""
 
 import hashlib
 from dataclasses import dataclass
