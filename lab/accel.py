@@ -1,7 +1,8 @@
 """Which accelerator machines run under: KVM only when a guest was seen to speak under it, else TCG.
 
-Opening /dev/kvm proves nothing: hosts were met on which it opens and the first guest dies at once or hangs. So a guest
-(SeaBIOS alone) is run for at most 5 s and must put bytes on its serial console. Asked once per boot of the host.
+Opening /dev/kvm proves nothing: hosts were met on which it opens and the first guest dies at once or hangs.
+So a guest (SeaBIOS alone) is run for at most 5 s and must put bytes on its serial console. Asked once per
+boot of the host.
 """
 
 import json
@@ -37,7 +38,7 @@ def probe_command() -> list[str]:
 
 
 def accelerator(cache: Path, kvm: Path = KVM) -> str:
-    """ "kvm" or "tcg"; the answer is kept in `cache` until the host boots again."""
+    """The accelerator, kvm or tcg; the answer is kept in `cache` until the host boots again."""
     try:
         known = json.loads(cache.read_text())
         if known["boot_id"] == boot_id() and known["accelerator"] in ACCELERATOR_ARGS:

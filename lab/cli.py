@@ -18,7 +18,7 @@ SYSTEM_DATA = Path("/var/lib/rackflow")
 
 
 def default_directory() -> Path:
-    """RACKFLOW_LAB, else `lab` in the data folder: RACKFLOW_DATA, or the usual place for root and for others."""
+    """RACKFLOW_LAB, else `lab` in the data folder: RACKFLOW_DATA, or the usual place of the user."""
     if explicit := os.environ.get("RACKFLOW_LAB"):
         return Path(explicit)
     if data := os.environ.get("RACKFLOW_DATA"):

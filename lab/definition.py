@@ -1,7 +1,7 @@
 """What a rack is made of: the values of a rack file, read strictly.
 
-Every finding is reported at once with its path, and unknown keys are findings: a mistyped key in a rack file must not
-become a machine that is silently different.
+Every finding is reported at once with its path, and unknown keys are findings: a mistyped key in a rack file
+must not become a machine that is silently different.
 """
 
 import re

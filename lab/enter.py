@@ -1,8 +1,9 @@
 """Run a command inside the rack: `enter.py PID NETNS -- COMMAND...`, or be imported to join it.
 
-nsenter(1) does the same but is deaf: it neither hands signals on to the command nor ends it when it is ended itself,
-so that a supervisor's SIGTERM would leave the command behind. This one stays as the parent, passes signals on,
-returns the command's exit code, and its death is the command's death. Stdlib only; run with `python -S`.
+nsenter(1) does the same but is deaf: it neither hands signals on to the command nor ends it when it is ended
+itself, so that a supervisor's SIGTERM would leave the command behind. This one stays as the parent, passes
+signals on, returns the command's exit code, and its death is the command's death. Stdlib only; run with
+`python -S`.
 """
 
 import contextlib
@@ -55,8 +56,8 @@ def join_netns(name: str) -> None:
 def _supervise(child: int) -> int:
     """Hand signals on until the child ends; its exit code, or 128 + signal.
 
-    A signal that the terminal made (si_code > 0: from the kernel) has reached the child already, for both are in one
-    process group; a second SIGINT would turn its graceful stop into a hard one.
+    A signal that the terminal made (si_code > 0: from the kernel) has reached the child already, for both are
+    in one process group; a second SIGINT would turn its graceful stop into a hard one.
     """
     while True:
         info = signal.sigwaitinfo(FORWARDED | {signal.SIGCHLD})

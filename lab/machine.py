@@ -1,8 +1,9 @@
 """One virtual server: its files, and the QEMU command line that is its hardware.
 
-Disks are raw sparse files with cache=unsafe: QEMU then ignores a guest's flush, but every write that it completed is in
-the host's page cache and survives SIGKILL of QEMU, which is what a power cut is here. (Formats with tables of their own
-lost them: a controller that answers flushes itself left a qcow2 without its tables.)
+Disks are raw sparse files with cache=unsafe: QEMU then ignores a guest's flush, but every write that it
+completed is in the host's page cache and survives SIGKILL of QEMU, which is what a power cut is here.
+(Formats with tables of their own lost them: a controller that answers flushes itself left a qcow2 without its
+tables.)
 """
 
 import os
@@ -31,7 +32,8 @@ BOOT_DEVICES = ("disk", "pxe")
 class Machine:
     """A machine's definition and the directory that holds its disks, NVRAM, logs and sockets.
 
-    Socket names are relative: QEMU and the BMC run in that directory, for a socket's path may have 107 bytes only.
+    Socket names are relative: QEMU and the BMC run in that directory, for a socket's path may have 107 bytes
+    only.
     """
 
     definition: MachineDefinition
@@ -49,7 +51,7 @@ class Machine:
 
     @property
     def qmp(self) -> Path:
-        """QMP socket for others; the BMC keeps the first one (qmp.sock) to itself."""
+        """QMP socket for others; the BMC keeps the first one, qmp.sock."""
         return self.directory / "qmp2.sock"
 
     @property
@@ -83,7 +85,7 @@ class Machine:
             shutil.copyfile(OVMF_VARS, self.nvram)
 
     def blank(self) -> None:
-        """As delivered: empty disks, factory NVRAM, and no log of an earlier life. The machine must be off."""
+        """As delivered: empty disks, factory NVRAM, no log of an earlier life. For a machine that is off."""
         for index in range(len(self.definition.disks)):
             self.disk(index).unlink(missing_ok=True)
         self.nvram.unlink(missing_ok=True)
@@ -100,7 +102,7 @@ class Machine:
         return [device for kind in order for device in devices[kind]]
 
     def command(self, accelerator: str, *, boot_first: str | None = None) -> list[str]:
-        """QEMU's argv; it runs in the network namespace of the taps, with the machine's directory as its own."""
+        """QEMU's argv, to be run in the taps' network namespace and in the machine's directory."""
         definition = self.definition
         boot_index = {device: index + 1 for index, device in enumerate(self.boot_ids(boot_first))}
         argv = [QEMU, "-name", definition.name, "-nodefaults", "-no-user-config", "-display", "none"]
@@ -189,7 +191,7 @@ class Need:
 
     def present(self) -> bool:
         """Whether the host has it."""
-        return os.path.exists(self.what) if self.what.startswith("/") else shutil.which(self.what) is not None
+        return Path(self.what).exists() if self.what.startswith("/") else shutil.which(self.what) is not None
 
 
 def needs(definitions: Sequence[MachineDefinition]) -> list[Need]:

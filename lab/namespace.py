@@ -1,7 +1,7 @@
 """The one namespace the whole rack lives in: start it, find it again, run commands in it, end it.
 
-One user + network + mount + pid namespace, made without root. Ending its init ends everything inside, whatever state
-the rack was in; that is why `down` needs no list of what was started.
+One user + network + mount + pid namespace, made without root. Ending its init ends everything inside,
+whatever state the rack was in; that is why `down` needs no list of what was started.
 """
 
 import errno

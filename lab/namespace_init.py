@@ -1,9 +1,9 @@
 """First process of the rack: makes the user, network, mount and pid namespace, then stays as its init.
 
-Run as a script (stdlib only, `python -S`): it must be single-threaded for unshare(CLONE_NEWUSER). The outer half
-stays as the parent, for only fork() tells the id that the init has *outside*; it reports on descriptor 3, once,
-`{"pid": N}` or `{"error": text, "errno": N, "step": text}`. The init reaps whatever is orphaned inside and ends with
-its parent; when it ends, the kernel ends everything else in the pid namespace.
+Run as a script (stdlib only, `python -S`): it must be single-threaded for unshare(CLONE_NEWUSER). The outer
+half stays as the parent, for only fork() tells the id that the init has *outside*; it reports on descriptor
+3, once, `{"pid": N}` or `{"error": text, "errno": N, "step": text}`. The init reaps whatever is orphaned
+inside and ends with its parent; when it ends, the kernel ends everything else in the pid namespace.
 """
 
 import contextlib
@@ -46,7 +46,10 @@ def _mount(source: str, target: str, kind: str | None, flags: int) -> None:
 
 
 def make_user_namespace() -> None:
-    """A single-id map, root inside: what an ordinary user may have. setgroups must be denied first (user_namespaces(7))."""
+    """A single-id map, root inside: what an ordinary user may have.
+
+    setgroups must be denied before the group map is written (user_namespaces(7)).
+    """
     uid, gid = os.geteuid(), os.getegid()
     _check(LIBC.unshare(CLONE_NEWUSER), "unshare user namespace")
     try:

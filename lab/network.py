@@ -106,7 +106,7 @@ def relay_command(pid_file: Path) -> list[str]:
 
 
 def _set_sysctl(netns: str, name: str, value: str) -> None:
-    """Through tee(1), which every system has, for /proc/sys/net shows the network namespace of whoever looks."""
+    """Write through tee(1): /proc/sys/net shows the network namespace of whoever looks."""
     path = "/proc/sys/" + name.replace(".", "/")
     subprocess.run(
         ["ip", "netns", "exec", netns, "tee", path], input=value, text=True, check=True, capture_output=True

@@ -1,7 +1,7 @@
 """Processes that outlive the command which started them, and how to find and end them again.
 
-A process is remembered by its id *and* its start time (clock ticks since boot, /proc/PID/stat field 22) and the
-boot it belongs to, so that a record left by a crash never ends a stranger which was given the same id.
+A process is remembered by its id *and* its start time (clock ticks since boot, /proc/PID/stat field 22) and
+the boot it belongs to, so that a record left by a crash never ends a stranger which was given the same id.
 """
 
 import contextlib

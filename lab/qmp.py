@@ -1,4 +1,7 @@
-"""Client of QEMU's machine protocol: one JSON object per line, answers matched by id, events handed to a callback."""
+"""Client of QEMU's machine protocol.
+
+One JSON object per line, answers matched by id, events handed to a callback.
+"""
 
 import asyncio
 import contextlib

@@ -1,7 +1,7 @@
 """A rack in a directory: bring it up, look at it, work in it, take it down.
 
-`up` is idempotent and mends: what runs stays, what died is started again, and a half-built rack is built anew. `down`
-needs nothing but the id of the namespace's init.
+`up` is idempotent and mends: what runs stays, what died is started again, and a half-built rack is built
+anew. `down` needs nothing but the id of the namespace's init.
 """
 
 import fcntl
@@ -107,7 +107,7 @@ class Rack:
         return RackStatus(up, str(self.directory), machines)
 
     def command(self, argv: list[str], *, ns: str = "edge") -> list[str]:
-        """The argv that runs `argv` in a network namespace of the rack; signals and exit code pass through."""
+        """The argv that runs `argv` inside, in the network namespace `ns`; signals and exit code pass."""
         return self.namespace.command(argv, netns=ns)
 
     def machine(self, name: str) -> Machine:
@@ -170,24 +170,22 @@ class Rack:
         write_atomically(self.definition_path, text)
         self._accelerator()
         record = self.namespace.start()
-        argv = [sys.executable, "-m", "lab.network", str(self.definition_path)]
         try:
-            done = subprocess.run(
-                self.command(argv, ns="-"),
-                cwd=REPOSITORY,
-                capture_output=True,
-                text=True,
-                timeout=NETWORK_TIMEOUT_S,
-                check=False,
-            )
-            if done.returncode:
-                raise LabError(done.stderr.strip() or "the rack's network could not be built")
+            self._cable()
         except BaseException:
             self.namespace.stop()
             raise
         for machine in rack.machines:
             (self.directory / "machines" / machine.name / "control.sock").unlink(missing_ok=True)
         record.save(self._built_path)
+
+    def _cable(self) -> None:
+        argv = self.command([sys.executable, "-m", "lab.network", str(self.definition_path)], ns="-")
+        done = subprocess.run(
+            argv, cwd=REPOSITORY, capture_output=True, text=True, timeout=NETWORK_TIMEOUT_S, check=False
+        )
+        if done.returncode:
+            raise LabError(done.stderr.strip() or "the rack's network could not be built")
 
     def _accelerator(self) -> str:
         return accelerator(self.directory / "accelerator.json")
@@ -202,13 +200,13 @@ class Rack:
 
     def _ensure(self, name: str, argv: list[str], netns: str) -> bool:
         """Start a part of the rack unless it runs; whether it was started."""
-        path = self.directory / "run" / f"{name}.json"
+        path = self._part_record(name)
         record = ProcessRecord.load(path)
         if record and record.alive():
             return False
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        log = self.directory / "logs" / f"{name}.log"
-        started = ProcessRecord.of(spawn(self.command(argv, ns=netns), log=log, env=environment))
+        argv = self.command(argv, ns=netns)
+        started = ProcessRecord.of(spawn(argv, log=self._part_log(name), env=environment))
         if started:
             started.save(path)
         return True
@@ -216,15 +214,25 @@ class Rack:
     def _wait_for_bmcs(self, rack: RackDefinition) -> None:
         deadline = time.monotonic() + BMC_START_TIMEOUT_S
         for machine in rack.machines:
-            while True:
-                try:
-                    control.ask(self.machine(machine.name).control, "status")
-                    break
-                except OSError as error:
-                    if time.monotonic() > deadline:
-                        log = self.directory / "logs" / f"{bmc_netns(machine.name)}.log"
-                        raise LabError(f"the BMC of {machine.name} did not start", f"see {log}") from error
-                    time.sleep(0.05)
+            while not self._answers(machine.name):
+                record = ProcessRecord.load(self._part_record(bmc_netns(machine.name)))
+                if not record or not record.alive() or time.monotonic() > deadline:
+                    log = self._part_log(bmc_netns(machine.name))
+                    raise LabError(f"the BMC of {machine.name} did not start", f"see {log}")
+                time.sleep(0.05)
+
+    def _answers(self, name: str) -> bool:
+        try:
+            control.ask(self.machine(name).control, "status")
+        except OSError:
+            return False
+        return True
+
+    def _part_record(self, name: str) -> Path:
+        return self.directory / "run" / f"{name}.json"
+
+    def _part_log(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name}.log"
 
     def _machine_status(self, name: str) -> MachineStatus:
         machine = self.machine(name)

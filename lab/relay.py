@@ -1,13 +1,14 @@
 """Relays TCP ports of the host into the rack, so that a browser on the host reaches what runs inside.
 
-One process and no middleman: a socket belongs for good to the network namespace it was made in. So the listening
-sockets are made first, on the host; then the process joins the rack's user, mount and network namespace, and every
-connection it makes from then on starts inside. It ends with the rack.
+One process and no middleman: a socket belongs for good to the network namespace it was made in. So the
+listening sockets are made first, on the host; then the process joins the rack's user, mount and network
+namespace, and every connection it makes from then on starts inside. It ends with the rack.
 """
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -55,7 +56,7 @@ def forwards(options: argparse.Namespace) -> list[Forward]:
 
 
 def command(directory: Path, pairs: Sequence[Forward], *, ns: str = "edge") -> list[str]:
-    """The argv of a relay process; it runs until SIGTERM or the rack's end. Its working directory: the repository."""
+    """The argv of a relay process: until SIGTERM or the rack's end, run in the repository."""
     argv = [sys.executable, "-m", "lab", "relay", "--dir", str(directory), "--ns", ns]
     for pair in pairs:
         argv += ["--listen", f"{pair.listen[0]}:{pair.listen[1]}", "--to", f"{pair.to[0]}:{pair.to[1]}"]
@@ -85,23 +86,23 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def splice(pair: Forward, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """One accepted connection, until both directions have ended or one is broken."""
     writers = [writer]
-    with contextlib.suppress(OSError, TimeoutError):
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             inner_reader, inner_writer = await asyncio.open_connection(*pair.to)
         writers.append(inner_writer)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_quiet(pump(reader, inner_writer), writers))
-            group.create_task(_quiet(pump(inner_reader, writer), writers))
+        await asyncio.gather(_leg(reader, inner_writer, writers), _leg(inner_reader, writer, writers))
     for each in writers:
         each.close()
 
 
-async def _quiet(pumping: "asyncio.Future[None] | object", writers: list[asyncio.StreamWriter]) -> None:
-    """A broken direction breaks the other one."""
+async def _leg(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, both: Sequence[asyncio.StreamWriter]
+) -> None:
+    """One direction; when it breaks, it breaks the other one too."""
     try:
-        await pumping  # type: ignore[misc]
+        await pump(reader, writer)
     except OSError:
-        for each in writers:
+        for each in both:
             each.transport.abort()
 
 
@@ -113,7 +114,7 @@ async def serve(listeners: Sequence[tuple[Forward, socket.socket]], rack_pidfd: 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     servers = [
-        await asyncio.start_server(lambda r, w, pair=pair: splice(pair, r, w), sock=listener)  # type: ignore[misc]
+        await asyncio.start_server(functools.partial(splice, pair), sock=listener)
         for pair, listener in listeners
     ]
     await stop.wait()

@@ -1,1 +1,4 @@
-"""The rack's own BMC: one state behind the in-band wire (KCS) and the LAN (RMCP+), power, boot order and console."""
+"""The rack's own BMC.
+
+One state behind the in-band wire (KCS) and the LAN (RMCP+), with power, boot order and serial console.
+"""

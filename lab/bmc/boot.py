@@ -1,8 +1,8 @@
 """The boot device override (IPMI 2.0 table 28-14, parameter 5), and when a one-time override counts as spent.
 
-One reset of a machine shows as a burst of reset events (SeaBIOS resets up to six times before it reads the boot order),
-so a one-time override is spent a while after the *last* event of a burst, and only if it is still the one that stood
-when the burst began: an override set meanwhile is for the next boot.
+One reset of a machine shows as a burst of reset events (SeaBIOS resets up to six times before it reads the
+boot order), so a one-time override is spent a while after the *last* event of a burst, and only if it is
+still the one that stood when the burst began: an override set meanwhile is for the next boot.
 """
 
 from dataclasses import dataclass

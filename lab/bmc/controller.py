@@ -1,7 +1,8 @@
 """The BMC's brain: one dispatch for both sides, over one state.
 
-Commands are functions from a Call to answer bytes. They decide and change the state; what touches the world (power,
-address, console) goes through the ports, which start the work and return at once, as a BMC answers before it acts.
+Commands are functions from a Call to answer bytes. They decide and change the state; what touches the world
+(power, address, console) goes through the ports, which start the work and return at once, as a BMC answers
+before it acts.
 """
 
 import ipaddress
@@ -149,7 +150,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Command:
-    """A command's function, the privilege a session needs for it, and the fewest request bytes that make sense."""
+    """How one command is run: what a session needs for it, and the fewest request bytes that make sense."""
 
     run: Callable[[Call], bytes]
     privilege: int

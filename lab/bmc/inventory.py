@@ -1,5 +1,7 @@
-"""What the BMC says its machine is: FRU areas and sensor data records (IPMI FRU storage definition 1.3; IPMI 2.0
-section 43). Enough for clients to list; there is no hardware behind the readings.
+"""What the BMC says its machine is: FRU areas and sensor data records.
+
+IPMI FRU storage definition 1.3; IPMI 2.0 section 43. Enough for clients to list; there is no hardware behind
+the readings.
 """
 
 import struct
@@ -35,7 +37,10 @@ SENSORS = {
 
 
 def _field(text: str) -> bytes:
-    """Type and length byte, then the text; a single character would read as the end mark, so it gets a blank."""
+    """Type and length byte, then the text.
+
+    A single character would read as the end mark, so it gets a blank.
+    """
     raw = text.encode("ascii", "replace")[:63]
     raw = raw + b" " if len(raw) == 1 else raw
     return bytes((ASCII | len(raw),)) + raw

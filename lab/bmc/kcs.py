@@ -1,8 +1,8 @@
-"""Codec of the VM protocol between QEMU's ipmi-bmc-extern and a BMC (QEMU hw/ipmi/ipmi_bmc_extern.c, OpenIPMI's
-README.vm): the guest's KCS messages over a byte stream.
+"""Codec of the VM protocol between QEMU's ipmi-bmc-extern and a BMC: the guest's KCS messages as bytes.
 
-A message ends with 0xA0 and carries a checksum; a control command ends with 0xA1; these two and the escape 0xAA
-itself are sent as 0xAA and the byte with bit 4 set.
+Source: QEMU hw/ipmi/ipmi_bmc_extern.c and OpenIPMI's README.vm. A message ends with 0xA0 and carries a
+checksum; a control command ends with 0xA1; these two and the escape 0xAA itself are sent as 0xAA and the byte
+with bit 4 set.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,10 @@ def request(sequence: int, netfn: int, command: int, data: bytes) -> bytes:
 
 
 class Decoder:
-    """Bytes in, frames out; anything damaged is dropped, as on a real wire, and the guest's driver asks again."""
+    """Bytes in, frames out.
+
+    Anything damaged is dropped, as on a real wire; the guest's driver asks again.
+    """
 
     def __init__(self) -> None:
         self._frame = bytearray()

@@ -1,7 +1,7 @@
 """The machine's power, boot order and serial console: the Chassis port over a QEMU process and its QMP.
 
-Power off is SIGKILL: that is what pulling the power does to an operating system. All changes run one after the other
-under one lock; the port's methods start them and return, as a BMC answers before it acts.
+Power off is SIGKILL: that is what pulling the power does to an operating system. All changes run one after
+the other under one lock; the port's methods start them and return, as a BMC answers before it acts.
 """
 
 import asyncio
@@ -43,6 +43,7 @@ class MachinePower:
         self._log = log
         self._record_path = Path("qemu.json")
         self._lock = asyncio.Lock()
+        self._order_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._record: ProcessRecord | None = None
         self._pidfd = -1
@@ -125,7 +126,7 @@ class MachinePower:
                 self._ended()
 
     async def hard_reset(self) -> None:
-        """Reset with the boot order the override asks for now; one that an earlier boot was using is spent."""
+        """Reset with the boot order asked for now; an override that an earlier boot was using is spent."""
         if self._boot.booting:
             self._settled(apply=False)
         await self._apply_boot_order()
@@ -206,12 +207,12 @@ class MachinePower:
 
     async def _apply_boot_order(self) -> None:
         """Bootindex is a live property; firmware reads the order anew at each reset."""
-        order = self._machine.boot_ids(device(self._boot.flags))
-        for index in ([-1] * len(order), range(1, len(order) + 1)):
-            for name, value in zip(order, index, strict=True):
-                await self._execute(
-                    "qom-set", path=f"/machine/peripheral/{name}", property="bootindex", value=value
-                )
+        async with self._order_lock:
+            order = self._machine.boot_ids(device(self._boot.flags))
+            for indices in ([-1] * len(order), range(1, len(order) + 1)):
+                for name, value in zip(order, indices, strict=True):
+                    path = f"/machine/peripheral/{name}"
+                    await self._execute("qom-set", path=path, property="bootindex", value=value)
 
     async def _execute(self, command: str, **arguments: object) -> None:
         if self._qmp is None:

@@ -1,6 +1,6 @@
-"""Codec of RMCP, IPMI 1.5 and RMCP+ datagrams and of the IPMI message inside (IPMI 2.0 sections 13.1.3, 13.6, 13.8).
+"""Codec of RMCP, IPMI 1.5 and RMCP+ datagrams and of the IPMI message inside.
 
-Any bytes become a value or a WireError.
+IPMI 2.0 sections 13.1.3, 13.6, 13.8. Any bytes become a value or a WireError.
 """
 
 import hmac

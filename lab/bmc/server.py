@@ -1,8 +1,10 @@
-"""One BMC process: sockets around the controller. Runs in its machine's directory and its own network namespace.
+"""One BMC process: sockets around the controller.
 
-ipmi.sock     QEMU connects here: the guest's /dev/ipmi0
-UDP 623       RMCP+
-control.sock  the front panel, for `lab`: one JSON object per line, {"do": "status|on|off|reset|fresh"}
+Runs in its machine's directory and its own network namespace.
+
+    ipmi.sock     QEMU connects here: the guest's /dev/ipmi0
+    UDP 623       RMCP+
+    control.sock  the front panel, for `lab`: one JSON object per line, {"do": "status|on|off|reset|fresh"}
 """
 
 import asyncio
@@ -17,6 +19,7 @@ from typing import Any
 
 from lab.bmc import kcs, rmcp
 from lab.bmc.address import BmcInterface
+from lab.bmc.boot import BootOverride
 from lab.bmc.controller import Controller
 from lab.bmc.lan import LanServer
 from lab.bmc.power import MachinePower
@@ -97,26 +100,27 @@ class Bmc:
             lambda: self._power, lambda to, data: self._lan.send_payload(to, rmcp.PAYLOAD_SOL, data)
         )
         self._interface = BmcInterface(INTERFACE, identity.mac, lambda: self._controller.state.lan, self.log)
-        self._controller = Controller(
-            identity=machine.definition,
-            state=self._file.load(),
-            save=lambda: self._file.save(self._controller.state),
-            chassis=self,  # type: ignore[arg-type]  # replaced below, when the power exists
-            lan=self._interface,
-            sol=self._console,
-            restart=self._restart,
-            clock=time.time,
-        )
-        self._controller.boot.flags = bytes.fromhex(self._controller.state.boot_flags)
+        state = self._file.load()
+        boot = BootOverride(bytes.fromhex(state.boot_flags))
         self._power = MachinePower(
             machine,
             accelerator,
-            self._controller.boot,
+            boot,
             on_override_spent=self._override_spent,
             on_output=self._console.output,
             log=self.log,
         )
-        self._controller.chassis = self._power
+        self._controller = Controller(
+            identity=machine.definition,
+            state=state,
+            save=lambda: self._file.save(self._controller.state),
+            chassis=self._power,
+            lan=self._interface,
+            sol=self._console,
+            restart=self._restart,
+            clock=time.time,
+            boot=boot,
+        )
         self._lan = LanServer(self._controller, COMMANDS, self._send, self.log)
         self._lan.on_sol = self._console.receive
         self._lan.on_closed = self._console.session_closed
@@ -132,8 +136,6 @@ class Bmc:
 
     async def serve(self) -> None:
         """Until SIGTERM. The machine stays as it is."""
-        for name in ("ipmi.sock", "control.sock"):
-            Path(name).unlink(missing_ok=True)
         loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -244,6 +246,8 @@ class _Udp(asyncio.DatagramProtocol):
 
 def main(machine: Machine, accelerator: str) -> int:
     """Serve one machine's BMC until told to stop."""
+    for name in ("ipmi.sock", "control.sock"):
+        Path(name).unlink(missing_ok=True)
 
     async def serve() -> None:
         await Bmc(machine, accelerator).serve()

@@ -68,7 +68,7 @@ class SolChannel:
         self._send(bytes((0, sequence, len(data) & 0xFF, 0)))
 
     def close(self, *, tell: bool) -> None:
-        """End it; with `tell` the console hears of it (without, a second console's first one hangs for ever)."""
+        """End it; with `tell` the console hears of it, else it would wait for ever."""
         self._stop_timer()
         self._pending = b""
         self._backlog.clear()

@@ -11,7 +11,8 @@ BOOT_FLAGS = 5
 NO_POLICY_CHANGE = 3
 PARAMETER_VERSION = 1
 SILENT_PARAMETERS = {0: b"\0", 1: b"\0", 2: b"\0", 3: b"\0", 4: b"\0\0", 6: bytes(7), 7: bytes(1)}
-"""Parameters that are accepted and read as zero: set in progress, partition, valid bit clearing, acknowledge..."""
+"""Parameters that are accepted and read as zero: set in progress, partition, valid bit clearing,
+acknowledge..."""
 
 
 def get_capabilities(_call: Call) -> bytes:

@@ -10,7 +10,8 @@ from lab.bmc.controller import Call, Command
 REVISION = b"\x11"
 SET_IN_PROGRESS = 0
 TEXTS = range(1, 8)
-"""Firmware version, system name, OS names, OS version, BMC URL, manager URL: blocks of 16 bytes behind a selector."""
+"""Firmware version, system name, OS names, OS version, BMC URL, manager URL: blocks of 16 bytes behind a
+selector."""
 OEM = range(0xC0, 0x100)
 MAX_BLOCKS = 16
 MAX_BYTES = 64
