@@ -20,7 +20,7 @@ HEADER: Final = "# rackflow bundle"
 
 _PROLOGUE: Final = (
     HEADER + "\n"
-    r"""q() { n=$1; t=$2; shift 2; printf '\n\036b %s\n' "$n"; printf '\n\036b %s\n' "$n" >&2
+    r"""q() { n=$1; t=$2; shift 3; printf '\n\036b %s\n' "$n"; printf '\n\036b %s\n' "$n" >&2
 timeout "$t" "$@" </dev/null; s=$?; printf '\n\036e %s %s\n' "$n" "$s"
 printf '\n\036e %s %s\n' "$n" "$s" >&2; }
 """
@@ -44,7 +44,8 @@ def script(queries: Iterable[Query]) -> str:
     for query in queries:
         if not _NAME.match(query.name):
             raise ValueError(f"a query's name is lower case words with dashes, got {query.name!r}")
-        lines.append(f"q {query.name} {query.timeout_s} {shlex.join(query.argv)}\n")
+        # The count of words is for readers of the script: FakeShell takes it apart by it.
+        lines.append(f"q {query.name} {query.timeout_s} {len(query.argv)} {shlex.join(query.argv)}\n")
     return _PROLOGUE + "".join(lines)
 
 

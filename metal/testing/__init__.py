@@ -1,0 +1,1 @@
+"""Fakes at the seams that drivers and the engine have: a Shell and a Bmc without a machine."""

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class Late(Exception):  # noqa: N818 - it reads as what happened
+class Late(Exception):
     """The deadline is over, or an earlier one was: the lane does nothing any more."""
 
 

@@ -148,6 +148,8 @@ def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, *, has_data: bool 
     driver = sysfs.host_drivers.get(_scsi_host(node.value("hctl")))
     model = " ".join((node.value("model") or "").replace("_", " ").split()) or None
     vendor = (node.value("vendor") or "").strip() or None
+    if vendor and vendor.startswith("0x"):
+        vendor = None  # virtio-blk shows its PCI vendor number there
     described = f"{vendor or ''} {model or ''}"
     virtual_media = bool(_VIRTUAL_MEDIA.search(described))
     return Disk(
