@@ -1,23 +1,31 @@
-"""rf-exec as one file: its modules put one after the other, because a deployed system gets a single file."""
+"""rf-exec and rf-write, each as one file: modules put one after the other.
+
+A deployed system gets rf-exec as a single file that needs nothing but python3; here its parts are modules
+that can be read and tested one by one.
+"""
 
 import ast
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RF_EXEC_PARTS = ("rf_records.py", "rf_disk.py", "rf_fence.py", "rf_exec.py")
+PROGRAMS = {
+    "rf-exec": ("rf_records.py", "rf_disk.py", "rf_fence.py", "rf_exec.py"),
+    "rf-write": ("rf_image.py", "rf_write.py"),
+    "bring-up": ("bring_up.py",),
+}
 
 
-def rf_exec() -> str:
-    """The text that is installed as /usr/lib/rackflow/rf-exec."""
-    sources = [(HERE / name).read_text() for name in RF_EXEC_PARTS]
+def program(name: str) -> str:
+    """The text that is installed as /usr/lib/rackflow/NAME."""
+    sources = [(HERE / part).read_text() for part in PROGRAMS[name]]
     main = sources[-1]
     shebang = main.partition("\n")[0]
     docstring = ast.get_docstring(ast.parse(main), clean=False)
     head = f'{shebang}\n"""{docstring}"""\n\nfrom __future__ import annotations\n'
-    return head + "".join(f"\n{body(source).strip()}\n" for source in sources)
+    return head + "".join(f"\n{_body(source).strip()}\n" for source in sources)
 
 
-def body(source: str) -> str:
+def _body(source: str) -> str:
     """A module without its docstring, its `from __future__` and what it imports from its neighbours."""
     dropped = {0} if source.startswith("#!") else set()
     for index, node in enumerate(ast.parse(source).body):

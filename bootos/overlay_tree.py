@@ -11,7 +11,6 @@ from bootos import one_file
 from bootos.steps import BuildError
 
 HERE = Path(__file__).parent
-PROGRAMS = {"bring_up.py": "bring-up", "rf_write.py": "rf-write"}
 VENDOR_IGNORED = ("README.md", "SHA256SUMS", ".gitignore")
 
 
@@ -19,10 +18,9 @@ def assemble(root: Path, vendor: Path) -> dict[str, str]:
     """Fill `root`; the digests of the vendor files by name."""
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(HERE / "overlay", root, symlinks=True)
-    texts = {name: (HERE / source).read_text() for source, name in PROGRAMS.items()}
-    for name, text in {**texts, "rf-exec": one_file.rf_exec()}.items():
+    for name in one_file.PROGRAMS:
         target = root / "usr/lib/rackflow" / name
-        target.write_text(text)
+        target.write_text(one_file.program(name))
         target.chmod(0o755)
     digests = add_vendor(root, vendor)
     for path in root.rglob("*"):

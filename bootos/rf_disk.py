@@ -25,6 +25,7 @@ class Disk(NamedTuple):
     name: str
     path: str
     fd: int
+    identity: str
 
 
 def identities(system: System, number: str) -> tuple[set[str], set[str]]:
@@ -128,7 +129,7 @@ def open_disk(system: System, wish: str) -> Disk:
         facts = {"asked": identity, "asked_bytes": size_bytes, "got_bytes": got_bytes}
         got = sorted(set().union(*identities(system, number)))
         raise Refused(EXIT_DISK, f"{path} is not the disk asked for", got=got, **facts)
-    return Disk(name, path, fd)
+    return Disk(name, path, fd, identity)
 
 
 def fill_in(system: System, argv: list[str], disks: list[Disk]) -> list[str]:

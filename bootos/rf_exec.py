@@ -16,10 +16,11 @@ The highest epoch stands in /var/lib/rackflow/epoch where that folder exists (a 
 
 Disks. IDENTITY is a serial, a WWN, or md-uuid:xxxxxxxx:xxxxxxxx:xxxxxxxx:xxxxxxxx. Exactly one block device
 must have it; it is opened O_EXCL, and identity and size are read again by the device number of that
-descriptor. In ARGV an element {disk0} becomes its path, {disk0:p1} the path of its first partition; RF_DISK_0
-is the path. --disk-open hold (default) passes the exclusive descriptor on in RF_DISK_FD_0: nobody else can
-claim the disk. --disk-open check closes it just before the start, for tools that claim the disk themselves
-(mdadm, mkfs, wipefs) or have its partitions read again (sgdisk).
+descriptor. In ARGV an element {disk0} becomes its path, {disk0:p1} the path of its first partition;
+RF_DISK_0 is the path, RF_DISK_IDENTITY_0 the identity. --disk-open hold (default) passes the exclusive
+descriptor on in RF_DISK_FD_0: nobody else can claim the disk. --disk-open check closes it just before the
+start, for tools that claim the disk themselves (mdadm, mkfs, wipefs) or have its partitions read again
+(sgdisk).
 
 A command may write JSON lines to the descriptor RF_PROGRESS_FD; the last one is in progress.json. Start and
 end are told on the console. stdin goes through a memfd, never a file. Standard library only, Python 3.9 or
@@ -131,6 +132,7 @@ def run_command(
     env = {**os.environ, "RF_PROGRESS_FD": str(pipes["progress"][1]), "RF_STEP": step.name}
     for index, disk in enumerate(disks):
         env[f"RF_DISK_{index}"] = disk.path
+        env[f"RF_DISK_IDENTITY_{index}"] = disk.identity
         if step.disk_open == "hold":
             env[f"RF_DISK_FD_{index}"] = str(disk.fd)
             keep.append(disk.fd)

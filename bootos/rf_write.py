@@ -1,33 +1,32 @@
 #!/usr/bin/python3 -I
-"""rf-write: write an image, given as chunk manifest + blob, onto a disk (DESIGN 6; CONTRACTS "Image artefact").
+"""rf-write: write an image, a chunk manifest + blob, onto a disk (DESIGN 6; CONTRACTS "Image artefact").
 
-    rf-exec --epoch N --step ID --disk SERIAL[:SIZE] -- /usr/lib/rackflow/rf-write
-        --manifest URL --manifest-sha256 HEX --size-bytes N [--threads 3] [--resume FILE] [--no-zero]
+    rf-exec --epoch N --step ID --disk SERIAL:SIZE -- /usr/lib/rackflow/rf-write --manifest URL
+        --manifest-sha256 HEX --disk SERIAL --size-bytes SIZE [--threads 3] [--resume FILE]
 
-The disk is the one that rf-exec verified: its exclusive descriptor comes in RF_DISK_FD_0, so the disk that is
-written is the one that was checked, whatever happens to names meanwhile. Without rf-exec it refuses to run.
+SERIAL and SIZE are those of the disk. It is the one that rf-exec verified: the exclusive descriptor
+comes in RF_DISK_FD_0, the identity in RF_DISK_IDENTITY_0, so what is written is what was checked,
+whatever happens to names meanwhile. Without rf-exec it refuses to run.
 
-Order: fetch the manifest, compare its sha256, check every number in it against image and disk size; only then
-erase (BLKZEROOUT of the image's range and of the last MiB, where a stale backup GPT would lie); then, in a few
-threads, fetch a chunk's range, unpack with bounded output, compare its sha256, write it with O_DIRECT. A chunk
-that is not what the manifest says is fetched once more and then stops everything. Written chunks are recorded in
---resume FILE under the manifest's digest, so that a new start goes on; zeroing is then not repeated.
+Order: fetch the manifest, compare its sha256, check every number in it against image and disk size; only
+then erase (BLKZEROOUT of the image's range and of the last MiB, where a stale backup GPT would lie);
+then, in a few threads, fetch a chunk's range, unpack with bounded output, compare its sha256, write it
+with O_DIRECT. A chunk that is not what the manifest says is fetched once more and then stops everything.
+Written chunks are recorded in --resume FILE under digest and disk, so that a new start goes on; zeroing
+is then not repeated.
 
-Progress goes as JSON lines to RF_PROGRESS_FD and, once a second, to stderr; the summary as JSON to stdout.
+Progress goes as JSON lines to RF_PROGRESS_FD and to stderr, once a second; the summary as JSON to stdout.
 
 Exit codes: 0 written and flushed; 64 usage; 65 manifest or chunk refused; 69 the server could not be reached;
-74 the disk returned an error; 77 no verified disk, or the image does not fit.
+74 the disk returned an error; 77 not the disk that rf-exec verified, or the image does not fit.
 """
 
 import argparse
-import contextlib
 import fcntl
-import hashlib
-import http.client
 import json
 import mmap
 import os
-import re
+import stat
 import struct
 import sys
 import threading
@@ -35,160 +34,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, urljoin, urlsplit
+from typing import NoReturn
 
-import zstandard
+from bootos.rf_image import (
+    EXIT_REFUSED,
+    MANIFEST_BYTES_MAX,
+    Manifest,
+    Web,
+    WriteError,
+    parse_manifest,
+    unpack,
+)
 
-EXIT_USAGE, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_IO, EXIT_DISK = 64, 65, 69, 74, 77
-MANIFEST_BYTES_MAX = 64 * 1024 * 1024
-CHUNK_BYTES_MAX = 64 * 1024 * 1024
-PACKED_SLACK_BYTES = 4096
+EXIT_USAGE, EXIT_IO, EXIT_DISK = 64, 74, 77
 TAIL_BYTES = 1024 * 1024
 ZERO_STEP_BYTES = 256 * 1024 * 1024
 BLOCK_BYTES = 4096
-BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 15.0)
-SOCKET_TIMEOUT_S = 20.0
 # linux/fs.h
 BLKGETSIZE64, BLKZEROOUT, BLKFLSBUF = 0x80081272, 0x127F, 0x1261
-
-
-class WriteError(Exception):
-    """The image was not written, or not wholly; carries the exit code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One piece of the image: where it goes on the disk, where it lies in the blob, and the digest unpacked."""
-
-    disk_offset: int
-    length: int
-    blob_offset: int
-    blob_length: int
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A checked chunk manifest."""
-
-    digest: str
-    image_digest: str
-    size_bytes: int
-    blob_url: str
-    chunks: tuple[Chunk, ...]
-
-    @property
-    def data_bytes(self) -> int:
-        """What is written; the rest of the image is zero."""
-        return sum(chunk.length for chunk in self.chunks)
-
-
-def parse_manifest(data: bytes, *, sha256: str, url: str) -> Manifest:
-    """A manifest whose digest is the one asked for and whose numbers agree with each other."""
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != sha256.lower():
-        raise WriteError(
-            EXIT_REFUSED, f"{url}: manifest has sha256 {digest}, expected {sha256}; nothing was erased"
-        )
-    try:
-        raw = json.loads(data)
-        size_bytes, chunk_bytes, blob = raw["size_bytes"], raw["chunk_bytes"], raw["blob"]
-        chunks = tuple(Chunk(*entry) for entry in raw["chunks"])
-        image_digest, version = raw["image_digest"], raw["version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WriteError(EXIT_REFUSED, f"{url}: not a chunk manifest: {error!r}") from error
-    numbers = [size_bytes, chunk_bytes]
-    for chunk in chunks:
-        numbers += [chunk.disk_offset, chunk.length, chunk.blob_offset, chunk.blob_length]
-    if (
-        version != 1
-        or not isinstance(blob, str)
-        or not all(type(number) is int and number >= 0 for number in numbers)
-    ):
-        raise WriteError(
-            EXIT_REFUSED, f"{url}: expected version 1 and whole numbers, got version {version!r}"
-        )
-    blob_url = urljoin(url, blob)
-    if urlsplit(blob_url).scheme != "http":
-        raise WriteError(EXIT_REFUSED, f"{url}: blob must be reached by http, got {blob_url!r}")
-    _check_chunks(chunks, size_bytes, chunk_bytes, url)
-    return Manifest(digest, str(image_digest), size_bytes, blob_url, chunks)
-
-
-def _check_chunks(chunks: tuple[Chunk, ...], size_bytes: int, chunk_bytes: int, url: str) -> None:
-    """In order, not overlapping, inside the image, of bounded size."""
-    if not 0 < chunk_bytes <= CHUNK_BYTES_MAX:
-        raise WriteError(EXIT_REFUSED, f"{url}: chunk_bytes must be 1..{CHUNK_BYTES_MAX}, got {chunk_bytes}")
-    end = 0
-    for index, chunk in enumerate(chunks):
-        fits = end <= chunk.disk_offset and chunk.disk_offset + chunk.length <= size_bytes
-        sized = 0 < chunk.length <= chunk_bytes and 0 < chunk.blob_length <= chunk_bytes + PACKED_SLACK_BYTES
-        if not (
-            fits and sized and isinstance(chunk.sha256, str) and re.fullmatch("[0-9a-f]{64}", chunk.sha256)
-        ):
-            raise WriteError(
-                EXIT_REFUSED, f"{url}: chunk {index} is out of order, out of bounds or without digest"
-            )
-        end = chunk.disk_offset + chunk.length
-
-
-class Web:
-    """Ranges of one server over one kept-alive connection; not shared between threads."""
-
-    def __init__(self, *, sleep: Callable[[float], object] = time.sleep) -> None:
-        self._sleep = sleep
-        self._connection: http.client.HTTPConnection | None = None
-        self._server = ""
-
-    def get(self, url: str, *, limit: int, first: int | None = None) -> bytes:
-        """A whole small document, or exactly `limit` bytes from offset `first`; retried while the way is down."""
-        parts = urlsplit(url)
-        headers = {} if first is None else {"Range": f"bytes={first}-{first + limit - 1}"}
-        problem = ""
-        for delay_s in (*BACKOFF_S, None):
-            try:
-                return self._once(parts, headers, limit=limit, exact=first is not None)
-            except (OSError, http.client.HTTPException) as error:
-                self.close()
-                problem = f"{type(error).__name__}: {error}"
-            if delay_s is not None:
-                self._sleep(delay_s)
-        raise WriteError(EXIT_UNREACHABLE, f"{url}: {problem}, {len(BACKOFF_S) + 1} times")
-
-    def _once(self, parts: SplitResult, headers: dict[str, str], *, limit: int, exact: bool) -> bytes:
-        if self._connection is None or self._server != parts.netloc:
-            self.close()
-            self._connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=SOCKET_TIMEOUT_S
-            )
-            self._server = parts.netloc
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._connection.request("GET", target, headers=headers)
-        answer = self._connection.getresponse()
-        if answer.status >= 500 or answer.status in {408, 429}:
-            raise http.client.HTTPException(f"status {answer.status}")
-        expected = 206 if exact else 200
-        if answer.status != expected:
-            raise WriteError(
-                EXIT_REFUSED,
-                f"{parts.geturl()}: expected status {expected}, got {answer.status} {answer.reason}",
-            )
-        data = answer.read(limit + 1)
-        if len(data) > limit:
-            raise WriteError(EXIT_REFUSED, f"{parts.geturl()}: answer is longer than {limit} bytes")
-        if exact and len(data) < limit:
-            raise http.client.IncompleteRead(data, limit - len(data))
-        return data
-
-    def close(self) -> None:
-        """Drop the connection."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
 
 
 class Target:
@@ -211,7 +74,7 @@ class Target:
             os.pwrite(self._fd, bytes(length), start)
 
     def write(self, buffer: mmap.mmap, length: int, offset: int) -> None:
-        """Write from a page-aligned buffer; a length that is no multiple of the block goes through the cache."""
+        """Write from a page-aligned buffer; what is no multiple of the block goes through the cache."""
         whole = length - length % BLOCK_BYTES if offset % BLOCK_BYTES == 0 else 0
         with memoryview(buffer) as view:
             _pwrite(self._direct, view[:whole], offset)
@@ -233,7 +96,7 @@ def _pwrite(fd: int, view: memoryview, offset: int) -> None:
 
 @dataclass
 class Journal:
-    """Which chunks are on the disk, by index; kept in a file under the manifest's digest and the disk's size."""
+    """Which chunks are on the disk, by index; kept in a file under the manifest's digest and the disk."""
 
     path: Path | None
     key: str
@@ -294,7 +157,8 @@ class Writer:
 
     def write(self, threads: int) -> None:
         """All chunks that are not on the disk yet."""
-        todo = iter([index for index in range(len(self._manifest.chunks)) if index not in self._journal.done])
+        count = len(self._manifest.chunks)
+        todo = iter([index for index in range(count) if index not in self._journal.done])
         self._written = sum(self._manifest.chunks[index].length for index in self._journal.done)
         workers = [threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(threads)]
         for worker in workers:
@@ -346,8 +210,8 @@ class Writer:
             if last_try:
                 raise WriteError(
                     EXIT_REFUSED,
-                    f"{self._manifest.blob_url}: chunk {index} at {chunk.blob_offset} is not what the manifest "
-                    f"says: {problem}; the disk now holds part of the image",
+                    f"{self._manifest.blob_url}: chunk {index} at {chunk.blob_offset} is not what the "
+                    f"manifest says: {problem}; the disk now holds part of the image",
                 )
         self._target.write(buffer, chunk.length, chunk.disk_offset)
         with self._lock:
@@ -356,26 +220,11 @@ class Writer:
             self._written += chunk.length
 
 
-def unpack(packed: bytes, chunk: Chunk, buffer: mmap.mmap) -> str | None:
-    """Unpack a chunk into the buffer; what is wrong with it, if anything. Never makes more than was declared."""
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=CHUNK_BYTES_MAX).stream_reader(packed) as reader:
-            data = reader.read(chunk.length + 1)
-    except zstandard.ZstdError as error:
-        return f"not a zstd frame: {error}"
-    if len(data) != chunk.length:
-        return f"expected {chunk.length} bytes unpacked, got {len(data)} or more"
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != chunk.sha256:
-        return f"expected sha256 {chunk.sha256}, got {digest}"
-    buffer[: chunk.length] = data
-    return None
-
-
 def write_image(
     manifest: Manifest,
     target: Target,
     *,
+    disk: str = "",
     resume: Path | None = None,
     threads: int = 3,
     note: Callable[[dict[str, object]], None] = lambda _progress: None,
@@ -387,7 +236,7 @@ def write_image(
         )
         raise WriteError(EXIT_DISK, message)
     begun = time.monotonic()
-    journal = Journal(resume, f"{manifest.digest} {target.size_bytes}")
+    journal = Journal(resume, f"{manifest.digest} {disk} {target.size_bytes}")
     journal.read()
     resumed = len(journal.done)
     writer = Writer(manifest, target, journal, note=note)
@@ -405,3 +254,78 @@ def write_image(
         "seconds": round(seconds, 2),
         "mb_per_s": round(manifest.data_bytes / max(seconds, 0.001) / 1e6, 1),
     }
+
+
+class Parser(argparse.ArgumentParser):
+    """Argument parser that ends with 64 on wrong usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Usage is a failure like the others."""
+        raise WriteError(EXIT_USAGE, message)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = Parser(prog="rf-write", description="Write an image onto the disk that rf-exec verified.")
+    parser.add_argument("--manifest", required=True, metavar="URL")
+    parser.add_argument("--manifest-sha256", required=True, metavar="HEX")
+    parser.add_argument("--disk", required=True, metavar="SERIAL", help="as given to rf-exec --disk")
+    parser.add_argument("--size-bytes", required=True, type=int, help="size of the disk")
+    parser.add_argument("--threads", type=int, default=3, choices=range(1, 17), metavar="1..16")
+    parser.add_argument("--resume", type=Path, metavar="FILE")
+    return parser.parse_args(arguments)
+
+
+def verified_disk(environment: dict[str, str], disk: str, size_bytes: int) -> Target:
+    """The disk that rf-exec opened and checked, if it is the one asked for."""
+    identity, number = environment.get("RF_DISK_IDENTITY_0"), environment.get("RF_DISK_FD_0", "")
+    if not number.isdigit():
+        raise WriteError(EXIT_DISK, "no RF_DISK_FD_0: run under rf-exec with --disk and --disk-open hold")
+    if identity != disk:
+        raise WriteError(
+            EXIT_DISK, f"rf-exec verified disk {identity!r}, --disk says {disk!r}; nothing was erased"
+        )
+    fd = int(number)
+    if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        raise WriteError(EXIT_DISK, f"descriptor {fd} is no block device")
+    (got_bytes,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
+    if got_bytes != size_bytes:
+        message = f"disk {disk}: expected {size_bytes} bytes, got {got_bytes}; nothing was erased"
+        raise WriteError(EXIT_DISK, message)
+    return Target(fd, got_bytes)
+
+
+def progress_to(environment: dict[str, str]) -> Callable[[dict[str, object]], None]:
+    """Progress lines for rf-exec and for whoever follows."""
+    number = environment.get("RF_PROGRESS_FD", "")
+
+    def note(progress: dict[str, object]) -> None:
+        line = (json.dumps(progress) + "\n").encode()
+        for fd in (2, int(number)) if number.isdigit() else (2,):
+            os.write(fd, line)
+
+    return note
+
+
+def main(arguments: list[str], environment: dict[str, str]) -> int:
+    """Write the image; the summary goes to stdout."""
+    try:
+        given = parse(arguments)
+        target = verified_disk(environment, given.disk, given.size_bytes)
+        web = Web()
+        data = web.get(given.manifest, limit=MANIFEST_BYTES_MAX)
+        web.close()
+        manifest = parse_manifest(data, sha256=given.manifest_sha256, url=given.manifest)
+        note = progress_to(environment)
+        summary = write_image(
+            manifest, target, disk=given.disk, resume=given.resume, threads=given.threads, note=note
+        )
+    except WriteError as error:
+        os.write(2, (json.dumps({"error": str(error), "exit": error.code}) + "\n").encode())
+        return error.code
+    os.write(1, (json.dumps(summary) + "\n").encode())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], dict(os.environ)))

@@ -5,7 +5,7 @@ import shutil
 from fnmatch import fnmatch
 from pathlib import Path
 
-from bootos.elf import needed_libraries
+from bootos.elf import data_symbol, needed_libraries
 from bootos.recipe import Recipe
 from bootos.steps import BuildError, run
 
@@ -51,6 +51,7 @@ def assemble(stage: Path, root: Path, recipe: Recipe) -> None:
     _copy_closure(stage, root, [*(name for names in located.values() for name in names), *python])
     (root / "usr/bin/python3").symlink_to("python3.11")
     _compile_python(stage, root)
+    _empty_icu_data(root)
     _link_names(root, recipe.links)
     _fill_from_busybox(root)
 
@@ -139,6 +140,20 @@ def _library(stage: Path, library: str, wanted_by: str) -> str:
         if os.path.lexists(stage / folder / library):
             return f"{folder}/{library}"
     raise BuildError(f"{wanted_by} needs {library}, which no extracted package has")
+
+
+def _empty_icu_data(root: Path) -> None:
+    """Zero ICU's tables: lldpcli's libxml2 links them, nothing here reads them, and they are 30 MB (11 packed).
+
+    A library without the tables starts and says U_FILE_ACCESS_ERROR to who asks for a converter.
+    """
+    for path in sorted((root / "usr/lib/x86_64-linux-gnu").glob("libicudata.so.*")):
+        if path.is_symlink():
+            continue
+        start, length = data_symbol(path, prefix="icudt")
+        with path.open("r+b") as stream:
+            stream.seek(start)
+            stream.write(bytes(length))
 
 
 def _compile_python(stage: Path, root: Path) -> None:
