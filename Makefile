@@ -1,6 +1,6 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing first.
 PY := .venv/bin/python
-.PHONY: help setup demo test lint unit rack test-rack bench lock openapi
+.PHONY: help setup demo test lint unit rack test-rack bench lock docs
 
 help:
 	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
@@ -40,5 +40,5 @@ lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url -o requirements.lock
 
-openapi: setup
-	$(PY) -m pxe_edge.api.openapi > docs/openapi.json
+docs: setup
+	$(PY) docs/generate.py

@@ -81,15 +81,11 @@ def show(name: str, *, json: Json = False) -> None:
 def show_hardware(hardware: Hardware) -> None:
     """Processor, memory, NICs and disks as tables."""
     memory = human_size(hardware.memory_bytes) if hardware.memory_bytes else "unknown"
-    line(
-        f"{hardware.manufacturer} {hardware.product}, {hardware.cpu_model}, {memory}, firmware {hardware.firmware}"
-    )
+    model = f"{hardware.manufacturer} {hardware.product}"
+    line(f"{model}, {hardware.cpu_model}, {memory}, firmware {hardware.firmware}")
     show_table(
         ("nic", "mac", "link", "driver", "pci"),
-        [
-            (n.name, n.mac, {True: "up", False: "down"}.get(bool(n.link)), n.driver, n.pci_address)
-            for n in hardware.nics
-        ],
+        [(n.name, n.mac, LINK_WORDS[n.link], n.driver, n.pci_address) for n in hardware.nics],
     )
     show_table(
         ("disk", "serial", "wwn", "size", "medium", "model", "found"),
@@ -133,9 +129,7 @@ def add(
     if json:
         show_json(host.model_dump(mode="json"))
     else:
-        say(
-            f"{host.name} is registered ({host.id}); power it on, it will be inspected when it asks for a boot"
-        )
+        say(f"{host.name} is registered ({host.id}); power it on, and its boot request starts the inspection")
 
 
 @group.command()

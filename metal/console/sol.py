@@ -47,7 +47,7 @@ def deactivate(credential: BmcCredential) -> None:
 
 @dataclass
 class SolSession:
-    """A running `ipmitool sol activate`; `read` returns what came, `b""` when nothing did, None at its end."""
+    """A running `ipmitool sol activate`; `read` gives what came, `b""` for nothing, None at the end."""
 
     credential: BmcCredential
     _process: subprocess.Popen[bytes] | None = None
@@ -61,7 +61,12 @@ class SolSession:
         os.set_blocking(self._terminal, False)
         try:
             self._process = subprocess.Popen(
-                argv, stdin=slave, stdout=slave, stderr=slave, pass_fds=(reader,), start_new_session=True
+                argv,
+                stdin=slave,
+                stdout=slave,
+                stderr=slave,
+                pass_fds=(reader,),
+                start_new_session=True,
             )
         finally:
             os.close(slave)

@@ -1,0 +1,17 @@
+"""Make the machine's BMC ours."""
+
+from prefect import get_run_logger, task
+
+from metal.edge_client import EdgeClient
+from metal.engine.bmc_setup import BmcOutcome, setup_bmc
+from metal.engine.claim import Claim
+from tasks.retries import RETRY
+
+
+@task(name="initialise BMC", task_run_name="initialise BMC of {claim.host}", **RETRY)
+def initialise_bmc(claim: Claim) -> BmcOutcome:
+    """Set user, password and LAN address in band, prove them over the LAN, promote the credential."""
+    with EdgeClient() as edge:
+        outcome = setup_bmc(edge, claim)
+    get_run_logger().info("%s: %s, %d writes", claim.host, outcome.message, outcome.writes)
+    return outcome

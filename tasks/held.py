@@ -1,0 +1,145 @@
+"""A host held by this flow run: lease claimed at the first line, outcome reported at the last.
+
+Every run of a job takes this path: first start, retry, next segment and crash are one. Whatever
+leaves the block becomes the job's outcome at the edge, which releases the lease with it.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from prefect.runtime import flow_run
+
+from metal.edge_client import EdgeClient
+from metal.engine.claim import Claim, LeaseKeeper, claim_host
+from metal.errors import LeaseLost, RackflowError
+from metal.planning.plan import Plan
+from specs.phases import Phase
+from specs.reasons import REASONS
+from specs.records import JobRecord, Result, Verb
+
+ENDED: Final = frozenset({"done", "failed", "cancelled"})
+
+
+class Run:
+    """What this run did so far, and how it ends. Tasks get `claim`, which is plain data."""
+
+    def __init__(self, edge: EdgeClient, claim: Claim, job: JobRecord) -> None:
+        self.edge, self.claim, self.job = edge, claim, job
+        self.changes = 0
+        self.writes = 0
+        self.stages: list[dict[str, Any]] = []
+        self.result: Result = "applied"
+        self.reason: str | None = "ok"
+        self.message: str | None = None
+        self.plan_hash: str | None = job.plan
+
+    @property
+    def only_observes(self) -> bool:
+        """Whether the job asked for a reading and nothing else."""
+        return self.job.verb == "observe"
+
+    def did(self, stage: str, *, seconds: float, writes: int = 0, changed: bool = False) -> None:
+        """Count one stage."""
+        self.stages.append({"name": stage, "seconds": round(seconds, 1)})
+        self.writes += writes
+        self.changes += int(changed)
+
+    def begin(self, plan: Plan) -> None:
+        """Enter the provisioning phase if this plan installs; an adjustment keeps the phase."""
+        if plan.destructive:
+            self.edge.phase(self.claim.host, Phase.PROVISIONING, epoch=self.claim.epoch)
+
+    def ready(self) -> None:
+        """End as ready for a spec."""
+        self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason="ok")
+        self._end("applied", "ok", "BMC and hardware are known")
+
+    def in_sync(self, plan: Plan) -> None:
+        """End without a change; drift that nobody consented to repair is said."""
+        if plan.drift:
+            self._end("in-sync", "drift", f"drift: {'; '.join(plan.drift)}", plan)
+        else:
+            self._end("in-sync", "ok", "in sync (0 changes)", plan)
+
+    def observed(self, plan: Plan) -> None:
+        """End after a reading alone."""
+        pending = f"{len(plan.steps)} steps pending" if plan.steps else "in sync"
+        self._end("in-sync", "ok", f"observed: {pending}", plan)
+
+    def waits_for_consent(self, plan: Plan) -> None:
+        """End as waiting; `rackflow approve` posts the job's next run."""
+        erased = ", ".join(sorted({d.serial for step in plan.steps for d in step.destroys})) or "nothing"
+        self._end("waiting-consent", "waiting-consent", f"waits for consent to erase {erased}", plan)
+
+    def applied(self, plan: Plan) -> None:
+        """End as applied and verified."""
+        if plan.destructive:
+            self.edge.phase(self.claim.host, Phase.ACTIVE, epoch=self.claim.epoch, reason="ok")
+        self._end("applied", "ok", f"{self.changes} changes, {self.writes} writes, verified", plan)
+
+    def says(self, message: str) -> None:
+        """End with a message."""
+        self._end("applied", "ok", message)
+
+    def _end(self, result: Result, reason: str, message: str, plan: Plan | None = None) -> None:
+        self.result, self.reason, self.message = result, reason, message
+        if plan is not None:
+            self.plan_hash = plan.hash
+
+    def failed(self, error: BaseException) -> None:
+        """End as failed, with the error's reason and next step."""
+        self.result = "failed"
+        self.reason = error.reason if isinstance(error, RackflowError) else "step-failed"
+        self.message = str(error) or type(error).__name__
+
+    def finish(self) -> None:
+        """Tell the edge."""
+        known = REASONS.get(self.reason or "")
+        self.edge.finish(
+            self.claim.host,
+            self.claim.job,
+            epoch=self.claim.epoch,
+            run_id=self.claim.run_id,
+            result=self.result,
+            reason=self.reason,
+            message=self.message,
+            next_step=known.next_step if known and self.result != "applied" else None,
+            outcome={"changes": self.changes, "writes": self.writes, "stages": self.stages},
+            plan=self.plan_hash,
+        )
+
+
+@contextmanager
+def held(host: str, job: int, verb: Verb, args: dict[str, Any] | None = None) -> Iterator[Run]:
+    """Hold the host for the block. A run that a person started by hand (no job) claims one first."""
+    run_id = str(flow_run.id)
+    with EdgeClient() as edge:
+        record = (
+            edge.job(host, job) if job else edge.claim_job(host, run_id=run_id, verb=verb, args=args or {})
+        )
+        if record.state in ENDED:
+            return_early(record)
+        claim = claim_host(edge, record.host_id, job=record.no, run_id=run_id)
+        run = Run(edge, claim, record)
+        with LeaseKeeper(edge, claim, clock=time.monotonic):
+            try:
+                yield run
+            except LeaseLost:
+                raise
+            except BaseException as error:
+                run.failed(error)
+                run.finish()
+                raise
+            run.finish()
+
+
+def return_early(record: JobRecord) -> None:
+    """Refuse to run a job that has ended: an orphan of Prefect's must do nothing."""
+    raise LeaseLost(
+        f"job {record.no} has already ended as {record.state}",
+        host=record.host,
+        reason="lease-lost",
+        hint=f"rackflow apply {record.host} makes a new one",
+    )
