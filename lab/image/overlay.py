@@ -15,6 +15,12 @@ from lab.image.recipe import Recipe
 
 OVERRIDE_PATH = "/boot/grub/rackflow.cfg"
 
+SSH_DROP_IN = """\
+# Host keys are the installer's. Without any, sshd would fail five times and then refuse to start with keys.
+[Unit]
+ConditionPathExistsGlob=/etc/ssh/ssh_host_*_key
+"""
+
 
 def grub_cfg(recipe: Recipe) -> str:
     """Give the boot menu: serial console only, no wait, root= and further arguments open to the installer.
@@ -25,6 +31,7 @@ def grub_cfg(recipe: Recipe) -> str:
     return f"""\
 # Read by GRUB on BIOS and UEFI. An installer does not edit this file; it writes {OVERRIDE_PATH}, e.g.
 #   set rackflow_root="/dev/disk/by-id/md-uuid-01234567:89abcdef:01234567:89abcdef-part1"
+#   set rackflow_root="PARTUUID=01234567-89ab-cdef-0123-456789abcdef"
 #   set rackflow_args="net.ifnames=0"
 if serial --unit=0 --speed=115200; then
   terminal_input serial
@@ -44,8 +51,12 @@ menuentry 'Debian GNU/Linux 12' {{
 
 
 def embedded_grub_cfg(recipe: Recipe, *, prefix: str) -> str:
-    """Give the lines that lead GRUB from where it was loaded (core.img, ESP) to the root's menu."""
-    return f"search.fs_uuid {recipe.root_uuid} root\nset prefix=($root){prefix}\n"
+    """Give the lines that lead GRUB from where it was loaded (core.img, ESP) to the root's menu.
+
+    The hint is looked at first: hd0 is the disk that the firmware booted, which matters when another disk of
+    the machine still carries an older install with the same UUID.
+    """
+    return f"search.fs_uuid {recipe.root_uuid} root hd0,gpt1\nset prefix=($root){prefix}\n"
 
 
 def fstab(recipe: Recipe) -> str:
@@ -95,6 +106,7 @@ def files(recipe: Recipe) -> dict[str, tuple[int, str]]:
         "etc/initramfs-tools/conf.d/rackflow": (0o644, "MODULES=list\nCOMPRESS=zstd\nRESUME=none\n"),
         "usr/share/initramfs-tools/modules.d/rackflow": (0o644, "\n".join(recipe.initramfs_modules) + "\n"),
         "etc/initramfs-tools/hooks/zz-rackflow": (0o755, initramfs_hook(recipe)),
+        "etc/systemd/system/ssh.service.d/rackflow.conf": (0o644, SSH_DROP_IN),
         "etc/systemd/journald.conf.d/rackflow.conf": (0o644, "[Journal]\nStorage=volatile\n"),
         "etc/kernel-img.conf": (0o644, "do_symlinks = yes\nimage_dest = /\n"),
     }

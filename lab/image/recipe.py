@@ -87,7 +87,7 @@ INITRAMFS_MODULES = (
 )
 
 RAID_PERSONALITIES_LEFT_OUT = ("linear", "multipath", "raid0", "raid456", "raid5", "raid6", "raid10")
-"""mdadm's initramfs hook loads every personality at every boot; raid6's self-benchmark alone is a second."""
+"""mdadm's initramfs hook loads every personality at every boot; raid456 alone measures itself for 0.3 s."""
 
 MODULE_FOLDERS_LEFT_OUT = (
     "sound",
@@ -134,7 +134,7 @@ class Recipe:
     root_label: str = "root"
     root_uuid: str = ROOT_UUID
     esp_volume_id: str = "D3B1A212"
-    disk_guid: str = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f0ff"
+    disk_guid: str = "5b7e90a4-13c8-4f2d-8a66-d3b1a212f1ff"
     virtual_size_bytes: int = 1 << 30
     source_date_epoch: int = 1_764_028_800
 
