@@ -73,7 +73,8 @@ class Transfer:
     @property
     def wait_s(self) -> float:
         """Seconds until `expire` is due, from the last thing sent."""
-        return min(self._terms.wait_s * (2 ** max(0, self._tries - 1)), max(MAX_WAIT_S, self._terms.wait_s))
+        longer: float = self._terms.wait_s * 2.0 ** max(0, self._tries - 1)
+        return min(longer, max(MAX_WAIT_S, self._terms.wait_s))
 
     @property
     def sent_bytes(self) -> int:
