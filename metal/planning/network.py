@@ -35,7 +35,7 @@ class NetworkPlan:
 def plan_network(
     network: HostNetwork, nics: Sequence[Nic], allocated: Mapping[str, str]
 ) -> NetworkPlan | Refusal:
-    """Resolve the NICs and write the files; a refusal when a rule fits no NIC or two, or an address is missing."""
+    """Resolve NICs and write the files; a refusal for a rule that fits not one NIC, or a missing address."""
     resolved: dict[str, Nic] = {}
     for name, ethernet in network.ethernets.items():
         nic = find_nic(name, ethernet, nics)

@@ -50,8 +50,8 @@ class Destroyed(PlanValue):
 class Step(PlanValue):
     """One step. `args` is all that the executor needs.
 
-    `restart` says what a new start does with an intent that has no outcome. `blocked_by` is a reason code when the step may not run; the plan then is shown, and refused before
-    anything is touched.
+    `restart` says what a new start does with an intent that has no outcome. `blocked_by` is a reason code
+    when the step may not run; the plan then is shown, and refused before anything is touched.
     """
 
     id: str

@@ -1,0 +1,87 @@
+"""What the planner read, in canonical form, and whether a machine still is so.
+
+Kernel names (`sda`), link state, counters and free space are left out: they change without anything
+having changed. Everything that a choice or a consent rested on is in: identities, sizes, contents.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from specs.facts import Disk, Hardware, Observation, RaidArray, SystemFacts
+
+Reads = Literal["hardware", "system"]
+
+
+def basis_of(observation: Observation, reads: Reads) -> dict[str, Any]:
+    """The fields that a plan rests on: the hardware for an installation, the system for a repair."""
+    if reads == "hardware":
+        return {"reads": reads, "hardware": _hardware(observation.hardware)}
+    power = observation.bmc.power if observation.bmc else None
+    return {"reads": reads, "system": _system(observation.system), "power": power}
+
+
+def moved(basis: dict[str, Any], observation: Observation) -> list[str]:
+    """Every field that is not as the basis says, in words; what cannot be read now counts as moved."""
+    now = basis_of(observation, "hardware" if basis.get("reads") == "hardware" else "system")
+    return list(_compare("", basis, now))
+
+
+def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
+    if hardware is None:
+        return None
+    return {
+        "firmware": hardware.firmware,
+        "serial": hardware.serial,
+        "uuid": hardware.uuid,
+        "nics": sorted(nic.mac for nic in hardware.nics),
+        "disks": {
+            disk.identity or f"path {disk.by_path or disk.device}": _disk(disk) for disk in hardware.disks
+        },
+        "raids": {array.uuid: _array(array) for array in hardware.raids},
+    }
+
+
+def _disk(disk: Disk) -> dict[str, Any]:
+    return {
+        "size_bytes": disk.size_bytes,
+        "found": sorted(disk.found),
+        "partitions": [[one.number, one.start_bytes, one.size_bytes, one.name] for one in disk.partitions],
+    }
+
+
+def _array(array: RaidArray) -> dict[str, Any]:
+    return {"name": array.name, "level": array.level, "members": sorted(array.members)}
+
+
+def _system(system: SystemFacts | None) -> dict[str, Any] | None:
+    if system is None:
+        return None
+    return {
+        "hostname": system.hostname,
+        "record": system.record.model_dump(mode="json") if system.record else None,
+        "users": {user.name: user.model_dump(mode="json") for user in system.users},
+        "files": {file.path: file.model_dump(mode="json") for file in system.files},
+        "network_files": dict(sorted(system.network_files.items())),
+        "mounts": {one.mount: one.fs_uuid for one in system.mounts},
+        "management_key": system.management_key,
+    }
+
+
+def _compare(path: str, before: Any, now: Any) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted(before.keys() | now.keys()):
+            below = f"{path}.{key}" if path else str(key)
+            if key not in now:
+                yield f"{below}: was {_told(before[key])}, is gone"
+            elif key not in before:
+                yield f"{below}: is new: {_told(now[key])}"
+            else:
+                yield from _compare(below, before[key], now[key])
+    elif before != now:
+        yield f"{path}: was {_told(before)}, is {'unknown' if now is None else _told(now)}"
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    return str(value) if len(str(value)) <= 120 else f"{str(value)[:117]}..."

@@ -1,0 +1,123 @@
+"""Every decision of an installation, before a step is written: image, disks, arrays, partitions.
+
+All that is wrong is collected, not only the first, so that one reading of the plan shows every reason.
+"""
+
+from dataclasses import dataclass
+
+from metal.planning.disks import Refusal
+from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
+from metal.planning.storage import Storage, Target, choose_storage, keeps
+from specs.facts import Hardware, PartitionFact
+from specs.model import DiskLayout, Host
+from specs.records import ImageRecord, WorkOrder
+from specs.sizes import human_size
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """One disk or volume with how it is cut. `kept` are partitions that stay, by name, as they were seen."""
+
+    layout: DiskLayout | None
+    target: Target
+    plan: DiskPlan
+    kept: dict[str, PartitionFact]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Every decision of an installation before steps are written; or the refusals."""
+
+    root: Cut | None
+    data: tuple[Cut, ...]
+    image: ImageRecord | None
+    storage: Storage
+    refusals: dict[str, Refusal]
+
+
+def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
+    """Decide on image, disks and partitions."""
+    storage = choose_storage(spec, hardware)
+    refusals = dict(storage.refusals)
+    image = _image(spec, order, hardware)
+    usable = image if isinstance(image, ImageRecord) else None
+    if isinstance(image, Refusal):
+        refusals["image"] = image
+    root: Cut | None = None
+    layout = next((one for one in spec.disks if one.device in ("root", spec.root_device)), None)
+    if usable and isinstance(storage.root, Target):
+        found = _cut_root(layout, storage.root, usable)
+        if isinstance(found, Refusal):
+            refusals["image" if found.reason == "image-unfit" else "disks"] = found
+        else:
+            root = found
+    data: list[Cut] = []
+    for layout, target in storage.layouts:
+        cut = _cut_data(layout, target)
+        if isinstance(cut, Refusal):
+            refusals[f"disks:{target.name}"] = cut
+        else:
+            data.append(cut)
+    return Chosen(root, tuple(data), usable, storage, refusals)
+
+
+def _image(spec: Host, order: WorkOrder, hardware: Hardware) -> ImageRecord | Refusal:
+    image = order.image
+    if image is None:
+        return Refusal("image-missing", f"image {spec.image} is not in the store")
+    if image.name != spec.image:
+        return Refusal("image-mismatch", f"the spec asks for {spec.image}, the order carries {image.name}")
+    seen, wished = hardware.firmware, spec.firmware.boot_mode
+    if seen and wished and seen != wished:
+        return Refusal("image-unfit", f"the spec asks for boot mode {wished}, the machine started by {seen}")
+    return _bootable(image, seen or wished)
+
+
+def _bootable(image: ImageRecord, mode: str | None) -> ImageRecord | Refusal:
+    """What the image was found to hold, against how the machine starts: checked before anything is erased."""
+    if mode is None:
+        return Refusal("image-unfit", "the machine's firmware mode is not known, and the spec names none")
+    needed = "has_esp" if mode == "uefi" else "has_bios_boot"
+    if not image.info.get(needed):
+        part = "EFI system partition" if mode == "uefi" else "BIOS boot partition"
+        return Refusal("image-unfit", f"image {image.name} has no {part}, so it cannot boot by {mode}")
+    if not image.info.get("root_uuid"):
+        return Refusal("image-unfit", f"image {image.name} has a root without a UUID")
+    return image
+
+
+def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> Cut | Refusal:
+    if target.size_bytes < image.size_bytes:
+        sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
+        return Refusal("layout-impossible", f"the image needs {sizes}")
+    seen = {part.name for disk in target.disks for part in disk.partitions}
+    for part in layout.partitions if layout else ():
+        if part.lvm:
+            return Refusal("layout-impossible", f"{part.name}: lvm is not laid out on the root disk")
+        if part.preserve and part.name in seen:
+            told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
+            return Refusal("layout-impossible", told)
+    found = read_image(image.info, target.sector_bytes)
+    if isinstance(found, Refusal):
+        return found
+    plan = lay_out_root(layout.partitions if layout else (), target.size_bytes, found)
+    return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
+
+
+def _cut_data(layout: DiskLayout, target: Target) -> Cut | Refusal:
+    if any(part.lvm for part in layout.partitions):
+        return Refusal("layout-impossible", f"{target.name}: lvm is not laid out")
+    plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes)
+    if isinstance(plan, Refusal) or not keeps(layout):
+        return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
+    existing = target.volume.existing if target.volume else None
+    parts = existing.partitions if existing else target.disk.partitions if target.disk else ()
+    found = {one.name: one for one in parts if one.name}
+    content = [*(existing.found if existing else ()), *(target.disk.found if target.disk else ())]
+    if not parts and not content:
+        return Cut(layout, target, plan, {})
+    missing = [part.name for part in layout.partitions if part.name not in found]
+    if missing:
+        told = f"{target.name} holds data to preserve ({'; '.join(content)}) but no partition {missing[0]}"
+        return Refusal("layout-impossible", told)
+    return Cut(layout, target, plan, {part.name: found[part.name] for part in layout.partitions})

@@ -1,0 +1,293 @@
+"""The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from metal.planning.choice import Chosen, Cut
+from metal.planning.configure import ADJUSTABLE, configure
+from metal.planning.disks import members_of
+from metal.planning.plan import Destroyed, Restart, Step, StepKind
+from metal.planning.storage import Target, Volume
+from metal.planning.wish import Wish, layout_hash
+from specs.facts import Disk
+from specs.model import Host
+from specs.records import ImageRecord, WorkOrder
+from specs.sizes import human_size
+
+BLANK: Final = "blank"
+_WRITE_BYTES_PER_MINUTE: Final = 60 * 100_000_000
+
+
+def install_steps(
+    spec: Host, order: WorkOrder, chosen: Chosen, wish: Wish, *, booted: bool, firmware: str | None
+) -> Iterator[Step]:
+    """All steps in order. Where a decision failed, one blocked step says so and the rest is left out."""
+    if not booted:
+        yield _plain("boot-os", "power", "installing happens from the boot OS", where="bmc", reboot=True)
+    yield from _blocked(chosen)
+    if chosen.root is None or chosen.image is None or chosen.refusals:
+        yield from (step for step in configure(wish, frozenset(ADJUSTABLE), "boot-os") if step.blocked_by)
+        return
+    erased: set[str] = set()
+    yield from _arrays(chosen, erased)
+    for cut in (chosen.root, *chosen.data):
+        if not cut.kept:
+            yield _wipe(cut, erased)
+    root, root_uuid = chosen.root, str(chosen.image.info.get("root_uuid") or "")
+    yield _write_image(root.target, chosen.image)
+    for cut in (chosen.root, *chosen.data):
+        yield from _partition(cut, root_uuid if cut is root else "")
+    for cut in (chosen.root, *chosen.data):
+        yield from _mkfs(cut)
+    boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
+    yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
+    configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
+    yield from (step for step in configured if step.kind == "hostname")
+    mounts = [one for cut in (chosen.root, *chosen.data) for one in _mounts(cut)]
+    table = {"target": root.target.args, "root_uuid": root_uuid, "mounts": mounts}
+    yield _plain("fstab", "disks", "file systems are mounted by UUID", args=table)
+    yield from (step for step in configured if step.kind != "hostname")
+    yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
+
+
+def _blocked(chosen: Chosen) -> Iterator[Step]:
+    kinds: dict[str, StepKind] = {"image": "write-image", "disks": "partition", "rootDevice": "wipe"}
+    for path, refusal in sorted(chosen.refusals.items()):
+        kind = kinds.get(path, "raid-create" if path.startswith("raid") else "partition")
+        yield Step(
+            id=f"blocked:{path}",
+            kind=kind,
+            field=path,
+            reason=refusal.message,
+            blocked_by=refusal.reason,
+            destructive=True,
+        )
+
+
+def _arrays(chosen: Chosen, erased: set[str]) -> Iterator[Step]:
+    disks = [disk for target in _targets(chosen) for disk in target.disks]
+    disks += [disk for volume in chosen.storage.volumes for disk in volume.disks]
+    for array in chosen.storage.removed:
+        held = members_of(array, disks)
+        name = array.name or array.uuid
+        yield Step(
+            id=f"raid-delete:{name}",
+            kind="raid-delete",
+            field="raid",
+            old=f"{name} {array.level}, {human_size(array.size_bytes)}",
+            reason="it stands where the spec wants something else",
+            destructive=True,
+            destroys=_destroyed(held, erased),
+            minutes=0.1,
+            args={"name": name, "uuid": array.uuid, "members": [disk.identity for disk in held]},
+        )
+    kept = {cut.target.name for cut in chosen.data if cut.kept}
+    for volume in chosen.storage.volumes:
+        if volume.spec.name not in kept:
+            yield _raid_create(volume, erased)
+
+
+def _raid_create(volume: Volume, erased: set[str]) -> Step:
+    drives = ", ".join(disk.identity or "" for disk in volume.members)
+    return Step(
+        id=f"raid-create:{volume.spec.name}",
+        kind="raid-create",
+        field="raid",
+        new=f"{volume.spec.name} {volume.spec.level} of {drives}",
+        reason="as the spec asks",
+        destructive=True,
+        destroys=_destroyed(volume.disks, erased),
+        minutes=0.2,
+        args={
+            "name": volume.spec.name,
+            "level": volume.spec.level,
+            "metadata": volume.metadata,
+            "members": [_member(disk) for disk in volume.members],
+            "spares": [_member(disk) for disk in volume.spares],
+            "chunk_bytes": volume.spec.stripe,
+        },
+    )
+
+
+def _member(disk: Disk) -> dict[str, Any]:
+    return {"identity": disk.identity, "size_bytes": disk.size_bytes}
+
+
+def _wipe(cut: Cut, erased: set[str]) -> Step:
+    method = cut.layout.wipe if cut.layout else "metadata"
+    restart: Restart = "ask" if method in ("overwrite", "sanitize") else "observe"
+    minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
+    found = "; ".join(f"{disk.identity}: {_found(disk)}" for disk in cut.target.disks)
+    return Step(
+        id=f"wipe:{cut.target.name}",
+        kind="wipe",
+        field="disks",
+        old=found,
+        new=f"{cut.target.name} empty ({method})",
+        reason="a disk starts clean, so that nothing old is found on it later",
+        destructive=True,
+        destroys=_destroyed(cut.target.disks, erased),
+        minutes=round(minutes, 1),
+        restart=restart,
+        args={"target": cut.target.args, "method": method},
+    )
+
+
+def _write_image(target: Target, image: ImageRecord) -> Step:
+    return Step(
+        id="write-image",
+        kind="write-image",
+        field="image",
+        new=f"{image.name} {image.digest[:19]} on {target.name}",
+        reason=f"as the spec asks; only the manifest with sha256 {image.manifest_sha256[:12]} is accepted",
+        destructive=True,
+        minutes=round(max(0.2, image.blob_bytes / _WRITE_BYTES_PER_MINUTE), 1),
+        restart="repeat",
+        args={
+            "target": target.args,
+            "image_digest": image.digest,
+            "manifest_sha256": image.manifest_sha256,
+            "manifest_url": image.manifest_url,
+            "size_bytes": image.size_bytes,
+        },
+    )
+
+
+def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
+    if cut.kept:
+        return
+    root = {"number": cut.plan.root_number, "size_bytes": cut.plan.root_size_bytes}
+    added = [
+        {
+            "number": one.number,
+            "name": one.part.name,
+            "start_bytes": one.start_bytes,
+            "size_bytes": one.size_bytes,
+            "type_guid": one.type_guid,
+        }
+        for one in cut.plan.added
+    ]
+    told = [f"{one.part.name} {human_size(one.size_bytes)}" for one in cut.plan.added]
+    if cut.plan.root_number is not None:
+        size_bytes = cut.plan.root_size_bytes
+        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}")
+    yield Step(
+        id=f"partition:{cut.target.name}",
+        kind="partition",
+        field="disks",
+        new=", ".join(told),
+        reason="as the spec asks",
+        destructive=True,
+        minutes=0.2,
+        args={
+            "target": cut.target.args,
+            "root": root if cut.plan.root_number is not None else None,
+            "add": added,
+            "root_uuid": root_uuid or None,
+        },
+    )
+
+
+def _mkfs(cut: Cut) -> Iterator[Step]:
+    for one in cut.plan.added:
+        seen = cut.kept.get(one.part.name)
+        if one.part.filesystem is None or (seen is not None and one.part.preserve):
+            continue
+        yield Step(
+            id=f"mkfs:{one.part.name}",
+            kind="mkfs",
+            field="disks",
+            old=f"{seen.filesystem or 'no file system'}" if seen else None,
+            new=f"{one.part.filesystem} {one.part.name}"
+            + (f" on {one.part.mount}" if one.part.mount else ""),
+            reason="as the spec asks",
+            destructive=True,
+            minutes=0.1,
+            restart="repeat",
+            args={
+                "target": cut.target.args,
+                "number": seen.number if seen else one.number,
+                "name": one.part.name,
+                "filesystem": one.part.filesystem,
+                "label": one.label,
+                "mount": one.part.mount,
+                "options": list(one.part.options),
+            },
+        )
+
+
+def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
+    for one in cut.plan.added:
+        swap = one.part.filesystem == "swap"
+        if not one.part.mount and not swap:
+            continue
+        entry: dict[str, Any] = {
+            "name": one.part.name,
+            "filesystem": one.part.filesystem,
+            "mount": "none" if swap else one.part.mount,
+            "options": list(one.part.options) or (["sw"] if swap else ["defaults"]),
+        }
+        seen = cut.kept.get(one.part.name)
+        if seen is not None and one.part.preserve:
+            entry["fs_uuid"] = seen.fs_uuid
+        yield entry
+
+
+def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:
+    identities = sorted({disk.identity or "" for target in _targets(chosen) for disk in target.disks})
+    record = {
+        "image_digest": digest,
+        "specset": order.specset,
+        "layout_hash": layout_hash(spec),
+        "disks": identities,
+    }
+    yield _plain(
+        "host-key", "", "the system gets its SSH host key before its first boot, so that it is known"
+    )
+    home = {"url": order.phone_home_url}
+    yield _plain("phone-home", "", "its first boot reports itself", args=home)
+    yield _plain("install-record", "image", "what was installed can be read back later", args=record)
+    boot = {"order": "disk-first", "efi": efi}
+    yield _plain("boot-order", "power", "a plain start needs no network", args=boot)
+    cycle = {"action": "cycle"}
+    yield _plain("power", "power", "starts the installed system", args=cycle, where="bmc", reboot=True)
+
+
+def _targets(chosen: Chosen) -> list[Target]:
+    return [cut.target for cut in (chosen.root, *chosen.data) if cut]
+
+
+def _destroyed(disks: Iterable[Disk], erased: set[str]) -> tuple[Destroyed, ...]:
+    """The disks that a step is the first to erase."""
+    found = []
+    for disk in disks:
+        if disk.identity and disk.identity not in erased:
+            erased.add(disk.identity)
+            found.append(Destroyed(serial=disk.identity, size_bytes=disk.size_bytes, found=_found(disk)))
+    return tuple(found)
+
+
+def _found(disk: Disk) -> str:
+    return "; ".join(disk.found) or BLANK
+
+
+def _plain(
+    kind: StepKind,
+    field: str,
+    reason: str,
+    *,
+    args: dict[str, Any] | None = None,
+    where: Any = "boot-os",
+    reboot: bool = False,
+) -> Step:
+    minutes = 1.0 if reboot else 0.1
+    return Step(
+        id=kind,
+        kind=kind,
+        field=field,
+        reason=reason,
+        args=args or {},
+        where=where,
+        reboot=reboot,
+        minutes=minutes,
+    )

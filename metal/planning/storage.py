@@ -1,0 +1,214 @@
+"""Which disks and arrays a spec means on this machine, and what has to go before they can be made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from metal.planning.disks import (
+    Refusal,
+    array_of,
+    choose_drives,
+    describe,
+    find_disk,
+    fitting,
+    listing,
+    members_of,
+    volume_name,
+)
+from metal.planning.layout import array_size_bytes
+from specs.facts import Disk, Hardware, RaidArray
+from specs.model import DeviceRule, DiskLayout, Host, RaidVolume
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A RAID volume of the spec with its drives."""
+
+    spec: RaidVolume
+    members: tuple[Disk, ...]
+    spares: tuple[Disk, ...]
+    size_bytes: int
+    metadata: str
+    existing: RaidArray | None
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """All its drives."""
+        return (*self.members, *self.spares)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is partitioned: one disk, or one volume."""
+
+    size_bytes: int
+    sector_bytes: int
+    disk: Disk | None = None
+    volume: Volume | None = None
+
+    @property
+    def name(self) -> str:
+        """Short name for step ids and messages."""
+        return self.volume.spec.name if self.volume else (self.disk.identity or "") if self.disk else ""
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The physical disks below."""
+        return self.volume.disks if self.volume else (self.disk,) if self.disk else ()
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The target as steps carry it."""
+        if self.volume:
+            return {"raid": self.volume.spec.name}
+        assert self.disk is not None  # a target is one of both
+        return {"identity": self.disk.identity, "size_bytes": self.disk.size_bytes}
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """Every choice over the disks of one machine."""
+
+    root: Target | Refusal | None
+    volumes: tuple[Volume, ...]
+    layouts: tuple[tuple[DiskLayout, Target], ...]
+    """Layouts other than the root disk's, with their targets."""
+    removed: tuple[RaidArray, ...]
+    """Arrays that stand where something else goes."""
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    """Field path -> why nothing was chosen for it."""
+
+
+def choose_storage(spec: Host, hardware: Hardware) -> Storage:
+    """Choose a disk or volume for every rule of the spec; refusals stand where a choice failed.
+
+    A rule that names exactly one disk takes it first; then the volumes take their drives in the spec's
+    order; rules that were wider get what is left, and must then fit exactly one.
+    """
+    disks = hardware.disks
+    refusals: dict[str, Refusal] = {}
+    rules = _rules(spec)
+    used = {found[0].identity or "" for rule in rules.values() if len(found := fitting(rule, disks)) == 1}
+    volumes: list[Volume] = []
+    for index, wished in enumerate(spec.raid):
+        volume = _volume(wished, spec, disks, used, hardware.raids)
+        if isinstance(volume, Refusal):
+            refusals[f"raid[{index}]"] = volume
+        else:
+            volumes.append(volume)
+            used |= {disk.identity or "" for disk in volume.disks}
+    in_volumes = {disk.identity or "" for volume in volumes for disk in volume.disks}
+    targets: dict[str, Target] = {}
+    for path, rule in rules.items():
+        taken = in_volumes | {one.identity or "" for target in targets.values() for one in target.disks}
+        target = _target(rule, disks, taken, volumes, refusals)
+        if isinstance(target, Refusal):
+            refusals[path] = target
+        elif target is not None:
+            targets[path] = target
+    layouts = tuple(
+        (layout, targets[path])
+        for index, layout in enumerate(spec.disks)
+        if (path := f"disks[{index}].device") in targets
+    )
+    root = refusals.get("rootDevice") or targets.get("rootDevice")
+    removed, foreign = _standing_arrays(spec, volumes, targets.values(), hardware)
+    refusals |= foreign
+    return Storage(root, tuple(volumes), layouts, removed, refusals)
+
+
+def keeps(layout: DiskLayout) -> bool:
+    """Whether a layout asks to keep data."""
+    return any(part.preserve for part in layout.partitions)
+
+
+def _rules(spec: Host) -> dict[str, DeviceRule]:
+    """Field path -> rule, the root's first; a layout that repeats the root's rule is the root's."""
+    rules = {"rootDevice": spec.root_device} if spec.root_device else {}
+    for index, layout in enumerate(spec.disks):
+        if isinstance(layout.device, DeviceRule) and layout.device != spec.root_device:
+            rules[f"disks[{index}].device"] = layout.device
+    return rules
+
+
+def _volume(
+    wished: RaidVolume, spec: Host, disks: Sequence[Disk], used: set[str], arrays: Sequence[RaidArray]
+) -> Volume | Refusal:
+    is_root = spec.root_device is not None and spec.root_device.raid == wished.name
+    if wished.level == "jbod" or (is_root and wished.level != "raid1"):
+        told = f"volume {wished.name}: software RAID makes no {wished.level}" + (" root" if is_root else "")
+        return Refusal("layout-impossible", told)
+    existing = next((array for array in arrays if volume_name(array) == wished.name), None)
+    chosen = _present(wished, existing, disks, used) or choose_drives(wished, disks, used)
+    if isinstance(chosen, Refusal):
+        return chosen
+    members, spares = chosen[: wished.drives.count], chosen[wished.drives.count :]
+    # Firmware and GRUB read a mirror's member as a plain disk only if the superblock is at its end.
+    metadata = "1.0" if is_root else "1.2"
+    size_bytes = array_size_bytes(wished.level, [disk.size_bytes for disk in members], metadata)
+    return Volume(wished, tuple(members), tuple(spares), size_bytes, metadata, existing)
+
+
+def _present(
+    wished: RaidVolume, existing: RaidArray | None, disks: Sequence[Disk], used: set[str]
+) -> list[Disk] | None:
+    """The drives that the volume has already, if they are what the rule would allow: no needless swap."""
+    if existing is None:
+        return None
+    present = sorted(members_of(existing, disks), key=lambda disk: disk.identity or "")
+    allowed = choose_drives(wished, present, used)
+    exact = len(present) == wished.drives.count + wished.spares
+    return present if exact and not isinstance(allowed, Refusal) else None
+
+
+def _target(
+    rule: DeviceRule,
+    disks: Sequence[Disk],
+    taken: set[str],
+    volumes: Sequence[Volume],
+    refusals: Mapping[str, Refusal],
+) -> Target | Refusal | None:
+    if rule.raid is None:
+        found = find_disk(rule, disks, taken)
+        if isinstance(found, Refusal):
+            return found
+        return Target(found.size_bytes, found.logical_block_bytes, disk=found)
+    volume = next((one for one in volumes if one.spec.name == rule.raid), None)
+    if volume is None:
+        if any(path.startswith("raid[") for path in refusals):
+            return None  # said already where the volume is defined
+        return Refusal("no-matching-disk", f"raid has no volume {rule.raid}; seen: {listing(disks)}")
+    return Target(volume.size_bytes, max(one.logical_block_bytes for one in volume.members), volume=volume)
+
+
+def _standing_arrays(
+    spec: Host, volumes: Sequence[Volume], targets: Any, hardware: Hardware
+) -> tuple[tuple[RaidArray, ...], dict[str, Refusal]]:
+    """Arrays to delete before building; a refusal for one that also holds disks nobody asked for."""
+    kept = {
+        layout.device.raid
+        for layout in spec.disks
+        if isinstance(layout.device, DeviceRule) and layout.device.raid and keeps(layout)
+    }
+    building = {disk.identity: disk for target in targets for disk in target.disks}
+    building |= {disk.identity: disk for volume in volumes for disk in volume.disks}
+    removed: dict[str, RaidArray] = {}
+    refusals: dict[str, Refusal] = {}
+    for disk in building.values():
+        array = array_of(disk, hardware.raids)
+        if array is None or (volume_name(array) in kept and _holds(array, volumes)):
+            continue
+        outside = [one for one in members_of(array, hardware.disks) if one.identity not in building]
+        if outside:
+            told = "; ".join(describe(one) for one in outside)
+            message = (
+                f"array {array.name or array.uuid} also lies on disks that the spec does not name: {told}"
+            )
+            refusals[f"raid:{array.name or array.uuid}"] = Refusal("foreign-content", message)
+        removed[array.uuid] = array
+    return tuple(removed[key] for key in sorted(removed)), refusals
+
+
+def _holds(array: RaidArray, volumes: Sequence[Volume]) -> bool:
+    """Whether an array is the volume of the spec that it claims to be."""
+    return any(one.existing is array and one.spec.level == array.level for one in volumes)
