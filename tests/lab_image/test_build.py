@@ -45,9 +45,9 @@ def test_the_proxy_is_forwarded_and_the_rest_is_not() -> None:
 
 @pytest.mark.parametrize(("as_root", "mode"), [(True, "--mode=root"), (False, "--mode=unshare")])
 def test_mmdebstrap_runs_in_the_callers_mode(as_root: bool, mode: str) -> None:  # noqa: FBT001
-    argv = rootfs.mmdebstrap_argv(RECIPE, Path("/data/work"), as_root=as_root)
+    argv = rootfs.mmdebstrap_argv(RECIPE, Path("/data/part"), as_root=as_root)
     assert mode in argv
-    assert argv[-3:] == ["bookworm", "/data/work/root.tar", "/data/work/sources.list"]
+    assert argv[-3:] == ["bookworm", "/data/part/root.tar", "/data/part/sources.list"]
 
 
 @pytest.mark.parametrize(
