@@ -1,0 +1,93 @@
+"""`python -m pxe_edge`: run the edge of a site."""
+
+import argparse
+import base64
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from pxe_edge.api.server import StartError as ApiStartError
+from pxe_edge.process import Edge, PrefectSettings
+from pxe_edge.registry.errors import RegistryError
+from pxe_edge.registry.registry import Ports, Registry, open_registry
+from pxe_edge.registry.specsets import FindingsError
+from pxe_edge.servers.errors import StartError
+from specs.load import load_tree
+
+FAILED, USAGE = 1, 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    default = os.environ.get("RACKFLOW_DATA") or (
+        "/var/lib/rackflow" if os.geteuid() == 0 else Path.home() / ".local/share/rackflow"
+    )
+    parser = argparse.ArgumentParser(prog="pxe_edge", description="The edge of a site.")
+    parser.add_argument("--data", type=Path, default=Path(default), help="data folder")
+    parser.add_argument("--specs", type=Path, help="make this folder the current spec set at start")
+    parser.add_argument("--port", type=int, default=Ports().control, help="TCP port of the API")
+    parser.add_argument("--boot-port", type=int, default=Ports().boot, help="TCP port of the boot plane")
+    return parser
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"pxe_edge: {text}\n")
+
+
+def _publish(registry: Registry, folder: Path) -> int:
+    if not folder.is_dir():
+        _say(f"there is no spec folder {folder}")
+        return USAGE
+    try:
+        files = load_tree(folder).files
+        given = {path: _given(content) for path, content in files.items()}
+        registry.publish_files(given, author=f"edge --specs {folder}")
+    except FindingsError as error:
+        for finding in error.findings:
+            sys.stderr.write(f"{finding}\n")
+        _say(f"{folder} has {len(error.findings)} finding(s); correct them and start again")
+        return USAGE
+    except RegistryError as error:
+        _say(f"{folder} can't be made current: {error.detail}")
+        return USAGE
+    return 0
+
+
+def _given(content: bytes) -> str | dict[str, str]:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="at=%(asctime)s level=%(levelname)s room=%(name)s %(message)s",
+    )
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        registry = open_registry(options.data.absolute(), ports=Ports(options.port, options.boot_port))
+        if options.specs is not None and (status := _publish(registry, options.specs)):
+            return status
+        Edge(registry, PrefectSettings.from_environment()).run(stop)
+    except (ApiStartError, StartError) as error:
+        _say(str(error))
+        return FAILED
+    except PermissionError as error:
+        _say(f"may not use {error.filename}: run as the user that owns the data folder")
+        return FAILED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

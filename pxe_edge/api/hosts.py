@@ -1,0 +1,201 @@
+"""Hosts: list, register, approve, rename, remove; orders, observations, conditions, phases."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+
+from pxe_edge.api import bodies as b
+from pxe_edge.api.access import Admin, Anybody, Reg, Worker
+from pxe_edge.registry import (
+    addresses,
+    binding,
+    credentials,
+    hosts,
+    leases,
+    observations,
+    orders,
+    sightings,
+    timeline,
+)
+from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
+from pxe_edge.registry.tables import HostRow
+from specs.identity import mac_identity, serial_identity, uuid_identity
+from specs.phases import CONDITIONS, Phase
+from specs.records import HostRecord, TimelineEntry, WorkOrder
+
+router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
+PAGE = 1000
+After = Annotated[str, Query(description="`next` of the page before")]
+
+
+@router.get("")
+def list_hosts(registry: Reg, _: Anybody, after: After = "") -> b.Page[HostRecord]:
+    """All hosts, by name."""
+    with registry.db.read() as session:
+        query = select(HostRow).where(HostRow.name > after).order_by(HostRow.name).limit(PAGE)
+        rows = list(session.scalars(query))
+        return b.Page(
+            items=registry.host_records(session, rows), next=rows[-1].name if len(rows) == PAGE else None
+        )
+
+
+@router.get("/{name}")
+def get_host(name: str, registry: Reg, _: Anybody) -> HostRecord:
+    """One host by name, id or former name."""
+    with registry.db.read() as session:
+        return registry.host_record(session, hosts.get(session, name))
+
+
+@router.post("", status_code=201)
+def add_host(body: b.NewHost, registry: Reg, _: Admin) -> HostRecord:
+    """Register a host before it is seen."""
+    now = registry.now()
+    mac = mac_identity(body.mac)
+    uuid, serial = uuid_identity(body.uuid), serial_identity(body.serial)
+    for what, given, taken in (
+        ("mac", body.mac, mac),
+        ("uuid", body.uuid, uuid),
+        ("serial", body.serial, serial),
+    ):
+        if given is not None and taken is None:
+            raise InvalidError(f"{what} {given!r} names no one machine", code="identity", host=body.name)
+    with registry.db.write() as session:
+        host = hosts.register(
+            session,
+            now,
+            body.name,
+            own_name=True,
+            uuid=uuid,
+            serial=serial,
+            macs=[mac] if mac else [],
+            by="operator",
+        )
+        if mac:
+            sightings.forget(session, mac)
+        if body.bmc is not None:
+            credentials.factory(
+                session, now, registry.seal, host,
+                address=body.bmc.address, user=body.bmc.user, password=body.bmc.password,
+            )  # fmt: skip
+            host.bmc_address = body.bmc.address
+        binding.arrived(session, now, host, registry.current)
+        return registry.host_record(session, host)
+
+
+@router.post("/approve")
+def approve(body: b.Approval, registry: Reg, _: Admin) -> HostRecord:
+    """Let a held machine in, or let a host with a foreign system boot the boot OS again."""
+    now = registry.now()
+    mac = mac_identity(body.what)
+    with registry.db.write() as session:
+        host = hosts.by_mac(session, mac) if mac else hosts.lookup(session, body.what)
+        if host is not None:
+            host.boot_wish, host.reason, host.message = "boot-os", None, None
+        elif mac is not None:
+            name = f"mac-{mac.replace(':', '')}"
+            host = hosts.register(session, now, name, own_name=False, macs=[mac], by="approval")
+            sightings.forget(session, mac)
+            binding.arrived(session, now, host, registry.current)
+        else:
+            raise NotFoundError(
+                f"{body.what} is neither a host nor a MAC", hint="rackflow hosts", host=body.what
+            )
+        timeline.add(session, now, "approval", "approved by an operator", host_id=host.id)
+        return registry.host_record(session, host)
+
+
+@router.patch("/{name}")
+def change_host(name: str, body: b.HostChange, registry: Reg, _: Admin) -> HostRecord:
+    """Rename a host; one that a spec is bound to bears the spec's name."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        bound = binding.spec_name(session, host.id)
+        if bound is not None and bound != body.name:
+            raise ConflictError(
+                f"spec {bound} names this host", code="bound", hint="rename the spec", host=host.name
+            )
+        hosts.rename(session, registry.now(), host, body.name, own_name=True)
+        return registry.host_record(session, host)
+
+
+@router.delete("/{name}", status_code=204)
+def remove_host(name: str, registry: Reg, _: Admin) -> None:
+    """Forget a host and all that hangs on it; 409 while a run holds it."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        lease = leases.read(session, host.id)
+        if lease.held(registry.now()):
+            raise ConflictError(
+                f"job {lease.job} holds {host.name}",
+                code="lease",
+                hint=f"rackflow cancel {host.name}",
+                host=host.name,
+            )
+        timeline.add(session, registry.now(), "host", f"{host.name} ({host.id}) removed by an operator")
+        session.delete(host)
+
+
+@router.get("/{name}/order")
+def get_order(name: str, registry: Reg, _: Worker) -> WorkOrder:
+    """All that a run needs to plan the host. Keeps a BMC address for it if it has none yet."""
+    with registry.db.write() as session:
+        return orders.order(session, registry, hosts.get(session, name))
+
+
+@router.put("/{name}/addresses/{key:path}")
+def keep_address(name: str, key: str, network: str, registry: Reg, _: Worker) -> dict[str, str]:
+    """The kept address under this key, else a new one of the network."""
+    current = registry.current
+    found = next((n for n in current.site.networks if n.name == network), None) if current else None
+    if found is None:
+        raise NotFoundError(f"the site has no network {network}", host=name)
+    with registry.db.write() as session:
+        row = addresses.keep_any(session, registry.now(), hosts.get(session, name), key, found)
+        return {"address": f"{row.address}/{found.subnet.prefixlen}", "network": row.network}
+
+
+@router.put("/{name}/observation")
+def put_observation(name: str, body: b.ObservationBody, registry: Reg, _: Worker) -> HostRecord:
+    """Store a reading; parts that it lacks keep their newest value."""
+    now = registry.now()
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        if body.epoch is not None:
+            leases.require_epoch(session, host, body.epoch)
+        observations.store(session, now, host, body.observation)
+        binding.arrived(session, now, host, registry.current)
+        return registry.host_record(session, host)
+
+
+@router.put("/{name}/conditions/{kind}", status_code=204)
+def put_condition(name: str, kind: str, body: b.ConditionBody, registry: Reg, _: Worker) -> None:
+    """Set one condition."""
+    if kind not in CONDITIONS:
+        raise InvalidError(f"no condition is called {kind}", hint=", ".join(CONDITIONS), host=name)
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        hosts.set_condition(
+            session, registry.now(), host.id, kind, body.status, reason=body.reason, message=body.message
+        )
+
+
+@router.post("/{name}/phase")
+def set_phase(name: str, body: b.PhaseChange, registry: Reg, _: Worker) -> HostRecord:
+    """Move the host to a phase, under the lease's epoch."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        leases.require_epoch(session, host, body.epoch)
+        hosts.set_phase(session, registry.now(), host, body.phase, reason=body.reason, message=body.message)
+        if body.phase is Phase.READY:
+            binding.arrived(session, registry.now(), host, registry.current)
+        return registry.host_record(session, host)
+
+
+@router.get("/{name}/timeline")
+def get_timeline(name: str, registry: Reg, _: Anybody, after: After = "0") -> b.Page[TimelineEntry]:
+    """The host's history, oldest first."""
+    with registry.db.read() as session:
+        host = hosts.get(session, name)
+        rows = timeline.of_host(session, host.id, after=int(after) if after.isdigit() else 0)
+        return b.Page(items=[entry for _, entry in rows])

@@ -1,0 +1,104 @@
+"""The site: health, spec sets, networks, leases, sightings, why, events, fleet runs."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from pxe_edge.api import bodies as b
+from pxe_edge.api.access import Admin, Anybody, Reg, Worker
+from pxe_edge.registry import lease_store, sightings, specsets, timeline, why
+from pxe_edge.registry.errors import ConflictError
+from pxe_edge.registry.site_tables import FleetRunRow
+from specs.records import SpecSetRecord
+
+router = APIRouter(prefix="/v1", tags=["site"])
+_LIST_MAX = 10_000
+
+
+@router.get("/healthz")
+def healthz(registry: Reg) -> dict[str, Any]:
+    """Whether the edge serves, for which site and set; needs no token."""
+    where = registry.where()
+    return {"ok": True, "site": where[0] if where else None, "specset": registry.specset}
+
+
+@router.post("/specsets", status_code=201)
+def store_specset(body: b.SpecSetBody, registry: Reg, _: Admin) -> SpecSetRecord:
+    """Check and store a set; 422 with all findings, nothing stored."""
+    with registry.db.write() as session:
+        row = specsets.store(
+            session, registry.now(), body.files, commit=body.commit, author=body.author,
+            dirty=body.dirty or body.force, expected_current=None if body.force else body.expected_current,
+        )  # fmt: skip
+        return specsets.record(row, files=False)
+
+
+@router.put("/specsets/current")
+def make_current(body: b.CurrentBody, registry: Reg, _: Admin) -> SpecSetRecord:
+    """Make a stored set current: binds hosts, keeps addresses, posts due jobs."""
+    if body.expected_current is not None and registry.specset not in (None, body.expected_current, body.id):
+        raise ConflictError(
+            f"the current set is {registry.specset}, not {body.expected_current}",
+            code="version",
+            hint="publish again",
+        )
+    return registry.publish(body.id)
+
+
+@router.get("/specsets/{set_id}")
+def get_specset(set_id: str, registry: Reg, _: Anybody) -> SpecSetRecord:
+    """A set with its files; `current` names the current one."""
+    with registry.db.read() as session:
+        return specsets.record(specsets.get(session, set_id))
+
+
+@router.get("/networks")
+def networks(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
+    """The site's networks, and the edge's address on them."""
+    sites = registry.current.site.networks if registry.current else ()
+    items = [
+        {**n.model_dump(mode="json"), "server_address": str(registry.addresses.get(n.name, "")) or None}
+        for n in sites
+    ]
+    return b.Page(items=items)
+
+
+@router.get("/leases")
+def leases(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
+    """DHCP leases, by address."""
+    with registry.db.read() as session:
+        rows = lease_store.stored(session)
+    return b.Page(items=[lease_store.shown(row) for row in rows])
+
+
+@router.get("/sightings")
+def list_sightings(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
+    """Unknown machines that asked for a boot, newest first."""
+    with registry.db.read() as session:
+        rows = sightings.newest(session, _LIST_MAX)
+        return b.Page(items=[sightings.shown(row) for row in rows])
+
+
+@router.get("/why/{what}")
+def get_why(what: str, registry: Reg, _: Anybody) -> dict[str, Any]:
+    """One sentence why a host, MAC or address is where it is, with its history."""
+    with registry.db.read() as session:
+        return why.explain(session, what)
+
+
+@router.get("/events")
+def events(registry: Reg, _: Anybody, after: int = 0) -> b.Page[dict[str, Any]]:
+    """The site's history after a number, for polling."""
+    with registry.db.read() as session:
+        rows = timeline.of_site(session, after=after)
+    items = [{"no": no, **entry.model_dump(mode="json")} for no, entry in rows]
+    return b.Page(items=items)
+
+
+@router.post("/fleet", status_code=204)
+def fleet(body: b.FleetBody, registry: Reg, _: Worker) -> None:
+    """Record what a fleet run did."""
+    with registry.db.write() as session:
+        session.merge(
+            FleetRunRow(run_id=body.run_id, at=registry.now(), planned=body.planned, posted=body.posted)
+        )

@@ -1,0 +1,1 @@
+"""Report-in to Discovery, or a refusal with its reason. Pure."""

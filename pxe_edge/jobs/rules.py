@@ -1,0 +1,135 @@
+"""Which jobs may be posted, how they end, and what makes one by itself.
+
+One host has at most one open job, because two plans for one machine are two opinions about its
+disks. A job that waits for consent is not open: a person may replace it, a program may not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from specs.model import Host
+from specs.phases import FAILED_TWIN, Phase
+from specs.records import JobState, Result, Verb
+
+OPEN: Final[frozenset[JobState]] = frozenset({"wanted", "delivered", "claimed", "cancelling"})
+FINAL: Final[frozenset[JobState]] = frozenset({"done", "failed", "cancelled"})
+PROGRAMS: Final = frozenset({"fleet", "publish", "discovery", "webhook"})
+"""Who posts jobs without a person: these never replace a job that waits for a person's consent."""
+
+FLOW_OF: Final[dict[Verb, str]] = {
+    "discover": "discover",
+    "inspect": "discover",
+    "apply": "reconcile-host",
+    "reinstall": "reconcile-host",
+    "power": "power",
+}
+"""Verb -> the flow that does it; a verb that is missing here has no flow yet and is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the rules need of a job row."""
+
+    no: int
+    verb: Verb
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """Make a new job; `supersedes` is a waiting job that it replaces."""
+
+    supersedes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """The wish is there already, as this job."""
+
+    no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No job is made; `other` is the job in the way, if one is."""
+
+    message: str
+    hint: str
+    other: int | None = None
+
+
+def post(jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase) -> New | Same | Refused:
+    """Decide about a wish for a job, given the jobs of the host that are not final."""
+    if verb not in FLOW_OF:
+        return Refused(f"no flow does {verb} yet", f"verbs with a flow: {', '.join(sorted(FLOW_OF))}")
+    if phase is Phase.RETIRED:
+        return Refused("the host is retired", "rackflow host add it anew")
+    for job in jobs:
+        if job.state in OPEN and job.verb == verb and job.state != "cancelling":
+            return Same(job.no)
+        if job.state in OPEN:
+            return Refused(
+                f"job {job.no} ({job.verb}) is {job.state}", "wait for it, or: rackflow cancel NAME", job.no
+            )
+    waiting = next((job for job in jobs if job.state == "waiting-consent"), None)
+    if waiting is not None and by in PROGRAMS:
+        return Same(waiting.no)
+    return New(supersedes=waiting.no if waiting else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a job ends, and in which phase that leaves its host."""
+
+    state: JobState
+    phase: Phase
+
+
+def finish(state: JobState, result: Result, phase: Phase) -> Ending:
+    """The state after a run's outcome; a failed run moves its host to the failed twin of its phase."""
+    if result == "waiting-consent":
+        return Ending("cancelled" if state == "cancelling" else "waiting-consent", phase)
+    if result == "failed":
+        ended: JobState = "cancelled" if state == "cancelling" else "failed"
+        return Ending(ended, FAILED_TWIN.get(phase, phase))
+    return Ending("done", phase)
+
+
+def report_in_posts(phase: Phase, jobs: Sequence[Job]) -> bool:
+    """Whether a report-in makes a discover job: a machine whose facts nobody has read, and no job at it."""
+    unread = phase in (Phase.REGISTERED, Phase.INSPECTING, Phase.INSPECT_FAILED)
+    return unread and not any(job.state in OPEN for job in jobs)
+
+
+def apply_is_due(phase: Phase, spec: Host | None) -> bool:
+    """Whether a ready host is provisioned without a command: its spec has an image and allows destroying."""
+    return (
+        phase is Phase.READY
+        and spec is not None
+        and spec.image is not None
+        and spec.lifecycle.destroy == "allow"
+    )
+
+
+RETRY_BASE_S: Final = 1.0
+RETRY_CAP_S: Final = 10.0
+
+
+def delivery_delay_s(attempts: int, jitter: float) -> float:
+    """Seconds until a flow run is offered to Prefect again; `jitter` in 0..1 spreads many edges.
+
+    SQLite-backed servers answer 503 to most creates while they are busy (measured), so the first
+    retries are close; a machine waits at the other end, so the cap is ten seconds.
+    """
+    delay: float = min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(attempts, 10))
+    return delay * (0.5 + jitter / 2)
+
+
+PREFECT_TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
+"""State types from which a Prefect run never goes on by itself."""
+
+
+def run_is_lost(state: JobState, prefect_state: str, *, lease_held: bool) -> bool:
+    """Whether a job's run ended without an outcome at the edge, and nobody works on the host any more."""
+    return state in OPEN and prefect_state in PREFECT_TERMINAL and not lease_held

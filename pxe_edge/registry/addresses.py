@@ -1,0 +1,146 @@
+"""IPAM: which address of a site network is kept for which host, until it retires.
+
+Pools hand out the lowest free address. What the spec names is a reservation: it is kept as named or
+refused, never replaced by another one.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Interface
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pxe_edge.registry import timeline
+from pxe_edge.registry.errors import ConflictError, InvalidError
+from pxe_edge.registry.tables import AddressRow, HostRow
+from specs.model import Host, PoolAddress, Site, SiteNetwork
+
+BMC = "bmc"
+
+
+def kept(session: Session, host_id: str) -> dict[str, AddressRow]:
+    """The addresses kept for a host, by key."""
+    return {row.key: row for row in session.scalars(select(AddressRow).where(AddressRow.host_id == host_id))}
+
+
+def pool_addresses(network: SiteNetwork) -> Iterable[IPv4Address]:
+    """The addresses of a network's pool that may be given to anybody, in order."""
+    barred = {network.subnet.network_address, network.subnet.broadcast_address, network.gateway}
+    barred.update(reservation.address for reservation in network.reservations)
+    excluded = [address_range(text) for text in network.exclude]
+    for text in network.pool:
+        first, last = address_range(text)
+        for number in range(int(first), int(last) + 1):
+            address = IPv4Address(number)
+            if address in network.subnet and address not in barred:
+                if not any(low <= address <= high for low, high in excluded):
+                    yield address
+
+
+def address_range(text: str) -> tuple[IPv4Address, IPv4Address]:
+    """Turn `A-B` or `A` into first and last."""
+    first, _, last = text.partition("-")
+    return IPv4Address(first.strip()), IPv4Address((last or first).strip())
+
+
+def keep_named(
+    session: Session, now: datetime, host: HostRow, key: str, address: IPv4Address, network: str
+) -> AddressRow:
+    """Keep exactly this address for a host; 409 when another host has it."""
+    mine = kept(session, host.id).get(key)
+    if mine is not None and mine.address == str(address):
+        return mine
+    taken = session.get(AddressRow, str(address))
+    if taken is not None:
+        owner = session.get(HostRow, taken.host_id)
+        raise ConflictError(
+            f"{address} is kept for {owner.name if owner else taken.host_id} ({taken.key})",
+            code="address",
+            hint="choose another address, or retire that host",
+            host=host.name,
+        )
+    if mine is not None:
+        session.delete(mine)
+        session.flush()
+    return _insert(session, now, host, key, str(address), network)
+
+
+def keep_any(session: Session, now: datetime, host: HostRow, key: str, network: SiteNetwork) -> AddressRow:
+    """The address kept under this key, else the next free one of the network; 409 when none is left."""
+    mine = kept(session, host.id).get(key)
+    if mine is not None and mine.network == network.name:
+        return mine
+    taken = set(session.scalars(select(AddressRow.address)))
+    free = next((a for a in pool_addresses(network) if str(a) not in taken), None)
+    if free is None:
+        raise ConflictError(
+            f"network {network.name} has no free address left in {', '.join(network.pool) or 'an empty pool'}",
+            code="address",
+            hint="give the network a larger pool in the Site",
+            host=host.name,
+        )
+    if mine is not None:
+        session.delete(mine)
+        session.flush()
+    return _insert(session, now, host, key, str(free), network.name)
+
+
+def _insert(
+    session: Session, now: datetime, host: HostRow, key: str, address: str, network: str
+) -> AddressRow:
+    row = AddressRow(address=address, host_id=host.id, key=key, network=network, kept_at=now)
+    session.add(row)
+    session.flush()
+    timeline.add(
+        session, now, "address", f"{address} of {network or 'no network'} kept for {key}", host_id=host.id
+    )
+    return row
+
+
+def bmc_network(site: Site) -> SiteNetwork | None:
+    """The network whose addresses BMCs get."""
+    wanted = site.bmc.network
+    return next(
+        (n for n in site.networks if n.name == wanted or (wanted is None and n.purpose == "bmc")), None
+    )
+
+
+def keep_bmc(
+    session: Session, now: datetime, host: HostRow, spec: Host | None, site: Site
+) -> AddressRow | None:
+    """The BMC's address: the spec's, else the kept or next free one of the site's bmc network."""
+    network = bmc_network(site)
+    if spec is not None and spec.bmc.address is not None:
+        return keep_named(session, now, host, BMC, spec.bmc.address, network.name if network else "")
+    return None if network is None else keep_any(session, now, host, BMC, network)
+
+
+def keep_spec(session: Session, now: datetime, host: HostRow, spec: Host, site: Site) -> None:
+    """Keep all addresses that a bound spec asks for: the BMC's and those of its interfaces."""
+    networks = {network.name: network for network in site.networks}
+    keep_bmc(session, now, host, spec, site)
+    parts = (spec.network.ethernets, spec.network.bonds, spec.network.vlans)
+    for interface, link in (item for part in parts for item in part.items()):
+        for index, wish in enumerate(link.addresses):
+            key = f"{interface}/{index}"
+            if isinstance(wish, PoolAddress):
+                if wish.pool not in networks:
+                    raise InvalidError(f"the site has no network {wish.pool}", code="address", host=host.name)
+                keep_any(session, now, host, key, networks[wish.pool])
+            else:
+                inside = next((n.name for n in site.networks if wish.ip in n.subnet), "")
+                keep_named(session, now, host, key, wish.ip, inside)
+
+
+def with_prefix(row: AddressRow, spec: Host | None, site: Site) -> str:
+    """An address as it is configured: with the prefix of the spec's literal, else of its network."""
+    if spec is not None and row.key != BMC:
+        interface, _, index = row.key.rpartition("/")
+        for part in (spec.network.ethernets, spec.network.bonds, spec.network.vlans):
+            link = part.get(interface)
+            wish = link.addresses[int(index)] if link and int(index) < len(link.addresses) else None
+            if isinstance(wish, IPv4Interface):
+                return str(wish)
+    subnet = next((n.subnet for n in site.networks if n.name == row.network), None)
+    return f"{row.address}/{subnet.prefixlen if subnet else 32}"

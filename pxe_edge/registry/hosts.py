@@ -1,0 +1,167 @@
+"""Hosts: lookup by any of their names, registration, naming, phases and conditions."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pxe_edge.discovery.identify import KnownHost, Refusal, find
+from pxe_edge.registry import timeline
+from pxe_edge.registry.errors import ConflictError, NotFoundError
+from pxe_edge.registry.tables import ConditionRow, HostRow, MacRow
+from specs.phases import Phase, allowed
+from specs.records import ConditionStatus
+
+
+def get(session: Session, name: str) -> HostRow:
+    """The host of this name or id, or of a name that it once had; 404 otherwise."""
+    row = lookup(session, name)
+    if row is None:
+        raise NotFoundError(f"no host is called {name}", hint="rackflow hosts", host=name)
+    return row
+
+
+def lookup(session: Session, name: str) -> HostRow | None:
+    """The host of this name, id or former name.
+
+    Former names count because a run is told a name at its start, and a spec that is bound meanwhile
+    renames the host.
+    """
+    row = session.scalar(select(HostRow).where((HostRow.name == name) | (HostRow.id == name)))
+    if row is not None:
+        return row
+    return next((h for h in session.scalars(select(HostRow)) if name in h.former_names), None)
+
+
+def by_mac(session: Session, mac: str) -> HostRow | None:
+    """The host that has a NIC with this MAC."""
+    return session.scalar(select(HostRow).join(MacRow, MacRow.host_id == HostRow.id).where(MacRow.mac == mac))
+
+
+def macs_of(session: Session, host_id: str) -> tuple[str, ...]:
+    """The MACs of a host, sorted."""
+    return tuple(session.scalars(select(MacRow.mac).where(MacRow.host_id == host_id).order_by(MacRow.mac)))
+
+
+def known(session: Session, *, uuid: str | None, serial: str | None, macs: Iterable[str]) -> list[KnownHost]:
+    """The hosts that could be meant by these identities: those which share any of them."""
+    ids = set(session.scalars(select(MacRow.host_id).where(MacRow.mac.in_(list(macs)))))
+    if uuid is not None:
+        ids.update(session.scalars(select(HostRow.id).where(HostRow.uuid == uuid)))
+    if serial is not None:
+        ids.update(session.scalars(select(HostRow.id).where(HostRow.serial == serial)))
+    rows = session.scalars(select(HostRow).where(HostRow.id.in_(ids)))
+    return [KnownHost(h.id, h.name, h.uuid, h.serial, frozenset(macs_of(session, h.id))) for h in rows]
+
+
+def register(
+    session: Session,
+    now: datetime,
+    name: str,
+    *,
+    own_name: bool,
+    uuid: str | None = None,
+    serial: str | None = None,
+    macs: Iterable[str] = (),
+    by: str,
+) -> HostRow:
+    """Make a host; an identity or a name that another host has is refused."""
+    wanted = tuple(macs)
+    clash = find(known(session, uuid=uuid, serial=serial, macs=wanted), uuid=uuid, serial=serial, macs=wanted)
+    if clash is not None:
+        said = clash.message if isinstance(clash, Refusal) else f"the machine is host {clash.name} already"
+        raise ConflictError(said, code="identity-conflict", hint="rackflow hosts", host=name)
+    if lookup(session, name) is not None:
+        raise ConflictError(f"a host is called {name} already", code="name", hint="choose another", host=name)
+    row = HostRow(
+        id=f"h-{secrets.token_hex(4)}",
+        name=name,
+        own_name=own_name,
+        phase=Phase.REGISTERED,
+        phase_since=now,
+        uuid=uuid,
+        serial=serial,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    add_macs(session, row, wanted)
+    timeline.add(session, now, "host", f"registered as {name} by {by}", host_id=row.id)
+    return row
+
+
+def add_macs(session: Session, host: HostRow, macs: Iterable[str]) -> list[str]:
+    """Give MACs to a host; return those that another host has, which are left there."""
+    foreign = []
+    for mac in macs:
+        there = session.get(MacRow, mac)
+        if there is None:
+            session.add(MacRow(mac=mac, host_id=host.id))
+        elif there.host_id != host.id:
+            foreign.append(mac)
+    session.flush()
+    return foreign
+
+
+def rename(session: Session, now: datetime, host: HostRow, name: str, *, own_name: bool) -> None:
+    """Give a host another name and keep the old one as a way to find it; 409 when another host has it."""
+    if host.name == name:
+        host.own_name = own_name
+        return
+    other = lookup(session, name)
+    if other is not None and other.id != host.id:
+        raise ConflictError(f"host {other.id} is called {name}", code="name", host=host.name)
+    timeline.add(session, now, "host", f"renamed from {host.name} to {name}", host_id=host.id)
+    host.former_names = [*(n for n in host.former_names if n != name), host.name]
+    host.name = name
+    host.own_name = own_name
+    session.flush()
+
+
+def set_phase(
+    session: Session,
+    now: datetime,
+    host: HostRow,
+    phase: Phase,
+    *,
+    reason: str | None = None,
+    message: str | None = None,
+) -> None:
+    """Move a host to a phase if the table of transitions allows it; 409 otherwise."""
+    if not allowed(Phase(host.phase), phase):
+        raise ConflictError(
+            f"{host.name} is {host.phase}, from which {phase} is no transition",
+            code="phase",
+            hint="see the table of phases in docs/ARCHITECTURE.md",
+            host=host.name,
+        )
+    if host.phase != phase:
+        timeline.add(
+            session, now, "phase", f"{host.phase} -> {phase}" + (f": {message or reason}" if reason else ""),
+            host_id=host.id, detail={"reason": reason},
+        )  # fmt: skip
+        host.phase_since = now
+    host.phase, host.reason, host.message = phase, reason, message
+
+
+def set_condition(
+    session: Session,
+    now: datetime,
+    host_id: str,
+    type_: str,
+    status: ConditionStatus,
+    *,
+    reason: str = "ok",
+    message: str = "",
+) -> None:
+    """Set a condition; `since` moves only when the status changes."""
+    row = session.get(ConditionRow, (host_id, type_))
+    if row is None:
+        row = ConditionRow(host_id=host_id, type=type_, status="", since=now)
+        session.add(row)
+    if row.status != status:
+        row.since = now
+    row.status, row.reason, row.message = status, reason, message
+    session.flush()

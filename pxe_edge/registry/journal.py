@@ -1,0 +1,54 @@
+"""The journal: intent and outcome of each step, written under the epoch of the lease."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pxe_edge.registry import leases
+from pxe_edge.registry.errors import ConflictError
+from pxe_edge.registry.tables import HostRow, JournalEntryRow
+
+
+def append(
+    session: Session,
+    now: datetime,
+    host: HostRow,
+    *,
+    epoch: int,
+    job: int,
+    step: str,
+    kind: str,
+    phase: Literal["intent", "done", "failed"],
+    plan: str | None,
+    detail: dict[str, Any],
+) -> JournalEntryRow:
+    """Write one row; 409 for another's epoch, or for a job that is not the lease's."""
+    lease = leases.require_epoch(session, host, epoch)
+    if lease.job != job:
+        raise ConflictError(f"the lease is job {lease.job}'s, not {job}'s", code="epoch", host=host.name)
+    row = JournalEntryRow(
+        host_id=host.id,
+        job=job,
+        epoch=epoch,
+        step=step,
+        kind=kind,
+        phase=phase,
+        plan=plan,
+        detail=detail,
+        at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def read(
+    session: Session, host: HostRow, *, job: int | None, after: int, limit: int
+) -> list[JournalEntryRow]:
+    """Rows after a number, oldest first."""
+    query = select(JournalEntryRow).where(JournalEntryRow.host_id == host.id, JournalEntryRow.no > after)
+    if job is not None:
+        query = query.where(JournalEntryRow.job == job)
+    return list(session.scalars(query.order_by(JournalEntryRow.no).limit(limit)))

@@ -1,0 +1,1 @@
+"""Versions of the registry's tables; run by the edge at its start."""

@@ -1,0 +1,48 @@
+"""Work orders: all that a run needs to plan one host, resolved, so that planning only reads."""
+
+import base64
+
+from sqlalchemy.orm import Session
+
+from pxe_edge.registry import addresses, binding, credentials, images
+from pxe_edge.registry.registry import Registry
+from pxe_edge.registry.tables import HostRow
+from specs.model import Host
+from specs.records import WorkOrder
+
+
+def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
+    """The order of a host under the current set; keeps the BMC's address if it has none yet."""
+    current = registry.current
+    base = WorkOrder(
+        host=registry.host_record(session, host),
+        secrets=credentials.secret_versions(session),
+        management_key=registry.management_public,
+        phone_home_url=f"{registry.boot_url}/v1/phone-home",
+    )
+    if current is None:
+        return base
+    spec = current.spec(binding.spec_name(session, host.id))
+    addresses.keep_bmc(session, registry.now(), host, spec, current.site)
+    kept = addresses.kept(session, host.id)
+    network = addresses.bmc_network(current.site)
+    return base.model_copy(
+        update={
+            "spec": spec,
+            "specset": current.id,
+            "addresses": {key: addresses.with_prefix(row, spec, current.site) for key, row in kept.items()},
+            "bmc_user": (spec.bmc.user if spec else None) or current.site.bmc.user,
+            "bmc_netmask": str(network.subnet.netmask) if network else None,
+            "bmc_gateway": str(network.gateway) if network and network.gateway else None,
+            "image": images.ready_record(session, registry.boot_url, spec.image)
+            if spec and spec.image
+            else None,
+            "file_sources": _sources(spec, dict(current.specs.files)) if spec else {},
+            "discovery": current.site.discovery,
+        }
+    )
+
+
+def _sources(spec: Host, files: dict[str, bytes]) -> dict[str, str]:
+    wanted = [f.source for f in spec.files if f.source is not None]
+    return {path: base64.b64encode(files[path]).decode() for path in wanted if path in files}

@@ -1,0 +1,163 @@
+"""The registry in memory, for packets: which host has which MAC, and is a boot due.
+
+Rebuilt host by host after each commit that touched one, so that ten thousand hosts cost nothing per
+packet and one host's change costs one host's reading. Requests are noted in memory and written once
+a second: a machine that hammers the edge costs a row, not a transaction per packet.
+"""
+
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pxe_edge.jobs.due import BootState, BootWish, boot_os_due
+from pxe_edge.jobs.rules import OPEN
+from pxe_edge.policy.requests import BootRequest
+from pxe_edge.policy.views import HostView, SiteView
+from pxe_edge.registry import hosts, jobs, sightings, timeline
+from pxe_edge.registry.database import Touched
+from pxe_edge.registry.registry import Registry
+from pxe_edge.registry.site_view import bootos_view, site_view
+from pxe_edge.registry.specsets import Current
+from pxe_edge.registry.tables import HostRow
+from specs.phases import Phase
+
+MAX_NOTED = 4096
+"""Requests kept between two writes; what comes on top of it is not noted."""
+
+
+def boot_state(session: Session, host: HostRow) -> BootState:
+    """What decides over a host's next boot."""
+    unfinished = [jobs.as_rule(row) for row in jobs.unfinished(session, host.id)]
+    job = next((j for j in unfinished if j.state in OPEN), None)
+    wish: BootWish = "boot-os" if host.boot_wish == "boot-os" else "none"
+    record = (host.installed or {}).get("record") or {}
+    return BootState(Phase(host.phase), wish, job, installed_by=record.get("job"))
+
+
+class PacketView:
+    """`pxe_edge.servers.ports.View` over the registry. Swaps are assignments, reads take no lock."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._site = SiteView(name="")
+        self._by_mac: dict[str, HostView] = {}
+        self._by_uuid: dict[str, HostView] = {}
+        self._of_host: dict[str, HostView] = {}
+        self._noted: dict[tuple[str, str], tuple[datetime, BootRequest, str]] = {}
+        self._lock = threading.Lock()
+        with registry.db.read() as session:
+            for host in session.scalars(select(HostRow)):
+                self._put(self._view(session, host))
+        registry.db.on_commit(self._refresh)
+        registry.on_current(self._take)
+
+    @property
+    def boot_folder(self) -> Path:
+        """What TFTP and the boot plane serve."""
+        return self._registry.data / "boot"
+
+    def _take(self, current: Current) -> None:
+        self._site = site_view(
+            current.site,
+            self._registry.addresses,
+            http_port=self._registry.ports.boot,
+            bootos=bootos_view(self.boot_folder),
+        )
+
+    def look_again(self) -> None:
+        """Take up a boot OS that was built, or an address that an interface got, since the last look."""
+        if self._registry.current is not None:
+            self._registry.read_addresses()
+            self._take(self._registry.current)
+
+    def site(self) -> SiteView:
+        """The site as it is now."""
+        return self._site
+
+    def host_by_mac(self, mac: str) -> HostView | None:
+        """The registered host that has this MAC."""
+        return self._by_mac.get(mac)
+
+    def host_by_uuid(self, uuid: str) -> HostView | None:
+        """The registered host that has this system UUID."""
+        return self._by_uuid.get(uuid)
+
+    def sighting(self, request: BootRequest, outcome: str) -> None:
+        """Note a boot request; within a second the first of each machine and kind of client counts."""
+        key = (request.mac, f"{request.client}/{request.via}")
+        with self._lock:
+            if len(self._noted) < MAX_NOTED:
+                self._noted.setdefault(key, (self._registry.now(), request, outcome))
+
+    def flush(self) -> int:
+        """Write what was noted since the last time; how many requests that were."""
+        with self._lock:
+            noted, self._noted = self._noted, {}
+        if noted:
+            with self._registry.db.write() as session:
+                for at, request, outcome in noted.values():
+                    _write(session, at, request, outcome)
+        return len(noted)
+
+    def _view(self, session: Session, host: HostRow) -> HostView:
+        return HostView(
+            host_id=host.id,
+            name=host.name,
+            macs=frozenset(hosts.macs_of(session, host.id)),
+            uuid=host.uuid,
+            due="boot-os" if boot_os_due(boot_state(session, host)) else None,
+        )
+
+    def _refresh(self, touched: Touched) -> None:
+        ids = [host_id for host_id in touched if host_id.startswith("h-")]
+        if not ids:
+            return
+        with self._registry.db.read() as session:
+            found = {host.id: host for host in session.scalars(select(HostRow).where(HostRow.id.in_(ids)))}
+            for host_id in ids:
+                self._drop(host_id)
+                if host_id in found:
+                    self._put(self._view(session, found[host_id]))
+
+    def _put(self, view: HostView) -> None:
+        self._of_host[view.host_id] = view
+        self._by_mac.update(dict.fromkeys(view.macs, view))
+        if view.uuid is not None:
+            self._by_uuid[view.uuid] = view
+
+    def _drop(self, host_id: str) -> None:
+        old = self._of_host.pop(host_id, None)
+        for index, keys in (
+            _keys(self._by_mac, old.macs if old else ()),
+            _keys(self._by_uuid, [old.uuid] if old else ()),
+        ):
+            for key in keys:
+                if index[key] is old:
+                    del index[key]
+
+
+def _keys(index: dict[str, HostView], wanted: Iterable[Any]) -> tuple[dict[str, HostView], list[str]]:
+    return index, [key for key in wanted if key in index]
+
+
+def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -> None:
+    host = hosts.by_mac(session, request.mac)
+    if host is None and request.uuid is not None:
+        host = session.scalar(select(HostRow).where(HostRow.uuid == request.uuid))
+    if host is None:
+        if request.boots:
+            sightings.note(
+                session, at, mac=request.mac, uuid=request.uuid, network=request.network, reason=outcome,
+                arch=None if request.arch is None else str(request.arch),
+            )  # fmt: skip
+        return
+    sightings.forget(session, request.mac)
+    timeline.add(
+        session, at, request.via, f"{request.client} request of {request.mac}: {outcome}",
+        host_id=host.id, mac=request.mac, detail={"arch": request.arch, "network": request.network},
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""The current set's Site as the packet plane sees it."""
+
+import json
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import MappingProxyType
+
+from pxe_edge.policy.views import AddressRange, BootOsView, NetworkView, SiteOption, SiteView
+from pxe_edge.registry.addresses import address_range
+from specs.model import DhcpOption, Site, SiteNetwork, seconds
+
+
+def site_view(
+    site: Site, addresses: dict[str, IPv4Address], *, http_port: int, bootos: BootOsView | None
+) -> SiteView:
+    """One immutable view of the site."""
+    return SiteView(
+        name=site.metadata.name,
+        discovery=site.discovery,
+        boot_order=site.boot.order,
+        loader=site.boot.loader,
+        networks=tuple(_network(network) for network in site.networks),
+        server_addresses=MappingProxyType(dict(addresses)),
+        http_port=http_port,
+        bootos=bootos,
+    )
+
+
+def _network(network: SiteNetwork) -> NetworkView:
+    return NetworkView(
+        name=network.name,
+        purpose=network.purpose,
+        subnet=network.subnet,
+        interface=network.interface,
+        gateway=network.gateway,
+        pool=_ranges(network.pool),
+        exclude=_ranges(network.exclude),
+        dns=network.dns,
+        ntp=network.ntp,
+        mtu=network.mtu,
+        lease_s=seconds(network.lease),
+        mode=network.mode,
+        router_advertisements=network.router_advertisements,
+        relays=network.relays,
+        trusted=network.trusted,
+        reservations=MappingProxyType({r.mac: r.address for r in network.reservations}),
+        options=tuple(option for given in network.options for option in _options(given)),
+    )
+
+
+def _ranges(texts: tuple[str, ...]) -> tuple[AddressRange, ...]:
+    return tuple(AddressRange(*address_range(text)) for text in texts)
+
+
+def _options(option: DhcpOption) -> list[SiteOption]:
+    arch = option.match.get("arch") if option.match else None
+    value = b""
+    if option.text is not None:
+        value = option.text.encode()
+    elif option.hex is not None:
+        value = bytes.fromhex(option.hex)
+    elif option.addresses is not None:
+        value = b"".join(address.packed for address in option.addresses)
+    elif option.integers is not None:
+        value = _integers(option.integers)
+    return [SiteOption(option.code, value, arch)]
+
+
+def _integers(given: dict[str, list[int]] | tuple[int, ...]) -> bytes:
+    # `{u8: […]}`, `{u16: […]}`, `{u32: […]}` say the width; a bare list is octets.
+    if isinstance(given, tuple):
+        return bytes(given)
+    widths = {"u8": 1, "u16": 2, "u32": 4}
+    return b"".join(n.to_bytes(widths[width], "big") for width, numbers in given.items() for n in numbers)
+
+
+def bootos_view(boot_folder: Path) -> BootOsView | None:
+    """The boot OS that is current in the boot folder; None when none is built."""
+    try:
+        current = json.loads((boot_folder / "bootos" / "current.json").read_text())
+        return BootOsView(
+            kernel=str(current["kernel"]),
+            initrds=tuple(str(name) for name in current["initrds"]),
+            firmware=current.get("firmware"),
+            kernel_args=str(current.get("kernel_args", "")),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
