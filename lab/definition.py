@@ -6,10 +6,10 @@ must not become a machine that is silently different.
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import yaml
 
@@ -94,38 +94,74 @@ class RackDefinition:
         raise LabError(f"the rack has no machine {name!r}", f"one of: {names}")
 
 
-class _Block:
-    """One mapping of the file; takes keys out one by one and remembers what was wrong with them."""
+class _Unusable(Exception):
+    """This block can't become a value; its findings are already noted."""
 
-    def __init__(self, raw: object, path: str, findings: list[str]) -> None:
+
+class _Block:
+    """One mapping of the file; takes keys out one by one and notes what is wrong with them.
+
+    A key that is wrong reads as None and the block goes on, so that its other findings are seen too; `build` throws
+    the value made of it away.
+    """
+
+    def __init__(self, raw: Mapping[str, Any], path: str, findings: list[str]) -> None:
         self.path = path
         self.findings = findings
-        self.left: dict[str, Any] = dict(raw) if isinstance(raw, Mapping) else {}
-        if not isinstance(raw, Mapping):
-            findings.append(f"{path}: expected a mapping, got {type(raw).__name__}")
+        self.broken = False
+        self._left = dict(raw)
+
+    def where(self, key: str) -> str:
+        """A key's path in the file."""
+        return f"{self.path}.{key}" if self.path else key
 
     def take(self, key: str, read: Callable[[Any], T], default: T | None = None) -> T:
-        """The value of a key through `read`; a finding when it is missing or `read` refuses it."""
-        where = f"{self.path}.{key}" if self.path else key
-        if key not in self.left:
+        """The value of a key through `read`."""
+        if key not in self._left:
             if default is None:
-                self.findings.append(f"{where}: missing")
-                raise _Unusable
-            return default
-        value = self.left.pop(key)
+                self.note(f"{self.where(key)}: missing")
+            return cast("T", default)
         try:
-            return read(value)
-        except (ValueError, TypeError, AttributeError) as error:
-            self.findings.append(f"{where}: {error}")
-            raise _Unusable from error
+            return read(self._left.pop(key))
+        except (ValueError, TypeError) as error:
+            self.note(f"{self.where(key)}: {error}")
+        except _Unusable:
+            self.broken = True
+        return cast("T", None)
+
+    def note(self, finding: str) -> None:
+        """Remember what is wrong."""
+        self.findings.append(finding)
+        self.broken = True
 
     def done(self) -> None:
-        """Report the keys nobody asked for."""
-        self.findings.extend(f"{self.path}.{key}: unknown key" for key in sorted(map(str, self.left)))
+        """Note the keys nobody asked for."""
+        for key in sorted(map(str, self._left)):
+            self.note(f"{self.where(key)}: unknown key")
 
 
-class _Unusable(Exception):
-    """This block can't become a value; the finding is already noted."""
+def _build(raw: object, path: str, findings: list[str], build: Callable[[_Block], T]) -> T:
+    """A value of one mapping, or _Unusable with everything that is wrong noted."""
+    if not isinstance(raw, Mapping):
+        findings.append(f"{path or 'rack'}: expected a mapping, got {raw!r}")
+        raise _Unusable
+    block = _Block(raw, path, findings)
+    value = build(block)
+    block.done()
+    if block.broken:
+        raise _Unusable
+    return value
+
+
+def _each(block: _Block, key: str, build: Callable[[_Block], T]) -> tuple[T, ...]:
+    """A list of mappings; every one is looked at."""
+    values = []
+    for index, raw in enumerate(block.take(key, _list) or ()):
+        try:
+            values.append(_build(raw, f"{block.where(key)}[{index}]", block.findings, build))
+        except _Unusable:
+            block.broken = True
+    return tuple(values)
 
 
 def _text(value: object) -> str:
@@ -237,35 +273,30 @@ def _bmc(block: _Block) -> BmcIdentity:
 
 def _machine(block: _Block) -> MachineDefinition:
     def inner(key: str, build: Callable[[_Block], T]) -> T:
-        return _build(block.take(key, lambda raw: raw), f"{block.path}.{key}", block.findings, build)
-
-    def several(key: str, build: Callable[[_Block], T]) -> tuple[T, ...]:
-        raws = block.take(key, _list)
-        return tuple(
-            _build(raw, f"{block.path}.{key}[{index}]", block.findings, build)
-            for index, raw in enumerate(raws)
-        )
+        return block.take(key, lambda raw: _build(raw, block.where(key), block.findings, build))
 
     return MachineDefinition(
         name=block.take("name", _name),
         firmware=block.take("firmware", _one_of(FIRMWARES)),
         memory_mib=block.take("memory_mib", _number(256, 65536)),
         cpus=block.take("cpus", _number(1, 64), 1),
-        nics=several("nics", _nic),
-        disks=several("disks", _disk),
+        nics=_each(block, "nics", _nic),
+        disks=_each(block, "disks", _disk),
         smbios=inner("smbios", _smbios),
         bmc=inner("bmc", _bmc),
     )
 
 
-def _build(raw: object, path: str, findings: list[str], build: Callable[[_Block], T]) -> T:
-    block = _Block(raw, path, findings)
-    value = build(block)
-    block.done()
-    return value
+def _rack(block: _Block) -> RackDefinition:
+    machines = _each(block, "machines", _machine)
+    if not machines and not block.broken:
+        block.note("machines: expected at least one machine")
+    for finding in _doubles(machines):
+        block.note(finding)
+    return RackDefinition(machines)
 
 
-def _doubles(machines: list[MachineDefinition]) -> list[str]:
+def _doubles(machines: Sequence[MachineDefinition]) -> list[str]:
     """Names, hardware addresses and identities that two machines share; such a rack has no meaning."""
     seen: dict[str, str] = {}
     findings = []
@@ -291,24 +322,11 @@ def parse(text: str, source: str) -> RackDefinition:
     except yaml.YAMLError as error:
         raise LabError(f"{source}: not YAML: {error}") from error
     findings: list[str] = []
-    machines: list[MachineDefinition] = []
-    top = _Block(raw, "rack", findings)
-    raws = top.left.pop("machines", None)
-    top.done()
-    if not isinstance(raws, list) or not raws:
-        findings.append("rack.machines: expected a list with at least one machine")
-        raws = []
-    for index, item in enumerate(raws):
-        try:
-            machines.append(_build(item, f"machines[{index}]", findings, _machine))
-        except _Unusable:
-            continue
-    findings += _doubles(machines)
-    if findings:
-        raise LabError(
-            f"{source}: {len(findings)} finding(s):\n" + "\n".join(f"  {line}" for line in findings)
-        )
-    return RackDefinition(tuple(machines))
+    try:
+        return _build(raw, "", findings, _rack)
+    except _Unusable:
+        listed = "\n".join(f"  {line}" for line in findings)
+        raise LabError(f"{source}: {len(findings)} finding(s):\n{listed}") from None
 
 
 def load(path: Path) -> RackDefinition:

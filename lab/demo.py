@@ -219,7 +219,9 @@ def stage_of(kind: str, text: str, detail: dict[str, Any]) -> str | None:
     if kind == "journal" and detail.get("kind") == "write-image" and detail.get("phase") == "done":
         return "written"
     if kind == "phase":
-        return {"ready": "ready", "active": "in sync"}.get(str(detail.get("phase") or text.rsplit(maxsplit=1)[-1]))
+        return {"ready": "ready", "active": "in sync"}.get(
+            str(detail.get("phase") or text.rsplit(maxsplit=1)[-1])
+        )
     return {"dhcp": "dhcp", "boot": "dhcp", "report-in": "boot OS", "phone-home": "OS up"}.get(kind)
 
 
