@@ -1,6 +1,7 @@
 """`discover`: a machine in the boot OS becomes a known host with a working BMC."""
 
 from prefect import flow
+
 from tasks.bmc import initialise_bmc
 from tasks.boot import wait_boot_os
 from tasks.hardware import read_hardware
@@ -10,8 +11,11 @@ from tasks.held import held
 @flow(name="discover", flow_run_name="discover {host}")
 def discover(host: str, job: int = 0, specset: str | None = None) -> None:
     """Boot OS up, BMC set in band and verified over the LAN, hardware read, ready."""
-    with held(host, job, "discover", specset) as run:
-        wait_boot_os(run)
-        bmc = initialise_bmc(run)
-        read_hardware(run, bmc)
+    with held(host, job, "discover", {"specset": specset}) as run:
+        with run.stage("boot OS"):
+            wait_boot_os(run.claim)
+        with run.stage("BMC") as stage:
+            stage.wrote(initialise_bmc(run.claim).writes)
+        with run.stage("hardware"):
+            read_hardware(run.claim)
         run.ready()

@@ -7,12 +7,14 @@ leaves the block becomes the job's outcome at the edge, which releases the lease
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final
 
 from prefect.runtime import flow_run
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim, LeaseKeeper, claim_host
+from metal.engine.steps import StepOutcome
 from metal.errors import LeaseLost, RackflowError
 from metal.planning.plan import Plan
 from specs.phases import Phase
@@ -20,6 +22,24 @@ from specs.reasons import REASONS
 from specs.records import JobRecord, Result, Verb
 
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
+
+
+class Stage:
+    """What one stage wrote and changed."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+        self.changes = 0
+
+    def wrote(self, writes: int) -> None:
+        """Count commands that changed something."""
+        self.writes += writes
+        self.changes += int(writes > 0)
+
+    def did(self, outcome: StepOutcome) -> None:
+        """Count a step."""
+        self.writes += outcome.writes
+        self.changes += int(outcome.changed)
 
 
 class Run:
@@ -34,17 +54,28 @@ class Run:
         self.reason: str | None = "ok"
         self.message: str | None = None
         self.plan_hash: str | None = job.plan
+        self.started: datetime = job.created_at
 
     @property
     def only_observes(self) -> bool:
         """Whether the job asked for a reading and nothing else."""
         return self.job.verb == "observe"
 
-    def did(self, stage: str, *, seconds: float, writes: int = 0, changed: bool = False) -> None:
-        """Count one stage."""
-        self.stages.append({"name": stage, "seconds": round(seconds, 1)})
-        self.writes += writes
-        self.changes += int(changed)
+    @contextmanager
+    def stage(self, name: str) -> Iterator["Stage"]:
+        """Time one stage; what it wrote and changed is added to the run's sums, also when it fails."""
+        stage = Stage()
+        began = time.monotonic()
+        try:
+            yield stage
+        finally:
+            self.stages.append({"name": name, "seconds": round(time.monotonic() - began, 1)})
+            self.writes += stage.writes
+            self.changes += stage.changes
+
+    def rebooted(self, plan: Plan) -> bool:
+        """Whether the plan started the deployed system anew."""
+        return any(step.reboot and step.kind != "boot-os" for step in plan.steps)
 
     def begin(self, plan: Plan) -> None:
         """Enter the provisioning phase if this plan installs; an adjustment keeps the phase."""

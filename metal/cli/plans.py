@@ -23,14 +23,13 @@ from metal.cli.waiting import wait_for_job, wait_for_jobs
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
 from metal.planning.plan import Plan
-from metal.planning.report import table_rows
+from metal.planning.report import HEADER, as_json, rows, summary
 from metal.planning.steps import make_plan
 from specs.records import HostRecord, JobRecord
 
 Names = Annotated[list[str] | None, typer.Argument(help="Host names.")]
 All = Annotated[bool, typer.Option("--all", help="All hosts that have a spec.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-COLUMNS = ("step", "field", "from", "to", "why", "erases", "min")
 
 
 def chosen(edge: EdgeClient, names: list[str] | None, *, all_: bool) -> list[HostRecord]:
@@ -57,7 +56,7 @@ def plan(
         if refresh:
             wait_for_jobs(edge, [edge.post_job(host.name, "observe") for host in hosts])
         plans = [plan_one(edge, host.name, reinstall=reinstall) for host in hosts]
-    answer = {"hosts": [plan_json(p) for p in plans]}
+    answer = {"hosts": [as_json(p) for p in plans]}
     if out is not None:
         out.write_text(typer_json(answer))
     if json:
@@ -74,32 +73,6 @@ def plan_one(edge: EdgeClient, name: str, *, reinstall: bool = False) -> Plan:
     return make_plan(order, order.host.observation, reinstall=reinstall)
 
 
-def plan_json(one: Plan) -> dict[str, Any]:
-    """A plan as `plan --json` prints it."""
-    keys = (
-        "id",
-        "kind",
-        "field",
-        "old",
-        "new",
-        "reason",
-        "destructive",
-        "destroys",
-        "reboot",
-        "minutes",
-        "blocked_by",
-    )
-    return {
-        "name": one.host,
-        "hash": one.hash,
-        "observed_at": one.observed_at,
-        "in_sync": one.in_sync,
-        "steps": [{key: step.model_dump(mode="json")[key] for key in keys} for step in one.steps],
-        "drift": list(one.drift),
-        "notes": list(one.notes),
-    }
-
-
 def typer_json(answer: dict[str, Any]) -> str:
     """JSON for a file."""
     import json as json_module  # noqa: PLC0415 - the option of the same name shadows it above
@@ -109,12 +82,9 @@ def typer_json(answer: dict[str, Any]) -> str:
 
 def show_plan(one: Plan) -> None:
     """One plan as a table, with the age of the reading and the hash that a consent names."""
-    if one.in_sync:
-        line(f"{one.host}: in sync (0 changes), seen {one.observed_at or 'never'}")
-        return
-    show_table(
-        COLUMNS, table_rows(one), title=f"{one.host}  plan {one.hash[:12]}  seen {one.observed_at or 'never'}"
-    )
+    line(f"{summary(one)}; seen {one.observed_at or 'never'}")
+    if one.steps:
+        show_table(HEADER, rows(one), title=f"plan {one.hash[:12]}")
     for text in (*one.drift, *one.notes):
         line(f"{one.host}: {text}")
     if one.blocked:
@@ -136,12 +106,12 @@ def apply(
         jobs = [edge.post_job(host.name, "apply", by=me()) for host in chosen(edge, names, all_=all_)]
         if not no_wait:
             jobs = wait_for_jobs(edge, jobs)
-    rows = [result_row(job) for job in jobs]
+    results = [result_row(job) for job in jobs]
     if json:
-        show_json({"hosts": rows})
+        show_json({"hosts": results})
     else:
-        show_results(rows)
-    raise typer.Exit(result_exit(rows) if not no_wait else EXIT_DONE)
+        show_results(results)
+    raise typer.Exit(result_exit(results) if not no_wait else EXIT_DONE)
 
 
 def result_row(job: JobRecord) -> dict[str, Any]:
@@ -166,25 +136,24 @@ def run_url(run_id: str | None) -> str | None:
     return f"http://127.0.0.1:{PREFECT_PORT}/runs/flow-run/{run_id}" if run_id else None
 
 
-def show_results(rows: list[dict[str, Any]]) -> None:
+def show_results(results: list[dict[str, Any]]) -> None:
     """Results as a table, then what to do about what is not done."""
     columns = ("host", "result", "changes", "writes", "run")
-    show_table(
-        columns, [[row["name"], row["result"], row["changes"], row["writes"], row["run_url"]] for row in rows]
-    )
-    for row in rows:
+    cells = [[row[key] for key in ("name", "result", "changes", "writes", "run_url")] for row in results]
+    show_table(columns, cells)
+    for row in results:
         if row["result"] not in ("in-sync", "applied"):
             line(f"{row['name']}: {row['message'] or row['reason'] or row['result']}")
             if row["next"]:
                 line(f"next: {row['next']}")
 
 
-def result_exit(rows: list[dict[str, Any]]) -> int:
+def result_exit(results: list[dict[str, Any]]) -> int:
     """The exit code of several results: a failure counts more than a wait."""
-    results = {row["result"] for row in rows}
-    if results - {"in-sync", "applied", "waiting-consent"}:
+    ends = {row["result"] for row in results}
+    if ends - {"in-sync", "applied", "waiting-consent"}:
         return EXIT_FAILED
-    return EXIT_CONSENT if "waiting-consent" in results else EXIT_DONE
+    return EXIT_CONSENT if "waiting-consent" in ends else EXIT_DONE
 
 
 def approve(

@@ -1,0 +1,56 @@
+"""The fleet: read active hosts with a bound, plan all in one process, post jobs only where work is due."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from metal.edge_client.runs import RunCalls
+from metal.engine.observe import observe
+from metal.errors import RackflowError
+from metal.planning.steps import make_plan
+from specs.phases import Phase
+
+AT_ONCE: Final = 16
+"""SSH handshakes at a time: each costs a core a few milliseconds and a machine a process."""
+
+
+def due_hosts(edge: RunCalls) -> list[str]:
+    """Hosts that run what we installed, or were adopted, and have a spec."""
+    return [h.name for h in edge.hosts() if h.spec and h.phase in (Phase.ACTIVE, Phase.ADOPTED)]
+
+
+def refresh_hosts(edge: RunCalls, names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Read each host; those that answered, and why the others did not."""
+    silent: dict[str, str] = {}
+
+    def read(name: str) -> None:
+        try:
+            observe(edge, name, None)
+        except RackflowError as error:
+            silent[name] = str(error)
+            edge.put_condition(name, "Reachable", status="False", reason=error.reason, message=error.message)
+        else:
+            edge.put_condition(name, "Reachable", status="True", reason="ok", message="read over SSH")
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        list(pool.map(read, names))
+    return [name for name in names if name not in silent], silent
+
+
+def post_jobs(edge: RunCalls, names: list[str]) -> list[str]:
+    """Plan on what was read, set InSync, post `apply` where steps are due; names of those posted."""
+    posted = []
+    for name in names:
+        order = edge.order(name)
+        plan = make_plan(order, order.host.observation)
+        told = "; ".join(plan.drift) or f"{len(plan.steps)} steps pending"
+        edge.put_condition(
+            name,
+            "InSync",
+            status="True" if plan.in_sync else "False",
+            reason="ok" if plan.in_sync else "drift",
+            message="in sync (0 changes)" if plan.in_sync else told,
+        )
+        if plan.steps and not plan.blocked and not plan.destructive:
+            edge.post_job(name, "apply", by="fleet")
+            posted.append(name)
+    return posted

@@ -1,0 +1,97 @@
+"""The plan of a job: stored before its first step, continued by its later runs, judged before it runs."""
+
+from typing import Final, get_args
+
+from metal.edge_client.runs import RunCalls
+from metal.engine.claim import Claim
+from metal.errors import UnsafeChange
+from metal.planning.plan import Plan
+from metal.planning.safety import Forbidden, NeedsConsent, PostedBy, Verdict, consent_needed
+from metal.planning.steps import make_plan
+from specs.facts import Observation
+from specs.reasons import REASONS
+from specs.records import HostRecord, JobRecord, WorkOrder
+
+PLAN_STEP: Final = "plan"
+"""The journal row that ties a plan to its job."""
+
+
+def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
+    """Give the job's stored plan, never a new one; the first run makes and stores it.
+
+    A job that only observes stores nothing: its plan is for reading.
+    """
+    job = edge.job(claim.host, claim.job)
+    stored = stored_hash(edge, job)
+    if stored is not None:
+        return Plan.model_validate(edge.plan(stored))
+    plan = make_plan(edge.order(claim.host), seen, reinstall=job.verb == "reinstall")
+    if job.verb != "observe" and plan.steps:
+        edge.put_plan(plan.hash, plan.model_dump(mode="json"))
+        edge.journal(
+            claim.host,
+            epoch=claim.epoch,
+            job=claim.job,
+            step=PLAN_STEP,
+            kind=PLAN_STEP,
+            phase="done",
+            plan=plan.hash,
+            detail={"steps": len(plan.steps)},
+        )
+    return plan
+
+
+def stored_hash(edge: RunCalls, job: JobRecord) -> str | None:
+    """The hash of the plan that this job runs: said at a wait for consent, else by its journal."""
+    if job.plan:
+        return job.plan
+    rows = edge.journal_rows(job.host, job=job.no)
+    return next((row.plan for row in reversed(rows) if row.step == PLAN_STEP and row.plan), None)
+
+
+def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
+    """Whether the plan may run now; False when it waits for a consent. Raises UnsafeChange when it never may.
+
+    A consent that is found is spent by this job, and good for it to its end.
+    """
+    verdict = judge(edge.order(claim.host), edge.job(claim.host, claim.job), plan)
+    if isinstance(verdict, Forbidden):
+        told = REASONS.get(verdict.reason)
+        blocked = "; ".join(step.reason for step in plan.steps if step.blocked_by)
+        raise UnsafeChange(
+            blocked or (told.sentence if told else f"the plan may not run: {verdict.reason}"),
+            host=claim.host,
+            reason=verdict.reason,
+            hint=told.next_step if told else None,
+        )
+    if isinstance(verdict, NeedsConsent):
+        return bool(edge.consents(claim.host, plan.hash, job=claim.job))
+    return True
+
+
+def judge(order: WorkOrder, job: JobRecord, plan: Plan) -> Verdict:
+    """Apply the safety rules to one job's plan."""
+    assert order.spec is not None  # a plan was made from it
+    lifecycle = order.spec.lifecycle
+    return consent_needed(
+        plan,
+        phase=order.host.phase,
+        destroy=lifecycle.destroy,
+        take_disks=lifecycle.take_disks,
+        installed=installed_disks(order.host),
+        posted_by=posted_by(job),
+    )
+
+
+def posted_by(job: JobRecord) -> PostedBy:
+    """Who wants the job: a program by its name, else a person."""
+    for name in get_args(PostedBy):
+        if job.by == name:
+            known: PostedBy = name
+            return known
+    return "person"
+
+
+def installed_disks(host: HostRecord) -> frozenset[str]:
+    """Identities of the disks under this host's install record."""
+    return frozenset(str(serial) for serial in (host.installed or {}).get("disk_serials", ()))

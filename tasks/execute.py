@@ -1,0 +1,16 @@
+"""One step of a plan."""
+
+from prefect import get_run_logger, task
+
+from metal.edge_client import EdgeClient
+from metal.engine.claim import Claim
+from metal.engine.steps import StepOutcome, run_step
+from metal.planning.plan import Plan
+from tasks.retries import RETRY
+
+
+@task(name="step", task_run_name="{step_id}", **RETRY)
+def execute(claim: Claim, plan: Plan, step_id: str) -> StepOutcome:
+    """Journal, fence, observe, act, observe again; a retry finds what the last try did."""
+    with EdgeClient() as edge:
+        return run_step(edge, claim, plan, step_id, log=get_run_logger().info)

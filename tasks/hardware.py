@@ -1,0 +1,25 @@
+"""Read the hardware of a machine in the boot OS."""
+
+from metal.engine.observe import observe
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact
+
+from metal.edge_client import EdgeClient
+from metal.engine.claim import Claim
+from metal.planning.report import hardware_markdown
+from specs.facts import Hardware
+from tasks.retries import RETRY
+
+
+@task(name="read hardware", task_run_name="read hardware of {claim.host}", **RETRY)
+def read_hardware(claim: Claim) -> Hardware:
+    """CPU, memory, NICs, disks, RAID, BMC; stored at the edge and shown as an artifact."""
+    with EdgeClient() as edge:
+        seen = observe(edge, claim.host, claim)
+    assert seen.hardware is not None
+    create_markdown_artifact(
+        key=f"hardware-{claim.host}".lower(), markdown=hardware_markdown(seen.hardware, seen.unknown)
+    )
+    for path, why in seen.unknown.items():
+        get_run_logger().warning("%s: %s is not known: %s", claim.host, path, why)
+    return seen.hardware
