@@ -21,6 +21,7 @@ ARCHITECTURE = "x86_64"
 KERNEL_ARGS = "console=tty0 console=ttyS0,115200"
 DEFAULT_LEVEL = 3
 RELEASE_LEVEL = 19
+KEPT = 3
 _BUILDER_SOURCES = ("cpio.py", "elf.py", "kernel.py", "pack.py", "rootfs.py", "stage.py")
 
 
@@ -100,6 +101,7 @@ def _base(tar: Path, lists: recipe.Recipe, cache: Path, work: Path, *, level: in
         (fresh / "facts.json").write_text(_canonical(facts))
         shutil.rmtree(folder, ignore_errors=True)
         fresh.replace(folder)
+        _prune(cache, "base-*")
     return Base(folder, json.loads((folder / "facts.json").read_text()))
 
 
@@ -198,6 +200,7 @@ def _publish(boot: Path, parts: dict[str, Path], manifest: dict[str, object]) ->
     digest = hashlib.sha256(_canonical(files).encode()).hexdigest()
     target = boot / "bootos" / digest[:12]
     target.mkdir(parents=True, exist_ok=True)
+    os.utime(target)
     for name, path in parts.items():
         _place(path, target / name)
     _write_whole(target / "manifest.json", _canonical({**manifest, "digest": digest, "files": files}))
@@ -213,7 +216,15 @@ def _publish(boot: Path, parts: dict[str, Path], manifest: dict[str, object]) ->
         "files": {f"{prefix}/{name}": facts for name, facts in files.items()},
     }
     _write_whole(boot / "bootos/current.json", _canonical(current))
+    _prune(boot / "bootos", "[0-9a-f]" * 12)
     return current
+
+
+def _prune(folder: Path, pattern: str) -> None:
+    """Keep the newest few: a machine may still be fetching the one that was current a minute ago."""
+    by_age = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+    for path in by_age[:-KEPT]:
+        shutil.rmtree(path)
 
 
 def _place(source: Path, target: Path) -> None:
@@ -229,6 +240,7 @@ def _place(source: Path, target: Path) -> None:
 def _write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
+    partial.chmod(0o644)
     partial.replace(path)
 
 

@@ -58,6 +58,7 @@ def assemble(stage: Path, root: Path, recipe: Recipe) -> None:
 
 def normalise_tree(root: Path) -> None:
     """Modes that depend on nothing but the content: the build host's umask must not reach the image."""
+    root.chmod(0o755)
     for folder, names, files in os.walk(root):
         for name in (*names, *files):
             path = Path(folder) / name
@@ -143,7 +144,7 @@ def _library(stage: Path, library: str, wanted_by: str) -> str:
 
 
 def _empty_icu_data(root: Path) -> None:
-    """Zero ICU's tables: lldpcli's libxml2 links them, nothing here reads them, and they are 30 MB (11 packed).
+    """Zero ICU's tables: lldpcli's libxml2 links them, nothing here reads them; 30 MB, 11 packed.
 
     A library without the tables starts and says U_FILE_ACCESS_ERROR to who asks for a converter.
     """
