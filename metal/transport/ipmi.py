@@ -70,7 +70,10 @@ class IpmiBmc:
         lane = Lane(f"ipmi {address}")
 
         def login() -> Command:
-            return Command(bmc=address, userid=user, password=password, port=port, privlevel=ADMINISTRATOR)
+            # pyghmi 1.6 files a session under the words given and drops it under their bytes: with text, the
+            # next login with the same words would get the dead session back.
+            words = {"userid": user.encode(), "password": password.encode()}
+            return Command(bmc=address, port=port, privlevel=ADMINISTRATOR, **words)
 
         try:
             session = lane.run(login, login_timeout_s)

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import queue
 import threading
 import time
 from dataclasses import dataclass, field
@@ -89,6 +90,9 @@ class LabBmc(asyncio.DatagramProtocol):
             clock=time.time,
         )
         self._server = LanServer(self.controller, COMMANDS, self._send, lambda _text: None)
+        self.closed: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        """Sessions that ended; their senders do not wait for it."""
+        self._server.on_closed = self.closed.put
         self._closed = asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -105,17 +109,6 @@ class LabBmc(asyncio.DatagramProtocol):
     @property
     def sessions(self) -> int:
         return len(self.controller.sessions)
-
-    def wait_for_sessions(self, count: int, deadline_s: float = 5) -> bool:
-        """Close Session is not waited for by its sender."""
-
-        async def reached() -> bool:
-            while len(self.controller.sessions) != count:
-                await asyncio.sleep(0.01)
-            return True
-
-        waiting = asyncio.wait_for(reached(), deadline_s)
-        return asyncio.run_coroutine_threadsafe(waiting, self._loop).result(deadline_s + 1)
 
     async def _open(self) -> int:
         self._transport, _ = await self._loop.create_datagram_endpoint(

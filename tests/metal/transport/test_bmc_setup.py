@@ -1,0 +1,86 @@
+"""The in-band set-up with the real ipmitool, against the lab's BMC, then proven over the LAN."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from metal.drivers.bmc.in_band import read_bmc, read_setup
+from metal.drivers.bmc.setup import BmcWish, proof_change, setup_changes
+from metal.errors import Refused
+from metal.protocols import Command, Output
+from metal.transport.ipmi import IpmiBmc
+
+pytestmark = [
+    pytest.mark.interop,
+    pytest.mark.skipif(shutil.which("ipmitool") is None, reason="ipmitool is not installed"),
+]
+
+ODD_PASSWORD = "a#b~c'\" \\d$é"
+"""Everything that ipmitool exec, a shell and ASCII would trip over, in 13 bytes."""
+
+
+class LocalShell:
+    """Runs here, with an ipmitool whose way to the BMC is the LAN in place of /dev/ipmi0."""
+
+    host = "m1"
+
+    def __init__(self, folder: Path, port: int) -> None:
+        real = shutil.which("ipmitool")
+        lan = f"-I lanplus -C 17 -H 127.0.0.1 -p {port} -U ADMIN -P factory"
+        (folder / "ipmitool").write_text(f'#!/bin/sh\nexec {real} {lan} "$@"\n')
+        (folder / "ipmitool").chmod(0o755)
+        self._env = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "LC_ALL": "C"}
+
+    def read(self, argv, *, stdin=None, timeout_s=30, limit_bytes=4 << 20) -> Output:
+        given = {"input": stdin or b"", "env": self._env, "timeout": timeout_s}
+        done = subprocess.run(argv, capture_output=True, check=False, **given)
+        return Output(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def send(self, command: Command) -> Output:
+        return self.read(command.argv, stdin=command.stdin, timeout_s=command.timeout_s)
+
+
+@pytest.fixture
+def shell(tmp_path, lab_bmc):
+    return LocalShell(tmp_path, lab_bmc.port)
+
+
+def wish(password: str | None) -> BmcWish:
+    return BmcWish("rackflow", "10.77.9.31", "255.255.255.0", "10.77.9.1", password)
+
+
+def test_a_factory_bmc_becomes_ours_and_stays_so(shell, lab_bmc):
+    facts = read_bmc(shell)
+    assert (facts.channel, facts.mac, facts.address) == (1, "52:54:00:77:01:99", None)
+
+    changes = setup_changes(read_setup(shell, 1), wish(ODD_PASSWORD))
+    for change in changes:
+        done = shell.send(change)
+        assert done.ok, done
+    assert setup_changes(read_setup(shell, 1), wish(None)) == ()
+
+    facts = read_bmc(shell)
+    assert (facts.address, facts.netmask, facts.gateway) == ("10.77.9.31", "255.255.255.0", "10.77.9.1")
+    with IpmiBmc.connect("m1", "127.0.0.1", user="rackflow", password=ODD_PASSWORD, port=lab_bmc.port) as bmc:
+        assert (bmc.guid(), bmc.lan_mac()) == (facts.guid, facts.mac)
+
+
+def test_a_proof_written_in_band_is_read_over_the_lan(shell, lab_bmc):
+    assert shell.send(proof_change("aB3dE6gH9jK2mN")).ok
+    with IpmiBmc.connect("m1", "127.0.0.1", user="ADMIN", password="factory", port=lab_bmc.port) as bmc:
+        assert bmc.read_proof() == "aB3dE6gH9jK2mN"
+
+
+def test_a_new_password_is_all_that_changes_on_a_bmc_that_is_set_up(shell, lab_bmc):
+    for change in setup_changes(read_setup(shell, 1), wish("first")):
+        assert shell.send(change).ok
+    (change,) = setup_changes(read_setup(shell, 1), wish("0123456789abcdefXYZ"))
+    assert b"lan set" not in change.stdin
+    assert shell.send(change).ok
+    with pytest.raises(Refused):
+        IpmiBmc.connect("m1", "127.0.0.1", user="rackflow", password="first", port=lab_bmc.port)
+    longer = {"user": "rackflow", "password": "0123456789abcdefXYZ"}
+    IpmiBmc.connect("m1", "127.0.0.1", port=lab_bmc.port, **longer).close()
