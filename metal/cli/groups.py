@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -10,9 +9,7 @@ from typer.core import TyperGroup
 class NameOrCommand(TyperGroup):
     """A group where an unknown first word is the argument of `show`."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Insert `show` before a name."""
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["show", *args]

@@ -3,12 +3,10 @@
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from metal.cli import console, doctor, hosts, images, parts, plans, power, secret, specs_command, why
-from metal.cli.groups import new_group
-from metal.cli.output import EXIT_FAILED, exit_code, say, show_error
+from metal.cli.output import exit_code, show_error
 from metal.cli.up.command import up
 from metal.errors import RackflowError
 
@@ -39,8 +37,6 @@ app.add_typer(images.group, name="image")
 app.add_typer(parts.bootos_group, name="bootos")
 app.add_typer(parts.lab_group, name="lab")
 
-__all__ = ["app", "main", "new_group"]
-
 
 @app.callback()
 def root(
@@ -58,16 +54,9 @@ def root(
 def main() -> None:
     """Run the CLI; our errors become one message and an exit code, never a traceback."""
     try:
-        status = app(standalone_mode=False)
+        app()
     except RackflowError as error:
         show_error(error)
         sys.exit(exit_code(error))
-    except click.exceptions.Abort:
-        say("aborted")
-        sys.exit(EXIT_FAILED)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(status if isinstance(status, int) else 0)

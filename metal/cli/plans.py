@@ -23,7 +23,7 @@ from metal.cli.waiting import wait_for_job, wait_for_jobs
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
 from metal.planning.plan import Plan
-from metal.planning.report import HEADER, as_json, rows, summary
+from metal.planning.report import HEADER, as_json, summary, table_rows
 from metal.planning.steps import make_plan
 from specs.records import HostRecord, JobRecord
 
@@ -84,7 +84,7 @@ def show_plan(one: Plan) -> None:
     """One plan as a table, with the age of the reading and the hash that a consent names."""
     line(f"{summary(one)}; seen {one.observed_at or 'never'}")
     if one.steps:
-        show_table(HEADER, rows(one), title=f"plan {one.hash[:12]}")
+        show_table(HEADER, table_rows(one), title=f"plan {one.hash[:12]}")
     for text in (*one.drift, *one.notes):
         line(f"{one.host}: {text}")
     if one.blocked:
@@ -159,9 +159,7 @@ def result_exit(results: list[dict[str, Any]]) -> int:
 def approve(
     host: str,
     *,
-    plan_hash: Annotated[
-        str | None, typer.Option("--plan", help="The plan's hash; default: the waiting one.")
-    ] = None,
+    plan_hash: Annotated[str | None, typer.Option("--plan", help="Hash; default: the waiting plan.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end.")] = False,
     json: Json = False,
 ) -> None:
@@ -178,9 +176,8 @@ def approve(
             {"consent": consent.model_dump(mode="json"), "job": job.model_dump(mode="json") if job else None}
         )
     else:
-        say(
-            f"{host}: plan {consent.plan[:12]} is approved by {consent.by} until {consent.expires:%Y-%m-%d %H:%M}"
-        )
+        until = f"{consent.expires:%Y-%m-%d %H:%M}"
+        say(f"{host}: plan {consent.plan[:12]} is approved by {consent.by} until {until}")
     if job is not None:
         raise typer.Exit(result_exit([result_row(job)]))
 

@@ -38,6 +38,6 @@ def publish_for_apply(edge: EdgeClient, path: Path, names: set[str], *, all_: bo
 def changed_hosts(current: SpecSetRecord, files: dict[str, str | dict[str, str]]) -> set[str]:
     """Names of hosts whose resolved spec differs between the current set and these files."""
     texts = {name: text for name, text in files.items() if isinstance(text, str)}
-    before = resolve(load_files(current.files).documents).hosts
-    after = resolve(load_files(texts).documents).hosts
+    before = resolve(load_files(current.files)).hosts
+    after = resolve(load_files(texts)).hosts
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}

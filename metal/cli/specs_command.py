@@ -12,23 +12,16 @@ from metal.cli.output import EXIT_DONE, EXIT_USAGE, line, say, show_json
 from metal.edge_client import EdgeClient
 from metal.edge_client.wire import NotKnown
 from metal.errors import SpecError
-from specs.load import LoadResult, load_tree, resolve
+from specs.load import load_tree, resolve
 from specs.records import Finding, SpecSetRecord
 
 group = new_group("Spec files: check them, make a commit current.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-FILE_LIMIT_BYTES = 1 << 20
 
 
 def default_tree() -> Path:
     """The spec folder: `specs/` of the working tree."""
     return Path("specs")
-
-
-def findings_of(loaded: LoadResult) -> tuple[Finding, ...]:
-    """All findings of a tree: those of single documents and those between documents."""
-    both = (*loaded.findings, *resolve(loaded.documents).findings)
-    return tuple(dict.fromkeys(both))
 
 
 @group.command()
@@ -47,7 +40,7 @@ def check(
             )
         loaded = load_tree(path)
         documents += len(loaded.documents)
-        found += findings_of(loaded)
+        found += resolve(loaded).findings
     if json:
         show_json({"documents": documents, "findings": [f.model_dump(mode="json") for f in found]})
     else:
@@ -114,27 +107,18 @@ def descends(path: Path, ancestor: str | None, commit: str | None) -> bool:
 
 
 def read_files(path: Path) -> dict[str, str | dict[str, str]]:
-    """All files of the folder by relative name; binary ones as base64."""
+    """What a set sends: spec files and the files that they name as a source; binary ones as base64."""
     if not path.is_dir():
         raise SpecError(f"no spec folder {path}", hint="run in the clone, or name the folder")
-    files: dict[str, str | dict[str, str]] = {}
-    for file in sorted(path.rglob("*")):
-        relative = file.relative_to(path)
-        if (
-            not file.is_file()
-            or file.is_symlink()
-            or file.suffix in {".py", ".pyc"}
-            or "schema" in relative.parts
-        ):
-            continue
-        content = file.read_bytes()
-        if len(content) > FILE_LIMIT_BYTES:
-            raise SpecError(f"{file}: {len(content)} bytes, a spec set's file has at most {FILE_LIMIT_BYTES}")
-        try:
-            files[str(relative)] = content.decode()
-        except UnicodeDecodeError:
-            files[str(relative)] = {"base64": base64.b64encode(content).decode()}
-    return files
+    return {name: as_text(content) for name, content in load_tree(path).files.items()}
+
+
+def as_text(content: bytes) -> str | dict[str, str]:
+    """Text as it is, anything else as base64."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(content).decode()}
 
 
 def git(path: Path, *argv: str) -> str | None:
