@@ -101,8 +101,8 @@ class _Unusable(Exception):
 class _Block:
     """One mapping of the file; takes keys out one by one and notes what is wrong with them.
 
-    A key that is wrong reads as None and the block goes on, so that its other findings are seen too; `build` throws
-    the value made of it away.
+    A key that is wrong reads as None and the block goes on, so that its other findings are seen too; `_build`
+    throws the value made of it away.
     """
 
     def __init__(self, raw: Mapping[str, Any], path: str, findings: list[str]) -> None:
