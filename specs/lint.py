@@ -5,26 +5,19 @@ One rule per function; each yields findings and knows nothing of the others, so 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
 from specs.explain import suggestion
 from specs.lint_host import lint_host
 from specs.lint_site import lint_site, network_of
-from specs.load import LoadResult, SpecSet, ordered, resolve
 from specs.model import Host, HostNetwork, PoolAddress
 from specs.records import Finding
+from specs.specset import SpecSet, ordered
 
 Claim = tuple[str, tuple[str | int, ...]]
 """What a host claims, in words, and where in its spec."""
 
 _MACHINE_KEYS: Final = ("serial", "uuid", "mac", "bmc")
-
-
-def check(result: LoadResult) -> SpecSet:
-    """Resolve a loaded set and lint it: all findings of all stages in one."""
-    specs = resolve(result)
-    return replace(specs, findings=ordered([*specs.findings, *lint(specs)]))
 
 
 def lint(specs: SpecSet) -> tuple[Finding, ...]:
@@ -115,7 +108,7 @@ def _references(specs: SpecSet) -> Iterator[Finding]:
                     hint = suggestion(address.pool, networks) or "add it to the Site's networks"
                     yield at.finding(f"the site has no network {address.pool!r}", hint)
         for index, file in enumerate(host.files):
-            if file.source is not None and file.source not in specs.files:
+            if file.source is not None and specs.files and file.source not in specs.files:
                 at = specs.where("Host", name, "files", index, "source")
                 told = f"the set has no file {file.source!r}"
                 yield at.finding(

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from specs.explain import suggestion
-from specs.load import SpecSet
 from specs.model import Bond, DeviceRule, DiskLayout, Ethernet, Host, Link, Partition, Vlan
 from specs.records import Finding
+from specs.specset import SpecSet
 from specs.tree import MAX_FILE_BYTES, Mark
 
 MIN_DRIVES: Final[dict[str, int]] = {"raid0": 2, "raid1": 2, "raid5": 3, "raid6": 4, "raid10": 4, "jbod": 1}

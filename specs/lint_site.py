@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 from itertools import combinations
 from typing import Final
 
-from specs.load import SpecSet
 from specs.model import DhcpOption, Site, SiteNetwork
 from specs.records import Finding
+from specs.specset import SpecSet
 from specs.tree import Mark
 
 PROTOCOL_OPTIONS: Final[dict[int, str]] = {

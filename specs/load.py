@@ -5,17 +5,31 @@ because the edge checks sets that arrive over HTTP exactly as `rackflow spec che
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from specs.explain import explain, suggestion
+from specs.lint import lint
 from specs.model import Document, Host, Image, Profile, Site
 from specs.profiles import extended
 from specs.records import Finding
+from specs.specset import Loaded, LoadResult, SpecSet, ordered
 from specs.tree import MAX_FILE_BYTES, Mark, Tree, parse
+
+__all__ = [
+    "KINDS",
+    "LoadResult",
+    "Loaded",
+    "SpecSet",
+    "json_schema",
+    "load_files",
+    "load_tree",
+    "ordered",
+    "resolve",
+]
 
 SUFFIXES: Final = (".yaml", ".yml")
 MAX_FILES: Final = 10_000
@@ -25,55 +39,6 @@ KINDS: Final[dict[str, type[Host | Profile | Site | Image]]] = {
     "Site": Site,
     "Image": Image,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """One document as read. `document` is None when it is wrong, or complete only with its Profiles."""
-
-    kind: str
-    name: str
-    tree: Tree
-    document: Host | Profile | Site | Image | None
-
-    @property
-    def file(self) -> str:
-        """The file it came from."""
-        return self.tree.mark.file
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """All documents of a set, what is wrong with them one by one, and the files that were read."""
-
-    documents: tuple[Loaded, ...]
-    findings: tuple[Finding, ...]
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    """Spec files and the files that a `source:` names: what publishing has to send."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpecSet:
-    """A set with Profiles merged into hosts. Hosts with findings of their own are left out."""
-
-    site: Site | None
-    hosts: Mapping[str, Host]
-    images: Mapping[str, Image]
-    findings: tuple[Finding, ...]
-    trees: Mapping[tuple[str, str], Tree] = field(default_factory=dict, repr=False)
-    """(kind, name) -> the merged tree, for the places of later findings."""
-    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-
-    def where(self, kind: str, name: str, *path: str | int) -> Mark:
-        """Where a field stands, or its nearest parent."""
-        tree = self.trees.get((kind, name))
-        return tree.nearest(*path).at if tree else Mark("", 1, 1, "")
-
-
-def ordered(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by place, each once: two hosts report the same line of their profile the same way."""
-    unique = {(f.file, f.line, f.column, f.path, f.message): f for f in findings}
-    return tuple(unique[key] for key in sorted(unique))
 
 
 def load_files(files: Mapping[str, str | bytes]) -> LoadResult:
@@ -118,31 +83,37 @@ def load_tree(path: Path) -> LoadResult:
     return result
 
 
-def resolve(result: LoadResult) -> SpecSet:
-    """Merge Profiles into hosts and index the set. Findings of loading are carried over."""
-    findings = [*result.findings, *_duplicates(result.documents)]
-    trees = {(one.kind, one.name): one.tree for one in reversed(result.documents)}
+def resolve(result: LoadResult | Iterable[Loaded]) -> SpecSet:
+    """Merge Profiles into hosts, index the set, lint it: all findings of all stages at once.
+
+    Given documents alone, without their LoadResult, what depends on the set's other files is not judged.
+    """
+    loaded = result if isinstance(result, LoadResult) else LoadResult(tuple(result), ())
+    findings = [*loaded.findings, *_duplicates(loaded.documents)]
+    trees = {(one.kind, one.name): one.tree for one in reversed(loaded.documents)}
     profiles = {name: tree for (kind, name), tree in trees.items() if kind == "Profile"}
     for name in sorted(profiles):
-        findings += extended(profiles[name], {**profiles})[1]
+        findings += extended(profiles[name], profiles)[1]
     hosts: dict[str, Host] = {}
     for name in sorted(name for kind, name in trees if kind == "Host"):
         merged, wrong = extended(trees["Host", name], profiles)
         trees["Host", name] = merged
         host, errors = _validate(Host, merged, partial=False)
-        findings += [*wrong, *errors]
+        # What an unknown Profile would have given is not reported as missing beside it.
+        findings += [*wrong, *([] if wrong else errors)]
         if isinstance(host, Host) and not wrong:
             hosts[name] = host
-    sites = [one.document for one in result.documents if isinstance(one.document, Site)]
-    images = {one.name: one.document for one in result.documents if isinstance(one.document, Image)}
-    return SpecSet(
+    sites = [one.document for one in loaded.documents if isinstance(one.document, Site)]
+    images = {one.name: one.document for one in loaded.documents if isinstance(one.document, Image)}
+    specs = SpecSet(
         site=sites[0] if sites else None,
         hosts=hosts,
         images=dict(sorted(images.items())),
-        findings=ordered(findings),
+        findings=(),
         trees=trees,
-        files=result.files,
+        files=loaded.files,
     )
+    return replace(specs, findings=ordered([*findings, *lint(specs)]))
 
 
 def json_schema() -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from specs.facts import Hardware
 from specs.identity import mac_identity, serial_identity, uuid_identity
-from specs.load import SpecSet
 from specs.model import FactRule, Host
 from specs.records import Finding
+from specs.specset import SpecSet
 from specs.tree import Mark
 
 _ABSENT: Final = object()

@@ -4,6 +4,7 @@ Kernel names (`sda`), link state, counters and free space are left out: they cha
 having changed. Everything that a choice or a consent rested on is in: identities, sizes, contents.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -41,10 +42,20 @@ def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
     }
 
 
+def _key(disk: Disk) -> str:
+    return disk.identity or f"path {disk.by_path or disk.device}"
+
+
+def _content(found: tuple[str, ...]) -> list[str]:
+    """What lies on a disk, without who holds or mounts it now and under which kernel name."""
+    lasting = (said for said in found if not said.startswith(("held by ", "mounted at ")))
+    return sorted(re.sub(r" on \S+$", "", said) for said in lasting)
+
+
 def _disk(disk: Disk) -> dict[str, Any]:
     return {
         "size_bytes": disk.size_bytes,
-        "found": sorted(disk.found),
+        "found": _content(disk.found),
         "partitions": [[one.number, one.start_bytes, one.size_bytes, one.name] for one in disk.partitions],
     }
 

@@ -117,16 +117,16 @@ def _wipe(cut: Cut, erased: set[str]) -> Step:
     method = cut.layout.wipe if cut.layout else "metadata"
     restart: Restart = "ask" if method in ("overwrite", "sanitize") else "observe"
     minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
-    found = "; ".join(f"{disk.identity}: {_found(disk)}" for disk in cut.target.disks)
+    destroys = _destroyed(cut.target.disks, erased)
     return Step(
         id=f"wipe:{cut.target.name}",
         kind="wipe",
         field="disks",
-        old=found,
+        old="; ".join(f"{one.serial}: {one.found}" for one in destroys) or None,
         new=f"{cut.target.name} empty ({method})",
         reason="a disk starts clean, so that nothing old is found on it later",
         destructive=True,
-        destroys=_destroyed(cut.target.disks, erased),
+        destroys=destroys,
         minutes=round(minutes, 1),
         restart=restart,
         args={"target": cut.target.args, "method": method},

@@ -1,21 +1,30 @@
 """A plan for people: rows for a terminal, markdown for an artifact, the shape of `plan --json`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from metal.planning.plan import Plan, Step
+from metal.planning.plan import UNKNOWN, Plan, Step
+from specs.facts import Hardware, Nic
 from specs.sizes import human_size
 
-HEADER: Final = ("#", "step", "change", "erases", "why", "minutes")
+HEADER: Final = ("step", "field", "from", "to", "why", "erases", "min")
 
 _MARKDOWN_SPECIAL: Final = str.maketrans({"|": "\\|", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
 
-def rows(plan: Plan) -> list[tuple[str, ...]]:
+def table_rows(plan: Plan) -> list[tuple[str, ...]]:
     """One row per step, under HEADER."""
     return [
-        (str(number), step.id, _change(step), _erases(step), _why(step), _minutes(step.minutes))
-        for number, step in enumerate(plan.steps, start=1)
+        (
+            step.id,
+            step.field,
+            step.old or "",
+            step.new or "",
+            _why(step),
+            _erases(step),
+            f"{step.minutes:.1f}",
+        )
+        for step in plan.steps
     ]
 
 
@@ -23,7 +32,7 @@ def summary(plan: Plan) -> str:
     """The plan in one line."""
     if plan.in_sync:
         return f"{plan.host}: in sync" + (f" ({'; '.join(plan.notes)})" if plan.notes else "")
-    told = [f"{len(plan.steps)} steps, about {_minutes(minutes(plan))} min"]
+    told = [f"{len(plan.steps)} steps, about {minutes(plan):.1f} min"]
     erased = erased_disks(plan)
     told += [f"erases {', '.join(erased)}"] if erased else []
     told += [f"{len(plan.drift)} differences that are not repaired"] if plan.drift else []
@@ -55,7 +64,7 @@ def markdown(plan: Plan) -> str:
     """The whole plan as a Prefect artifact shows it."""
     parts = [f"**{_safe(summary(plan))}**", f"plan `{plan.hash}`, seen from {plan.seen_from}"]
     if plan.steps:
-        parts.append(_table(HEADER, rows(plan)))
+        parts.append(_table(HEADER, table_rows(plan)))
     if erased_disks(plan):
         parts.append("Erased, and what was found there:")
         found = [
@@ -86,22 +95,12 @@ def as_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _change(step: Step) -> str:
-    if step.old and step.new:
-        return f"{step.old} -> {step.new}"
-    return step.new or (f"remove {step.old}" if step.old else "")
-
-
 def _erases(step: Step) -> str:
     return "; ".join(f"{one.serial} {human_size(one.size_bytes)}: {one.found}" for one in step.destroys)
 
 
 def _why(step: Step) -> str:
     return f"{step.reason} [{step.blocked_by}]" if step.blocked_by else step.reason
-
-
-def _minutes(value: float) -> str:
-    return f"{value:.1f}"
 
 
 def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
@@ -112,3 +111,58 @@ def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 def _safe(text: str) -> str:
     """Facts come from machines: they must not become markup or break the table."""
     return text.translate(_MARKDOWN_SPECIAL)
+
+
+def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
+    """The facts of one machine as a Prefect artifact shows them; what could not be read is listed last."""
+    memory = human_size(hardware.memory_bytes) if hardware.memory_bytes is not None else UNKNOWN
+    facts = {
+        "maker": hardware.manufacturer,
+        "product": hardware.product,
+        "serial": hardware.serial,
+        "UUID": hardware.uuid,
+        "firmware": hardware.firmware,
+        "processor": hardware.cpu_model,
+        "sockets / cores / threads": f"{_or_unknown(hardware.cpu_sockets)} / "
+        f"{_or_unknown(hardware.cpu_cores)} / {_or_unknown(hardware.cpu_threads)}",
+        "memory": memory,
+    }
+    if hardware.bmc:
+        facts["BMC"] = f"{hardware.bmc.address or 'no address'}, MAC {hardware.bmc.mac or UNKNOWN}"
+        facts["BMC firmware"] = hardware.bmc.firmware
+    parts = [_table(("fact", "value"), [(name, _or_unknown(value)) for name, value in facts.items()])]
+    nics = [
+        (nic.name, nic.mac, _link(nic), nic.driver or UNKNOWN, "yes" if nic.booted else "")
+        for nic in hardware.nics
+    ]
+    parts.append(_table(("NIC", "MAC", "link", "driver", "booted"), nics))
+    disks = [
+        (
+            disk.device,
+            disk.identity or "none",
+            human_size(disk.size_bytes),
+            f"{disk.transport or UNKNOWN}, {disk.medium}",
+            disk.model or "",
+            "; ".join(disk.found) or "blank",
+        )
+        for disk in hardware.disks
+    ]
+    parts.append(_table(("disk", "identity", "size", "kind", "model", "content"), disks))
+    if hardware.raids:
+        raids = [
+            (array.name or array.uuid, array.level, human_size(array.size_bytes), ", ".join(array.members))
+            for array in hardware.raids
+        ]
+        parts.append(_table(("array", "level", "size", "members"), raids))
+    parts += [f"- {_safe(path)} is not known: {_safe(why)}" for path, why in sorted(unknown.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _link(nic: Nic) -> str:
+    if nic.link is None:
+        return UNKNOWN
+    return f"up, {nic.speed_mbps} Mb/s" if nic.link and nic.speed_mbps else "up" if nic.link else "down"
+
+
+def _or_unknown(value: object) -> str:
+    return UNKNOWN if value is None else str(value)
