@@ -1,0 +1,184 @@
+"""The boot plane's URLs: loaders and kernel, scripts, seeds, image chunks, report-in, phone-home.
+
+`/boot.ipxe?mac=…` and `/v1/boot/{mac}/script.ipxe` are the script; `/seed/{nonce}` the seed;
+`/images/{digest}/{manifest.json,blob}` images; `POST /v1/report-in` and `/v1/phone-home` what machines
+say; `/healthz`; every other path is a file of the boot folder.
+"""
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pxe_edge.policy.boot import Script, Silence, decide
+from pxe_edge.policy.requests import BootRequest
+from pxe_edge.policy.script import boot_script, chain_script, message_script
+from pxe_edge.servers.files import ServedFile, open_inside
+from pxe_edge.servers.hosts import find_host
+from pxe_edge.servers.http import Request, Response, problem
+from pxe_edge.servers.ports import Boot, Problem, View
+from specs.identity import normalise_mac, normalise_uuid
+
+_IMAGE: Final = re.compile(r"/images/((?:sha256:)?[0-9a-f]{64})/(manifest\.json|blob)")
+_SCRIPT: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/script\.ipxe")
+_SEED: Final = re.compile(r"/seed/([0-9A-Za-z_-]{16,128})")
+_MAX_DEPTH: Final = 16
+_TYPES: Final = {".json": "application/json", ".ipxe": "text/plain; charset=utf-8", ".efi": "application/efi"}
+_BINARY: Final = "application/octet-stream"
+_Value = TypeVar("_Value")
+log = logging.getLogger(__name__)
+
+
+class BootPlane:
+    """Turns requests into responses; everything that may wait runs in a thread."""
+
+    def __init__(self, view: View, boot: Boot, *, boot_dir: Path, images_dir: Path) -> None:
+        self._view = view
+        self._boot = boot
+        self._boot_dir = boot_dir
+        self._images_dir = images_dir
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer one request."""
+        head = request.head
+        if head.path in ("/v1/report-in", "/v1/phone-home"):
+            return await self._said(request) if head.method == "POST" else _not_allowed("POST")
+        if head.method not in ("GET", "HEAD"):
+            return _not_allowed("GET, HEAD")
+        return await self._made(request) or self._stored(head.path)
+
+    async def _made(self, request: Request) -> Response | None:
+        # What is made for the one who asks; None: it is no such path.
+        path = request.head.path
+        if path == "/healthz":
+            return Response(body=b"ok\n")
+        if path == "/boot.ipxe":
+            return await self._script(request, request.head.query.get("mac"))
+        if found := _SCRIPT.fullmatch(path):
+            return await self._script(request, found[1])
+        if found := _SEED.fullmatch(path):
+            return await self._seed(request, found[1])
+        return None
+
+    def _stored(self, path: str) -> Response:
+        if found := _IMAGE.fullmatch(path):
+            return _file(self._images_dir, f"{found[1]}/{found[2]}")
+        if path.startswith(("/images/", "/seed/", "/v1/")):
+            return _nothing(path)
+        return _file(self._boot_dir, path)
+
+    async def _script(self, request: Request, mac: str | None) -> Response:
+        base = f"http://{request.local}"
+        query = request.head.query
+        if mac is None:
+            return _text(chain_script(base))
+        try:
+            mac = normalise_mac(mac)
+            uuid = normalise_uuid(query["uuid"]) if query.get("uuid") else None
+            arch = int(query["arch"]) if query.get("arch") else None
+        except ValueError as error:
+            return problem(400, Problem("bad-identity", str(error), "Ask for /boot.ipxe without arguments."))
+        wanted = BootRequest(mac, "ipxe", arch, uuid, address=request.peer, via="http")
+        text, outcome = await self._boot_text(base, wanted, request.peer, begin=request.head.method == "GET")
+        if request.head.method == "GET":
+            self._view.sighting(wanted, outcome)
+            log.info("boot=script mac=%s client=%s %s", mac, request.peer, outcome)
+        return _text(text)
+
+    async def _boot_text(
+        self, base: str, wanted: BootRequest, peer: IPv4Address, *, begin: bool
+    ) -> tuple[str, str]:
+        site = self._view.site()
+        host = find_host(self._view, wanted)
+        answer = host if isinstance(host, Silence) else decide(wanted, host, site)
+        if not isinstance(answer, Script):
+            return message_script(answer, site), f"answer={type(answer).__name__} reason={answer}"
+        if site.bootos is None:
+            return message_script(answer, site), "answer=none reason=no-boot-os"
+        if not begin:  # a HEAD begins no boot, so its script can't name a seed
+            return message_script(Silence("head-request"), site), "answer=none reason=head-request"
+        plan = await _in_thread(lambda: self._boot.boot_begin(wanted.mac, wanted.uuid, wanted.arch, peer))
+        if plan is None:
+            return message_script(Silence("no-work-due"), site), "answer=none reason=boot-refused"
+        return boot_script(base, wanted.mac, plan, site.bootos), f"answer=script boot_no={plan.boot_no}"
+
+    async def _seed(self, request: Request, nonce: str) -> Response:
+        # A nonce is a secret until it is spent: it is not in the log, and a part of a seed is no use.
+        shown = "/seed/-"
+        if "range" in request.head.headers:
+            refused = problem(416, Problem("no-ranges", "A seed is sent whole.", "Ask without Range."))
+            return Response(416, refused.body, refused.content_type, shown_path=shown)
+        peek = request.head.method == "HEAD"
+        data = await _in_thread(lambda: self._boot.seed(nonce, request.peer, peek=peek))
+        if data is None:
+            gone = Problem("no-seed", "This seed is unknown, expired, taken or another's.", "Boot again.")
+            refused = problem(404, gone)
+            return Response(404, refused.body, refused.content_type, shown_path=shown)
+
+        async def done() -> None:
+            await _in_thread(lambda: self._boot.seed_done(nonce))
+            log.info("seed=taken client=%s bytes=%d", request.peer, len(data))
+
+        headers = {"Cache-Control": "no-store"}
+        return Response(body=data, content_type=_BINARY, headers=headers, after=done, shown_path=shown)
+
+    async def _said(self, request: Request) -> Response:
+        scheme, _, token = request.head.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return problem(401, Problem("no-token", "Expected Authorization: Bearer TOKEN.", "Boot again."))
+        body = read_json_object(request.body)
+        if isinstance(body, Problem):
+            return problem(400, body)
+        hear = self._boot.report_in if request.head.path == "/v1/report-in" else self._boot.phone_home
+        status, told = await _in_thread(lambda: hear(token.strip(), body, request.peer))
+        log.info("said=%s client=%s status=%d", request.head.path, request.peer, status)
+        return problem(status, told) if told is not None else Response(status)
+
+
+def read_json_object(data: bytes) -> dict[str, Any] | Problem:
+    """A JSON object of bounded depth, or what is wrong with it."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        return Problem("bad-json", f"The body is not JSON: {str(error)[:200]}.")
+    if not isinstance(value, dict):
+        return Problem("bad-json", f"Expected an object, got {type(value).__name__}.")
+    level: list[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return value
+    return Problem("bad-json", f"Nested deeper than {_MAX_DEPTH}.")
+
+
+def _file(root: Path, name: str) -> Response:
+    served = open_inside(root, name)
+    if not isinstance(served, ServedFile):
+        return _nothing(name)
+    return Response(file=served, content_type=_TYPES.get(Path(name).suffix, _BINARY))
+
+
+def _nothing(path: str) -> Response:
+    return problem(404, Problem("not-found", f"Nothing is served at {path[:200]!r}.", "See GET /healthz."))
+
+
+def _not_allowed(allowed: str) -> Response:
+    refused = problem(405, Problem("method", f"Only {allowed} here."))
+    return Response(405, refused.body, refused.content_type, headers={"Allow": allowed})
+
+
+def _text(text: str) -> Response:
+    return Response(body=text.encode(), headers={"Cache-Control": "no-store"})
+
+
+async def _in_thread(call: Callable[[], _Value]) -> _Value:
+    return await asyncio.get_running_loop().run_in_executor(None, call)
