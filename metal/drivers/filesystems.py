@@ -13,23 +13,23 @@ FSCK_CORRECTED: Final = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class FilesystemWish:
-    """One file system of a step."""
+    """The file system of a step, with its derived UUID."""
 
+    number: int
     name: str
-    part_uuid: str
     filesystem: str
-    fs_uuid: str
     label: str
+    fs_uuid: str
 
     @classmethod
-    def of(cls, value: dict[str, Any]) -> "FilesystemWish":
-        """Take a step's file system."""
+    def of(cls, args: dict[str, Any], fs_uuid: str) -> "FilesystemWish":
+        """Take a step's arguments."""
         return cls(
-            name=str(value["name"]),
-            part_uuid=str(value["part_uuid"]),
-            filesystem=str(value["filesystem"]),
-            fs_uuid=str(value["fs_uuid"]),
-            label=str(value.get("label") or value["name"]),
+            number=int(args["number"]),
+            name=str(args["name"]),
+            filesystem=str(args["filesystem"]),
+            label=str(args.get("label") or args["name"]),
+            fs_uuid=fs_uuid,
         )
 
 
@@ -60,46 +60,25 @@ def grow_root(target: Target, number: int, filesystem: str) -> tuple[Command, ..
     )
 
 
-def make(target: Target, number: int, wish: FilesystemWish) -> Command:
-    """Make one file system with its derived UUID and label."""
+def make(target: Target, wish: FilesystemWish) -> Command:
+    """Make the file system with its derived UUID and label."""
     return Command(
-        argv=(*_maker(wish), placeholder(number)),
-        says=f"make {wish.filesystem} {wish.label} on {target} partition {number}",
+        argv=(*_maker(wish), placeholder(wish.number)),
+        says=f"make {wish.filesystem} {wish.label} on {target} partition {wish.number}",
         disks=(target.guard,),
         timeout_s=600,
     )
 
 
-def differences(device: Device, wishes: tuple[FilesystemWish, ...]) -> tuple[str, ...]:
-    """Say which file systems are not there under their ids."""
-    found = []
-    for wish in wishes:
-        part = device.partition(wish.part_uuid)
-        if part is None:
-            found.append(f"partition {wish.name} ({wish.part_uuid}) is missing")
-        elif part.filesystem != wish.filesystem or not same_uuid(part.fs_uuid, wish.fs_uuid):
-            seen = f"{part.filesystem or 'nothing'} {part.fs_uuid or ''}".strip()
-            found.append(f"{wish.name} holds {seen}, wanted {wish.filesystem} {wish.fs_uuid}")
-    return tuple(found)
-
-
-def missing(
-    device: Device, wishes: tuple[FilesystemWish, ...], host: str | None = None
-) -> tuple[tuple[int, FilesystemWish], ...]:
-    """Give partition number and wish of each file system to make. Raises Refused without its partition."""
-    todo = []
-    for wish in wishes:
-        part = device.partition(wish.part_uuid)
-        if part is None:
-            raise Refused(
-                f"partition {wish.name} ({wish.part_uuid}) is not on {device.path}",
-                host=host,
-                reason="step-failed",
-                hint="the partition step has to run first",
-            )
-        if part.filesystem != wish.filesystem or not same_uuid(part.fs_uuid, wish.fs_uuid):
-            todo.append((part.number, wish))
-    return tuple(todo)
+def differences(device: Device, wish: FilesystemWish) -> tuple[str, ...]:
+    """Say whether the file system is there under its id."""
+    part = device.partition(wish.number)
+    if part is None:
+        return (f"partition {wish.number} ({wish.name}) is missing on {device.path}",)
+    if part.filesystem == wish.filesystem and same_uuid(part.fs_uuid, wish.fs_uuid):
+        return ()
+    seen = f"{part.filesystem or 'nothing'} {part.fs_uuid or ''}".strip()
+    return (f"{wish.name} holds {seen}, wanted {wish.filesystem} {wish.fs_uuid}",)
 
 
 def same_uuid(seen: str | None, wished: str) -> bool:

@@ -20,17 +20,6 @@ from specs.facts import Disk, PartitionFact, RaidArray
 
 ALIGN_BYTES: Final = 1 << 20
 GPT_TAIL_BYTES: Final = 34 * 512
-LINUX_ROOT_TYPES: Final = frozenset(
-    {
-        "4f68bce3-e8cd-4db1-96e7-fbcaf984b709",  # x86-64 root (Discoverable Partitions Specification)
-        "b921b045-1df0-41c3-af44-4c6f280d3fae",  # arm64 root
-    }
-)
-ROOT_FILESYSTEMS: Final = frozenset({"ext4", "xfs", "ext3", "btrfs"})
-TYPES: Final = {
-    "vfat": "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7",
-    "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
-}
 LINUX_DATA: Final = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 
 
@@ -42,13 +31,6 @@ class Target:
     size_bytes: int | None = None
     raid_uuid: str | None = None
     raid_name: str | None = None
-
-    @classmethod
-    def of(cls, value: dict[str, Any]) -> "Target":
-        """Take a step's target."""
-        if "raid" in value:
-            return cls(raid_uuid=str(value["raid"]["uuid"]), raid_name=value["raid"].get("name"))
-        return cls(identity=str(value["disk"]["identity"]), size_bytes=value["disk"].get("size_bytes"))
 
     @property
     def guard(self) -> DiskGuard:
@@ -88,7 +70,7 @@ class BlockView:
         """The device of a target. Raises Refused when it is not there."""
         if target.raid_uuid is None:
             disk = self.disk(target.identity or "")
-            return Device(disk.device, disk.size_bytes, disk.logical_block_bytes, disk.partitions)
+            return _disk_device(disk)
         array = find_array(self.arrays, target.raid_uuid)
         if array is None:
             raise Refused(
@@ -96,7 +78,11 @@ class BlockView:
                 host=self.host,
                 reason="no-matching-disk",
             )
-        return Device(device_path(target.raid_uuid), array.size_bytes, 512, array.partitions)
+        return _array_device(array)
+
+    def devices(self) -> "list[Device]":
+        """All disks and arrays."""
+        return [*(_array_device(array) for array in self.arrays), *(_disk_device(d) for d in self.disks)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +93,21 @@ class Device:
     size_bytes: int
     block_bytes: int
     partitions: tuple[PartitionFact, ...]
+    found: tuple[str, ...] = ()
+    raid: bool = False
 
-    def partition(self, part_uuid: str) -> PartitionFact | None:
-        """The partition with this UUID."""
-        wanted = part_uuid.lower()
-        return next((p for p in self.partitions if (p.part_uuid or "").lower() == wanted), None)
+    def partition(self, number: int) -> PartitionFact | None:
+        """The partition with this number."""
+        return next((part for part in self.partitions if part.number == number), None)
+
+
+def _disk_device(disk: Disk) -> Device:
+    return Device(disk.device, disk.size_bytes, disk.logical_block_bytes, disk.partitions, disk.found)
+
+
+def _array_device(array: RaidArray) -> Device:
+    path = device_path(array.uuid)
+    return Device(path, array.size_bytes, 512, array.partitions, array.found, raid=True)
 
 
 def read_block(shell: Shell) -> BlockView:
@@ -127,27 +123,36 @@ def read_block(shell: Shell) -> BlockView:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionWish:
-    """One partition of a step; size None is the rest of the device."""
+class NewPartition:
+    """A partition of a step, as the planner laid it out, with its derived UUID."""
 
+    number: int
     name: str
-    size_bytes: int | None
-    root: bool = False
-    part_uuid: str | None = None
-    type_guid: str | None = None
-    filesystem: str | None = None
+    start_bytes: int
+    size_bytes: int
+    type_guid: str
+    part_uuid: str
 
     @classmethod
-    def of(cls, value: dict[str, Any]) -> "PartitionWish":
+    def of(cls, value: dict[str, Any], part_uuid: str) -> "NewPartition":
         """Take a step's partition."""
         return cls(
+            number=int(value["number"]),
             name=str(value["name"]),
-            size_bytes=value.get("size_bytes"),
-            root=bool(value.get("root")),
-            part_uuid=value.get("part_uuid"),
-            type_guid=value.get("type_guid"),
-            filesystem=value.get("filesystem"),
+            start_bytes=int(value["start_bytes"]),
+            size_bytes=int(value["size_bytes"]),
+            type_guid=str(value["type_guid"]),
+            part_uuid=part_uuid,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RootWish:
+    """The image's root, by number and file system; size None is all that is left behind its start."""
+
+    number: int
+    size_bytes: int | None
+    fs_uuid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,80 +165,62 @@ class Extent:
     type_guid: str
     part_uuid: str | None
     name: str | None
-    recreated: bool = False
+    present: bool
 
 
-def image_root(device: Device, own: Sequence[str], host: str | None = None) -> PartitionFact:
-    """Give the image's root: the Linux file system that is not ours; type or label decide between several.
+def find_root(view: BlockView, fs_uuid: str, target: Target | None = None) -> tuple[Device, PartitionFact]:
+    """Find the root by its file system; an array's members show the same partition, the array's is the one.
 
-    Raises Refused when it cannot be told, before anything is resized.
+    Raises Refused when it is not there, or on two disks.
     """
-    mine = {uuid.lower() for uuid in own}
-    found = [
-        p
-        for p in device.partitions
-        if p.filesystem in ROOT_FILESYSTEMS and (p.part_uuid or "").lower() not in mine
-    ]
-    if len(found) > 1:
-        typed = [p for p in found if p.type_guid in LINUX_ROOT_TYPES]
-        labelled = [p for p in found if p.label == "root"]
-        found = next((few for few in (typed, labelled) if len(few) == 1), found)
+    devices = [view.on(target)] if target else view.devices()
+    found = [(d, p) for d in devices for p in d.partitions if (p.fs_uuid or "").lower() == fs_uuid.lower()]
+    on_arrays = [one for one in found if one[0].raid]
+    found = on_arrays or found
     if len(found) != 1:
-        seen = ", ".join(f"{p.number}:{p.filesystem or 'nothing'}" for p in device.partitions) or "none"
+        where = str(target) if target else "the machine's disks"
         raise Refused(
-            f"{len(found)} partitions of {device.path} could be the image's root; seen: {seen}",
-            host=host,
-            reason="image-unfit",
-            hint="give the Image's os.rootFilesystem a label that only its root has",
+            f"{len(found)} file systems {fs_uuid} are on {where}, expected the deployed root",
+            host=view.host,
+            reason="image-mismatch",
+            hint="rackflow plan with --refresh shows what is there now",
         )
     return found[0]
 
 
-def extents(device: Device, wishes: Sequence[PartitionWish], host: str | None = None) -> tuple[Extent, ...]:
-    """Lay the wished partitions out behind the root's start. Raises Refused when they do not fit."""
-    root_wish = next((wish for wish in wishes if wish.root), None)
-    own = [wish.part_uuid for wish in wishes if wish.part_uuid and not wish.root]
-    root = image_root(device, own, host)
-    kept = [p for p in device.partitions if p.number != root.number and p.part_uuid not in own]
-    behind = [p for p in kept if p.start_bytes > root.start_bytes]
-    if behind:
-        raise Refused(
-            f"partition {behind[0].number} of the image lies behind its root, which cannot be grown",
-            host=host,
-            reason="layout-impossible",
-        )
-    end = (device.size_bytes - GPT_TAIL_BYTES) // ALIGN_BYTES * ALIGN_BYTES
-    numbers = iter(n for n in range(1, 129) if n not in {p.number for p in kept} | {root.number})
-    others = [wish for wish in wishes if not wish.root]
-    root_size = root.size_bytes if root_wish is None else root_wish.size_bytes
-    sizes = _sizes([root_size, *(wish.size_bytes for wish in others)], end - root.start_bytes, host)
-    if sizes[0] < root.size_bytes and not any(device.partition(uuid) for uuid in own):
-        raise Refused(
-            f"the image's root takes {root.size_bytes} bytes, the spec gives it {sizes[0]}",
-            host=host,
-            reason="layout-impossible",
-            hint="make the partition mounted at / larger",
-        )
-    laid = [
-        Extent(
-            root.number,
-            root.start_bytes,
-            sizes[0],
-            root.type_guid or LINUX_DATA,
-            root.part_uuid,
-            root.name,
-            recreated=True,
-        )
-    ]
-    start = root.start_bytes + sizes[0]
-    for wish, size in zip(others, sizes[1:], strict=True):
-        present = device.partition(wish.part_uuid) if wish.part_uuid else None
-        number = present.number if present else next(numbers)
-        kind = wish.type_guid or TYPES.get(wish.filesystem or "", LINUX_DATA)
+def extents(
+    device: Device, root: RootWish | None, added: Sequence[NewPartition], host: str | None = None
+) -> tuple[Extent, ...]:
+    """Say where the root and the new partitions stand. Raises Refused when the table is not the image's."""
+    present = {part.number: part for part in device.partitions}
+    laid = []
+    if root is not None:
+        part = present.get(root.number)
+        if part is None or (root.fs_uuid and (part.fs_uuid or "").lower() != root.fs_uuid.lower()):
+            seen = ", ".join(f"{p.number}:{p.fs_uuid or p.filesystem}" for p in device.partitions) or "none"
+            raise Refused(
+                f"partition {root.number} of {device.path} is not the root {root.fs_uuid}; seen: {seen}",
+                host=host,
+                reason="image-mismatch",
+            )
+        end = (device.size_bytes - GPT_TAIL_BYTES) // ALIGN_BYTES * ALIGN_BYTES
+        size_bytes = root.size_bytes or end - part.start_bytes
+        kind = part.type_guid or LINUX_DATA
         laid.append(
-            Extent(number, start, size, kind, wish.part_uuid, wish.name, recreated=present is not None)
+            Extent(root.number, part.start_bytes, size_bytes, kind, part.part_uuid, part.name, present=True)
         )
-        start += size
+    for new in added:
+        laid.append(  # noqa: PERF401 - one kind after the other reads better than a sum of lists
+            Extent(
+                new.number,
+                new.start_bytes,
+                new.size_bytes,
+                new.type_guid,
+                new.part_uuid,
+                new.name,
+                present=new.number in present,
+            )
+        )
     return tuple(laid)
 
 
@@ -255,15 +242,19 @@ def differences(device: Device, laid: Sequence[Extent]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def table_command(target: Target, device: Device, laid: Sequence[Extent]) -> Command:
-    """Write the table in one sgdisk call: backup header to the end, root made again, new ones added."""
-    argv = ["sgdisk", "--move-second-header"]
-    argv += [f"--delete={extent.number}" for extent in laid if extent.recreated]
+def table_command(target: Target, device: Device, laid: Sequence[Extent], *, fresh: bool) -> Command:
+    """Write the table in one sgdisk call: backup header to the end, root made again, new ones added.
+
+    `fresh` starts an empty table: the disk carries no image.
+    """
+    argv = ["sgdisk", "--clear"] if fresh else ["sgdisk", "--move-second-header"]
+    if not fresh:
+        argv += [f"--delete={extent.number}" for extent in laid if extent.present]
+    argv.append("--set-alignment=1")
     for extent in laid:
         first = extent.start_bytes // device.block_bytes
         last = (extent.start_bytes + extent.size_bytes) // device.block_bytes - 1
         argv += [
-            "--set-alignment=1",
             f"--new={extent.number}:{first}:{last}",
             f"--typecode={extent.number}:{extent.type_guid}",
         ]
@@ -274,17 +265,11 @@ def table_command(target: Target, device: Device, laid: Sequence[Extent]) -> Com
     return Command(argv=(*argv, "{disk0}"), says=f"partition {target}", disks=(target.guard,))
 
 
-def _sizes(wished: Sequence[int | None], room_bytes: int, host: str | None) -> list[int]:
-    """Give whole MiB to each; the one without a size takes the rest."""
-    fixed = [None if size is None else -(-size // ALIGN_BYTES) * ALIGN_BYTES for size in wished]
-    rest = room_bytes - sum(size for size in fixed if size is not None)
-    open_ended = fixed.count(None)
-    if open_ended > 1 or rest < (ALIGN_BYTES if open_ended else 0):
-        raise Refused(
-            f"the partitions ask for {sum(size or 0 for size in fixed)} bytes and "
-            f"{open_ended} times the rest; there are {room_bytes}",
-            host=host,
-            reason="layout-impossible",
-            hint="make them smaller or choose another disk",
-        )
-    return [rest // ALIGN_BYTES * ALIGN_BYTES if size is None else size for size in fixed]
+def wipe_command(target: Target, device: Device) -> Command:
+    """Erase every signature on the device and its partitions, both partition tables included."""
+    parts = tuple(f"{{disk0:p{part.number}}}" for part in device.partitions)
+    return Command(
+        argv=("wipefs", "--all", "--force", *parts, "{disk0}"),
+        says=f"erase the signatures on {target}",
+        disks=(target.guard,),
+    )

@@ -55,7 +55,7 @@ def document(
         accounts=tuple(
             Account(
                 name=wish.name,
-                shell=wish.shell,
+                login_shell=wish.shell,
                 keys=wish.ssh_keys,
                 password_hash=_hash(by_name.get(wish.name), wish, secrets, new_salt),
             )
@@ -73,7 +73,7 @@ def management_document(public_key: str, *, from_boot_os: bool) -> Document:
     """
     return Document(
         says=f"set up {MANAGEMENT_USER} for the site's management key",
-        accounts=(Account(name=MANAGEMENT_USER, shell="/bin/bash", keys=(public_key.strip(),)),),
+        accounts=(Account(name=MANAGEMENT_USER, login_shell="/bin/bash", keys=(public_key.strip(),)),),
         folders=("/var/lib/rackflow",),
         files=(_rule(MANAGEMENT_USER),),
         copies=(Copy(RF_EXEC, RF_EXEC),) if from_boot_os else (),

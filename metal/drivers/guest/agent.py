@@ -84,11 +84,11 @@ def ensure_account(wish: dict[str, Any]) -> None:
     name = wish["name"]
     found = account(name)
     if found is None:
-        run(["useradd", "--create-home", "--shell", wish["shell"], name])
+        run(["useradd", "--create-home", "--shell", wish["login_shell"], name])
         run(["chpasswd", "-e"], (name + ":" + (wish.get("password_hash") or "*") + "\n").encode())
     else:
-        if found[6] != wish["shell"]:
-            run(["usermod", "--shell", wish["shell"], name])
+        if found[6] != wish["login_shell"]:
+            run(["usermod", "--shell", wish["login_shell"], name])
         if wish.get("password_hash"):
             run(["chpasswd", "-e"], (name + ":" + wish["password_hash"] + "\n").encode())
     if wish.get("keys") is None:

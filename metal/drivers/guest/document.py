@@ -42,7 +42,7 @@ class Account:
     """An account to be made or adjusted; None leaves its keys or its password alone."""
 
     name: str
-    shell: str = "/bin/bash"
+    login_shell: str = "/bin/bash"
     keys: tuple[str, ...] | None = None
     password_hash: str | None = field(default=None, repr=False)
 

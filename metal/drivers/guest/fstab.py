@@ -21,10 +21,10 @@ class Mount:
     options: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, value: dict[str, Any]) -> "Mount":
-        """Take a step's mount."""
+    def of(cls, value: dict[str, Any], fs_uuid: str) -> "Mount":
+        """Take a step's mount, and the UUID of its file system."""
         return cls(
-            str(value["fs_uuid"]),
+            fs_uuid,
             str(value.get("mount") or "none"),
             str(value["filesystem"]),
             tuple(value.get("options") or ()),

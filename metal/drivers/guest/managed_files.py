@@ -24,7 +24,7 @@ class FileWish:
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> "FileWish":
         """Take a step's file."""
-        content = value.get("content")
+        content = value.get("content_b64")
         return cls(
             path=str(value["path"]),
             mode=str(value.get("mode") or "0644"),

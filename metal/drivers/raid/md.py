@@ -1,8 +1,8 @@
 """Linux software RAID by mdadm.
 
-Metadata 1.0 stands at the end of the members, so that firmware and boot loader read any member as if
-it were the plain disk. The array's UUID is derived by the planner, which makes the device path
-(`/dev/disk/by-id/md-uuid-…`) known before the array exists.
+A root has metadata 1.0, which stands at the end of the members, so that firmware and boot loader
+read any member as if it were the plain disk. The array's UUID is derived from host, job and name,
+which makes the device path (`/dev/disk/by-id/md-uuid-…`) known before the array exists.
 """
 
 import re
@@ -109,10 +109,16 @@ class MdDriver:
         disks = (*volume.members, *volume.spares)
         level = _LEVELS[volume.level]
         argv = (
-            *("mdadm", "--create", f"/dev/md/{volume.name}", "--run", "--metadata=1.0", "--homehost=any"),
-            *(f"--name={volume.name}", f"--uuid={colon_uuid(volume.uuid)}", f"--level={level}"),
+            *("mdadm", "--create", f"/dev/md/{volume.name}", "--run", "--homehost=any"),
+            *(
+                f"--metadata={volume.metadata}",
+                f"--name={volume.name}",
+                f"--uuid={colon_uuid(volume.uuid)}",
+                f"--level={level}",
+            ),
             f"--raid-devices={len(volume.members)}",
             *((f"--spare-devices={len(volume.spares)}",) if volume.spares else ()),
+            *((f"--chunk={volume.chunk_bytes // 1024}K",) if volume.chunk_bytes and level != "1" else ()),
             *(("--assume-clean",) if volume.zeroed else ()),
             *(f"{{disk{place}}}" for place in range(len(disks))),
         )

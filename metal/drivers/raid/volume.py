@@ -26,8 +26,10 @@ class Member:
     size_bytes: int | None = None
 
     @classmethod
-    def of(cls, value: dict[str, Any]) -> "Member":
-        """Take a step's member."""
+    def of(cls, value: dict[str, Any] | str) -> "Member":
+        """Take a step's member: an identity, with its size where the disk is going to be erased."""
+        if isinstance(value, str):
+            return cls(value)
         return cls(str(value["identity"]), value.get("size_bytes"))
 
     def guard(self) -> DiskGuard:
@@ -44,18 +46,22 @@ class Volume:
     uuid: str
     members: tuple[Member, ...]
     spares: tuple[Member, ...] = ()
+    metadata: str = "1.0"
+    chunk_bytes: int | None = None
     zeroed: bool = False
     """Whether all members are known to hold zeros, so that there is nothing to synchronise."""
 
     @classmethod
-    def of(cls, args: dict[str, Any], *, zeroed: bool = False) -> "Volume":
-        """Take a step's arguments."""
+    def of(cls, args: dict[str, Any], *, uuid: str, zeroed: bool = False) -> "Volume":
+        """Take a step's arguments, and the id that the job gives the volume."""
         return cls(
             name=str(args["name"]),
             level=str(args.get("level", "raid1")),
-            uuid=str(args["uuid"]),
+            uuid=uuid,
             members=tuple(Member.of(member) for member in args["members"]),
             spares=tuple(Member.of(member) for member in args.get("spares") or ()),
+            metadata=str(args.get("metadata") or "1.0"),
+            chunk_bytes=args.get("chunk_bytes"),
             zeroed=zeroed,
         )
 

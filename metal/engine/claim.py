@@ -1,0 +1,108 @@
+"""The right to change a host: its lease's epoch, kept alive by a thread, asked for before every step.
+
+The thread keeps the lease while a step takes long; whether a step may start is asked of the edge anew
+(`check`), so that a run that lost its lease, or whose job is being cancelled, stops between steps.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from metal.edge_client.runs import RunCalls
+from metal.errors import Cancelled, LeaseLost, RackflowError
+
+RENEW_EVERY_S: Final = 20.0
+STOP_AFTER_S: Final = 60.0
+"""CONTRACTS 2: a run that could not renew for that long stops before its next step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One run's claim of one host; plain data, so that tasks can pass it on."""
+
+    host: str
+    job: int
+    run_id: str
+    epoch: int
+
+
+def claim_host(edge: RunCalls, host: str, *, job: int, run_id: str) -> Claim:
+    """Take the host's lease for a run. Raises LeaseLost naming the holder, Cancelled."""
+    grant = edge.lease(host, job=job, run_id=run_id)
+    claim = Claim(host, job, run_id, grant.epoch)
+    if grant.cancelling:
+        raise _cancelled(claim)
+    return claim
+
+
+def check(edge: RunCalls, claim: Claim) -> None:
+    """Renew the lease and raise if this run must stop: LeaseLost, Cancelled; Unreachable without the edge."""
+    if edge.renew(claim.host, epoch=claim.epoch, run_id=claim.run_id).cancelling:
+        raise _cancelled(claim)
+
+
+class LeaseKeeper:
+    """Renews the lease every 20 s as long as the block runs; `must_stop` says whether it still may go on."""
+
+    def __init__(
+        self,
+        edge: RunCalls,
+        claim: Claim,
+        *,
+        clock: Callable[[], float],
+        every_s: float = RENEW_EVERY_S,
+    ) -> None:
+        self._edge, self._claim, self._clock, self._every_s = edge, claim, clock, every_s
+        self._renewed_at = clock()
+        self._stopped: RackflowError | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"lease-{claim.host}", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start renewing."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop renewing; the lease itself is given back by `finish` or `release`."""
+        self._end.set()
+        self._thread.join(timeout=5)
+
+    def must_stop(self) -> None:
+        """Raise LeaseLost or Cancelled if this run may not start another step."""
+        if self._stopped is not None:
+            raise self._stopped
+        silent_s = self._clock() - self._renewed_at
+        if silent_s > STOP_AFTER_S:
+            raise LeaseLost(
+                f"the lease could not be renewed for {silent_s:.0f} s",
+                host=self._claim.host,
+                reason="lease-lost",
+                hint="the edge does not answer; another run may hold the host by now",
+            )
+
+    def renew(self) -> None:
+        """Renew once; what stops the run is kept for `must_stop`, a silent edge is not an answer."""
+        try:
+            check(self._edge, self._claim)
+        except (LeaseLost, Cancelled) as error:
+            self._stopped = error
+            if isinstance(error, Cancelled):
+                self._renewed_at = self._clock()
+        except RackflowError:
+            return
+        else:
+            self._renewed_at = self._clock()
+
+    def _run(self) -> None:
+        while not self._end.wait(self._every_s):
+            if not isinstance(self._stopped, LeaseLost):
+                self.renew()
+
+
+def _cancelled(claim: Claim) -> Cancelled:
+    return Cancelled(f"job {claim.job} is being cancelled", host=claim.host, reason="cancelled")

@@ -1,0 +1,91 @@
+"""Power and boot override over the BMC: read, act if need be, read back. Each under the BMC's lock."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from metal.edge_client.runs import RunCalls
+from metal.engine.connect import SESSIONS, Sessions, bmc
+from metal.errors import Refused
+from metal.protocols import Bmc, BootFlags, PowerAction
+
+SETTLE_S: Final[dict[PowerAction, float]] = {"on": 30, "off": 30, "soft": 300, "cycle": 60, "reset": 30}
+"""How long a machine may take to show the state that was asked for; soft waits for its OS."""
+POLL_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class PowerOutcome:
+    """What was seen and done."""
+
+    before: Literal["on", "off"]
+    after: Literal["on", "off"]
+    writes: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was sent."""
+        return self.writes > 0
+
+
+def power(
+    edge: RunCalls,
+    host: str,
+    action: PowerAction | Literal["status"],
+    *,
+    owner: str,
+    sessions: Sessions = SESSIONS,
+    sleep: Callable[[float], None] = time.sleep,
+) -> PowerOutcome:
+    """Bring the power to where the action wants it. Raises Refused when the machine does not follow."""
+    with bmc(edge, host, owner=owner, sessions=sessions) as session:
+        outcome = act(session, host, action, sleep=sleep)
+    if outcome.changed:
+        sessions.drop(host)
+    return outcome
+
+
+def act(
+    session: Bmc, host: str, action: PowerAction | Literal["status"], *, sleep: Callable[[float], None]
+) -> PowerOutcome:
+    """Read, act, wait for the state; `cycle` and `reset` of a machine that is off are `on`."""
+    before = session.power()
+    if action == "status":
+        return PowerOutcome(before, before, 0)
+    needed = _needed(before, action)
+    if needed is None:
+        return PowerOutcome(before, before, 0)
+    session.set_power(needed)
+    wanted: Literal["on", "off"] = "off" if needed in ("off", "soft") else "on"
+    after = session.power()
+    for _ in range(int(SETTLE_S[needed] / POLL_S)):
+        if after == wanted:
+            return PowerOutcome(before, after, 1)
+        sleep(POLL_S)
+        after = session.power()
+    raise Refused(
+        f"power {needed} was sent, and the machine is still {after} after {SETTLE_S[needed]:.0f} s",
+        host=host,
+        reason="refused",
+        hint=f"rackflow power status {host}",
+    )
+
+
+def set_boot(session: Bmc, host: str, flags: BootFlags) -> int:
+    """Set the boot override unless it is so; read it back. Gives the number of writes."""
+    if session.boot_flags() == flags:
+        return 0
+    session.set_boot_flags(flags)
+    seen = session.boot_flags()
+    if seen != flags:
+        raise Refused(
+            f"the BMC keeps another boot override: set {flags}, read back {seen}", host=host, reason="refused"
+        )
+    return 1
+
+
+def _needed(before: Literal["on", "off"], action: PowerAction) -> PowerAction | None:
+    if before == "off":
+        return "on" if action in ("on", "cycle", "reset") else None
+    return None if action == "on" else action

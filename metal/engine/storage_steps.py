@@ -1,0 +1,202 @@
+"""Steps over disks: arrays, wipe, image, partitions, file systems. All of them in the boot OS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from metal.drivers import filesystems, image, partitions
+from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.filesystems import FilesystemWish
+from metal.drivers.image import ImageWish
+from metal.drivers.partitions import BlockView, Extent, NewPartition, RootWish, Target
+from metal.drivers.raid import MD
+from metal.drivers.raid.volume import Volume, find_array
+from metal.engine.work import Handler, Work
+from metal.errors import Refused, Unreachable
+from metal.planning.plan import StepKind
+
+FAST_ZERO: Final = Query(
+    "fast-zero",
+    (
+        "sh",
+        "-c",
+        r"""for f in /sys/block/*/queue/write_zeroes_max_bytes; do read -r v <"$f" || continue
+d=${f#/sys/block/}; [ "$v" -gt 0 ] && echo "${d%%/*}"; done; :""",
+    ),
+)
+"""Disks that zero a range by one command; on others zeroing a disk takes as long as writing it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RaidCreate:
+    """Make an array under the id that the job gives it."""
+
+    blind: bool = False
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Compare id, level and members."""
+        volume = _volume(work)
+        array = find_array(work.block().arrays, volume.uuid)
+        if array is None:
+            return (f"array {volume.name} is missing",)
+        wanted = sorted(member.identity for member in volume.members)
+        if array.level != volume.level or len(array.members) != len(wanted):
+            return (f"array {volume.name} is {array.level} of {', '.join(array.members)}",)
+        return ()
+
+    def act(self, work: Work) -> None:
+        """Zero the members where that costs nothing, then create: nothing is left to synchronise."""
+        volume = _volume(work)
+        view = work.block()
+        names = {
+            view.disk(m.identity).device.removeprefix("/dev/") for m in (*volume.members, *volume.spares)
+        }
+        fast = set(read_bundle(work.shell(), (FAST_ZERO,))[FAST_ZERO.name].stdout.split())
+        if names <= fast:
+            work.send(MD.zero(volume))
+            volume = _volume(work, zeroed=True)
+        work.send(MD.create(volume))
+
+
+@dataclass(frozen=True, slots=True)
+class RaidDelete:
+    """Delete one array, by its id as just read."""
+
+    blind: bool = False
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Say whether it is still assembled."""
+        found = find_array(work.block().arrays, str(work.args["uuid"]))
+        return (f"array {work.args['name']} is still there",) if found else ()
+
+    def act(self, work: Work) -> None:
+        """Leave a mounted root, stop the array, clear its members."""
+        work.unmount()
+        volume = Volume.of(work.args, uuid=str(work.args["uuid"]))
+        work.send(MD.delete(volume, find_array(work.block().arrays, volume.uuid)))
+
+
+@dataclass(frozen=True, slots=True)
+class Wipe:
+    """Erase signatures, so that nothing old is found later."""
+
+    blind: bool = False
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Say what is found on the target."""
+        return work.block().on(work.target()).found
+
+    def act(self, work: Work) -> None:
+        """Erase the signatures; other methods are refused rather than replaced by a weaker one."""
+        if work.args.get("method", "metadata") != "metadata":
+            raise Refused(
+                f"wipe by {work.args['method']} is not known here", host=work.host, reason="step-failed"
+            )
+        work.unmount()
+        target = work.target()
+        work.send((partitions.wipe_command(target, work.block().on(target)),))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteImage:
+    """Write the image; only the journal knows that it was written whole."""
+
+    blind: bool = True
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Say whether the kernel sees the image's root on the target."""
+        target, wanted = work.target(), work.root_uuid()
+        if _has_root(work.block(), target, wanted):
+            return ()
+        work.send((image.reread_table(target),))
+        if _has_root(work.block(), target, wanted):
+            return ()
+        return (f"the image was written, and its root {wanted} is not seen on {target}",)
+
+    def act(self, work: Work) -> None:
+        """Write; a server that cannot be reached may be reached later."""
+        work.unmount()
+        target = work.target()
+        device = work.block().on(target)
+        command = image.write(target, ImageWish.of(work.args), device.size_bytes)
+        try:
+            work.send((command,), progress=True)
+        except Refused as error:
+            if f"ended with {image.EXIT_UNREACHABLE}" in error.message:
+                raise Unreachable(error.message, host=work.host, reason="unreachable") from error
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Write the table; grow the root's file system with its partition."""
+
+    blind: bool = True
+    """Blind: after a crash between table and growth the table is right and the root is not grown."""
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Compare the table with the plan's."""
+        view = work.block()
+        device = view.on(work.target())
+        return partitions.differences(device, _extents(work, view))
+
+    def act(self, work: Work) -> None:
+        """One sgdisk call, if the table is not right yet; then check and grow the root."""
+        work.unmount()
+        target = work.target()
+        view = work.block()
+        device, laid = view.on(target), _extents(work, view)
+        root = work.args.get("root")
+        if partitions.differences(device, laid):
+            work.send((partitions.table_command(target, device, laid, fresh=root is None),))
+        if root is None:
+            return
+        number = int(root["number"])
+        part = device.partition(number)
+        if part is not None:
+            work.send(filesystems.grow_root(target, number, part.filesystem or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Mkfs:
+    """Make one file system under the id that the job gives it."""
+
+    blind: bool = False
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Compare kind and id."""
+        return filesystems.differences(work.block().on(work.target()), _filesystem(work))
+
+    def act(self, work: Work) -> None:
+        """Make it."""
+        work.unmount()
+        work.send((filesystems.make(work.target(), _filesystem(work)),))
+
+
+HANDLERS: Final[Mapping[StepKind, Handler]] = {
+    "raid-create": RaidCreate(),
+    "raid-delete": RaidDelete(),
+    "wipe": Wipe(),
+    "write-image": WriteImage(),
+    "partition": Partition(),
+    "mkfs": Mkfs(),
+}
+
+
+def _volume(work: Work, *, zeroed: bool = False) -> Volume:
+    return Volume.of(work.args, uuid=work.made(f"raid:{work.args['name']}"), zeroed=zeroed)
+
+
+def _filesystem(work: Work) -> FilesystemWish:
+    return FilesystemWish.of(work.args, work.made(f"fs:{work.args['name']}"))
+
+
+def _has_root(view: BlockView, target: Target, fs_uuid: str) -> bool:
+    return any((part.fs_uuid or "").lower() == fs_uuid.lower() for part in view.on(target).partitions)
+
+
+def _extents(work: Work, view: BlockView) -> tuple[Extent, ...]:
+    root = work.args.get("root")
+    wish = RootWish(int(root["number"]), root.get("size_bytes"), work.args.get("root_uuid")) if root else None
+    added = [NewPartition.of(new, work.made(f"part:{new['name']}")) for new in work.args.get("add", ())]
+    return partitions.extents(view.on(work.target()), wish, added, work.host)

@@ -1,0 +1,244 @@
+"""One step under way: what its handler may ask of the edge, the machine and the plan.
+
+A handler says what differs (`differences`) and acts (`act`); both get a `Work`. Readings of the deployed
+system are kept between steps of one process: nobody else may change the machine while this run holds
+its lease, so the reading after a step is the reading before the next.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
+from metal.drivers.guest.facts import Question, Reading, read_system
+from metal.drivers.guest.fstab import FSTAB
+from metal.drivers.guest.hostname import HOSTS
+from metal.drivers.partitions import BlockView, Target, find_root, read_block
+from metal.edge_client.runs import RunCalls
+from metal.engine.claim import Claim, check
+from metal.engine.connect import Sessions, boot_os, running_os
+from metal.errors import Refused, Unreachable
+from metal.planning.ids import derived_uuid
+from metal.planning.plan import Plan, Step
+from metal.protocols import Change, Command, Output, Progress, Shell
+from specs.facts import SystemFacts
+from specs.records import HostRecord, JournalRow, SecretValue, WorkOrder
+
+MOUNT_POINT: Final = "/mnt/rackflow"
+TEXTS: Final = (GRUB_CFG, HOOK, HOSTS, FSTAB)
+
+Log = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Kept:
+    """What one process remembers of a host between steps; dropped when its power or its disks change."""
+
+    reading: tuple[str, Reading] | None = None
+    mounted: bool = False
+    observed: tuple[str, float] | None = None
+    """When this run read the host itself: the observation's time, and our clock."""
+    order: WorkOrder | None = None
+    secrets: dict[str, SecretValue] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Work:
+    """One step under way."""
+
+    edge: RunCalls
+    claim: Claim
+    plan: Plan
+    step: Step
+    sessions: Sessions
+    kept: Kept
+    log: Log
+    intents: tuple[JournalRow, ...] = ()
+    """Intents of this step without an outcome, oldest first; the last is this start's own."""
+    writes: int = 0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _record: HostRecord | None = None
+
+    @property
+    def host(self) -> str:
+        """The host's name."""
+        return self.claim.host
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The step's arguments."""
+        return self.step.args
+
+    def record(self, *, fresh: bool = False) -> HostRecord:
+        """The host as the edge has it."""
+        if self._record is None or fresh:
+            self._record = self.edge.host(self.host)
+        return self._record
+
+    def order(self) -> WorkOrder:
+        """The host's order; read once per process and job, as the plan holds for the job."""
+        if self.kept.order is None:
+            self.kept.order = self.edge.order(self.host)
+        return self.kept.order
+
+    def shell(self) -> Shell:
+        """The shell that the step works in."""
+        where = boot_os if self.step.where == "boot-os" else running_os
+        return self.sessions.shell(self.edge, where(self.record()))
+
+    def may_go_on(self) -> None:
+        """Raise LeaseLost or Cancelled when the run must stop; a silent edge is waited for by the caller."""
+        try:
+            check(self.edge, self.claim)
+        except Unreachable as error:
+            self.log(f"the edge does not answer: {error.message}")
+
+    def send(self, changes: Iterable[Change], *, progress: bool = False) -> int:
+        """Send changes one by one, up to the first that fails (Refused). Gives how many were sent."""
+        sent = 0
+        shell = self.shell()
+        for change in changes:
+            self.writes += 1
+            sent += 1
+            said = shell.change(
+                change,
+                step=f"{self.claim.job}-{self.step.id}",
+                epoch=self.claim.epoch,
+                progress=self._progress if progress else None,
+            )
+            _succeeded(self.host, change, said)
+        return sent
+
+    def block(self) -> BlockView:
+        """Read disks and arrays."""
+        return read_block(self.shell())
+
+    # --- the deployed system -------------------------------------------------------------------------------
+
+    def root(self) -> str:
+        """Where the deployed root is: "/" in the running system; in the boot OS it is mounted if need be."""
+        if self.step.where == "running-os":
+            return "/"
+        if not self.kept.mounted:
+            self._mount()
+            self.kept.mounted = True
+        return MOUNT_POINT
+
+    def reading(self, *, fresh: bool = False) -> Reading:
+        """Read the deployed system, unless the last reading still holds."""
+        root = self.root()
+        if fresh or self.kept.reading is None or self.kept.reading[0] != root:
+            about = Question.about(self.order(), root)
+            question = Question(root, about.users, about.files, TEXTS)
+            self.kept.reading = (root, read_system(self.shell(), question))
+        return self.kept.reading[1]
+
+    def system(self) -> SystemFacts:
+        """The facts of the last reading."""
+        return self.reading().system(self.secrets(), management_key=self.order().management_key)
+
+    def secrets(self) -> Mapping[str, SecretValue]:
+        """The secrets that the spec names, by reference, fetched when first needed."""
+        if not self.kept.secrets:
+            for name in wanted_secrets(self.order()):
+                value = self.edge.secret(name)
+                self.kept.secrets[value.ref] = value
+        return self.kept.secrets
+
+    # --- names that the job gives, and where things are ---------------------------------------------------
+
+    def made(self, name: str) -> str:
+        """The id of a thing that this job makes (`raid:system`, `part:data`, `fs:data`)."""
+        return derived_uuid(self.plan.host_id, self.claim.job, name)
+
+    def target(self, given: dict[str, Any] | None = None) -> Target:
+        """The disk or array of a step's target; an array that an earlier job made is found by its name."""
+        value = given or self.args.get("target")
+        if value is None:
+            raise Refused(f"step {self.step.id} names no target", host=self.host, reason="step-failed")
+        if "raid" not in value:
+            return Target(identity=str(value["identity"]), size_bytes=value.get("size_bytes"))
+        name = str(value["raid"])
+        if any(step.id == f"raid-create:{name}" for step in self.plan.steps):
+            return Target(raid_uuid=self.made(f"raid:{name}"), raid_name=name)
+        found = [array for array in self.block().arrays if array.name == name]
+        if len(found) != 1:
+            raise Refused(f"{len(found)} arrays are called {name}", host=self.host, reason="no-matching-disk")
+        return Target(raid_uuid=found[0].uuid, raid_name=name)
+
+    def root_uuid(self) -> str:
+        """The root's file system: the image's in a plan that writes one, else the install record's."""
+        for step in self.plan.steps:
+            if step.args.get("root_uuid"):
+                return str(step.args["root_uuid"])
+        recorded = (self.record().installed or {}).get("root_uuid")
+        if not recorded:
+            raise Refused(
+                "it is not known which file system is the root", host=self.host, reason="step-failed"
+            )
+        return str(recorded)
+
+    def root_target(self) -> Target | None:
+        """The target that the plan writes its image to; None when it writes none."""
+        image = next((step for step in self.plan.steps if step.kind == "write-image"), None)
+        return self.target(image.args["target"]) if image else None
+
+    # --- the deployed root in the boot OS -----------------------------------------------------------------
+
+    def unmount(self) -> None:
+        """Leave the deployed root, so that its disk can be claimed."""
+        self.kept.reading = None
+        mounts = self.shell().read(("cat", "/proc/mounts"))
+        if f" {MOUNT_POINT} " in mounts.stdout:
+            self.send((Command(("umount", MOUNT_POINT), says="unmount the deployed root"),))
+        self.kept.mounted = False
+
+    def _mount(self) -> None:
+        mounts = self.shell().read(("cat", "/proc/mounts"))
+        if f" {MOUNT_POINT} " in mounts.stdout:
+            return
+        _, root = find_root(self.block(), self.root_uuid(), self.root_target())
+        argv = ("mount", "--mkdir", "-t", str(root.filesystem), root.device, MOUNT_POINT)
+        self.send((Command(argv, says=f"mount the deployed root {root.device}"),))
+
+    def _progress(self, progress: Progress) -> None:
+        done, total = progress.done_bytes / 1e6, progress.total_bytes / 1e6
+        self.log(f"{self.step.id}: {done:.0f} of {total:.0f} MB at {progress.mb_per_s:.0f} MB/s")
+
+
+class Handler(Protocol):
+    """How one kind of step is done."""
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """What is not as wished, by a reading of the machine; empty is done."""
+
+    def act(self, work: Work) -> None:
+        """Make it so."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether the machine cannot say that it was done; then the journal alone does."""
+
+
+def wanted_secrets(order: WorkOrder) -> tuple[str, ...]:
+    """Names of the secrets that users and files of a spec refer to."""
+    spec = order.spec
+    if spec is None:
+        return ()
+    users = [u.password_from.secret for u in spec.users if not isinstance(u.password_from, str | None)]
+    files = [f.secret for f in spec.files if f.secret is not None]
+    return tuple(sorted({*users, *files}))
+
+
+def _succeeded(host: str, change: Change, said: Output) -> None:
+    allowed = change.ok_statuses if isinstance(change, Command) else (0,)
+    if said.status in allowed:
+        return
+    tail = (said.stderr.strip() or said.stdout.strip())[-600:]
+    raise Refused(
+        f"could not {change.says}: {said.argv[0]} ended with {said.status}: {tail}",
+        host=host,
+        reason="step-failed",
+    )
