@@ -1,6 +1,5 @@
 """What is wrong with a Site: networks that overlap, pools outside them, options that cannot be sent."""
 
-import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 from itertools import combinations
@@ -25,6 +24,7 @@ PROTOCOL_OPTIONS: Final[dict[int, str]] = {
 """DHCP options (RFC 2132, RFC 3046) that the edge sets itself, and from what."""
 
 _INTEGER_LIMITS: Final[dict[str, int]] = {"u8": 0xFF, "u16": 0xFFFF, "u32": 0xFFFF_FFFF}
+_WIDTHS: Final[dict[str, int]] = {"u8": 1, "u16": 2, "u32": 4}
 _MAX_OPTION_BYTES: Final = 255
 
 
@@ -179,7 +179,7 @@ def _option(at: Mark, option: DhcpOption) -> Iterator[Finding]:
         size_bytes = 4 * len(option.addresses)
     elif isinstance(option.integers, dict):
         yield from _integers(at, option.integers)
-        size_bytes = sum(len(values) * int(kind[1:]) // 8 for kind, values in _sized(option.integers))
+        size_bytes = sum(len(values) * _WIDTHS.get(kind, 1) for kind, values in option.integers.items())
     elif option.integers is not None:
         yield from _integers(at, {"u8": list(option.integers)})
         size_bytes = len(option.integers)
@@ -188,10 +188,6 @@ def _option(at: Mark, option: DhcpOption) -> Iterator[Finding]:
     if size_bytes > _MAX_OPTION_BYTES:
         told = f"option {option.code} has {size_bytes} bytes; at most {_MAX_OPTION_BYTES} fit (RFC 2132)"
         yield at.finding(told, "shorten it")
-
-
-def _sized(integers: dict[str, list[int]]) -> list[tuple[str, list[int]]]:
-    return [(kind, values) for kind, values in integers.items() if re.fullmatch(r"u(8|16|32)", kind)]
 
 
 def _integers(at: Mark, integers: dict[str, list[int]]) -> Iterator[Finding]:

@@ -1,0 +1,372 @@
+"""A machine made of facts: it carries out the steps of a plan and can be observed again.
+
+It stands for disks, md, sgdisk, mkfs and the deployed system at once, by rules of its own and not by the
+planner's: partitions that overlap or reach into the backup GPT, members that are in use, a mount whose
+file system nobody made raise FakeRefusal, as the real tools would.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from metal.planning.ids import derived_uuid
+from metal.planning.plan import Plan, Step
+from specs.facts import (
+    BmcState,
+    Disk,
+    FileFact,
+    Hardware,
+    InstallRecord,
+    MountFact,
+    Observation,
+    PartitionFact,
+    RaidArray,
+    SeenFrom,
+    SystemFacts,
+    UserFact,
+)
+from specs.records import ImageRecord
+
+_MIB = 1 << 20
+_DATA_MEMBERS: Mapping[str, Callable[[int], int]] = {
+    "raid0": lambda count: count,
+    "raid1": lambda _: 1,
+    "raid5": lambda count: count - 1,
+    "raid6": lambda count: count - 2,
+    "raid10": lambda count: count // 2,
+}
+
+
+class FakeRefusal(AssertionError):
+    """A step asked for something that a real machine would refuse."""
+
+
+@dataclass
+class _Array:
+    uuid: str
+    level: str
+    metadata: str
+    members: list[str]
+    spares: list[str]
+    size_bytes: int
+
+
+@dataclass
+class _System:
+    """The deployed root, as steps write it."""
+
+    hostname: str | None = None
+    users: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    network: dict[str, str] = field(default_factory=dict)
+    fstab: list[Mapping[str, Any]] = field(default_factory=list)
+    record: InstallRecord | None = None
+    management_key: str | None = None
+    done: set[str] = field(default_factory=set)
+
+
+class FakeHost:
+    """One machine; `refs` are the secret references that its observer compares, as a real one does."""
+
+    def __init__(self, host_id: str, hardware: Hardware, image: ImageRecord, *, job: int = 1) -> None:
+        self.host_id = host_id
+        self.job = job
+        self.hardware = hardware
+        self.image = image
+        self.power = "on"
+        self.seen_from: SeenFrom = "boot-os"
+        self.touched: set[str] = set()
+        """Identities of the disks that a step changed."""
+        self.system: _System | None = None
+        self._disks = {disk.identity: disk for disk in hardware.disks if disk.identity}
+        self._parts: dict[str, list[PartitionFact]] = {
+            name: list(disk.partitions) for name, disk in self._disks.items()
+        }
+        self._found = {name: list(disk.found) for name, disk in self._disks.items()}
+        self._arrays: dict[str, _Array] = {}
+        for array in hardware.raids:
+            name = array.name or array.uuid
+            members, spares = list(array.members), list(array.spares)
+            kept = _Array(array.uuid, array.level, array.metadata or "1.2", members, spares, array.size_bytes)
+            self._arrays[name] = kept
+            self._parts[f"raid:{name}"] = list(array.partitions)
+
+    def run(self, plan: Plan) -> None:
+        """Carry out a whole plan."""
+        if plan.blocked:
+            raise FakeRefusal(f"the plan is blocked: {plan.blocked}")
+        for step in plan.steps:
+            self.apply(step)
+
+    def apply(self, step: Step) -> None:
+        """Carry out one step."""
+        getattr(self, "_" + step.kind.replace("-", "_"))(step.args)
+
+    def observe(self, at: datetime, refs: Iterable[str] = ()) -> Observation:
+        """Read the machine from where it is now."""
+        running = self.seen_from == "running-os"
+        return Observation(
+            at=at,
+            seen_from=self.seen_from,
+            hardware=self._seen_hardware(),
+            system=self._seen_system(tuple(refs)) if running else None,
+            bmc=BmcState(power="on" if self.power == "on" else "off"),
+        )
+
+    def _boot_os(self, _: Mapping[str, Any]) -> None:
+        self.seen_from = "boot-os"
+
+    def _raid_delete(self, args: Mapping[str, Any]) -> None:
+        name = next((name for name, one in self._arrays.items() if one.uuid == args["uuid"]), None)
+        if name is None:
+            raise FakeRefusal(f"no array {args['uuid']}")
+        array = self._arrays.pop(name)
+        self._parts.pop(f"raid:{name}", None)
+        for member in (*array.members, *array.spares):
+            self._blank(member)
+
+    def _raid_create(self, args: Mapping[str, Any]) -> None:
+        members, spares = ([one["identity"] for one in args[key]] for key in ("members", "spares"))
+        for one in (*args["members"], *args["spares"]):
+            self._guard(one)
+            if self._array_with(one["identity"]):
+                raise FakeRefusal(f"{one['identity']} is in use by an array")
+            self._blank(one["identity"])
+        smallest = min(self._disks[name].size_bytes for name in members)
+        # mdadm: 1.0 keeps its superblock and bitmap at the end, 1.2 leaves a head of up to 128 MiB.
+        reserve = 256 << 10 if args["metadata"] == "1.0" else min(128 * _MIB, smallest // 512) + _MIB
+        size_bytes = (smallest - reserve) // 65536 * 65536 * _DATA_MEMBERS[args["level"]](len(members))
+        uuid = derived_uuid(self.host_id, self.job, f"raid:{args['name']}")
+        array = _Array(uuid, args["level"], args["metadata"], members, spares, size_bytes)
+        self._arrays[args["name"]] = array
+        self._parts[f"raid:{args['name']}"] = []
+
+    def _wipe(self, args: Mapping[str, Any]) -> None:
+        self._parts[self._key(args["target"])] = []
+        if "identity" in args["target"]:
+            self._blank(args["target"]["identity"])
+
+    def _write_image(self, args: Mapping[str, Any]) -> None:
+        key = self._key(args["target"])
+        if args["image_digest"] != self.image.digest or args["size_bytes"] > self._size(key):
+            raise FakeRefusal("this image is another one, or does not fit")
+        root_uuid = str(self.image.info["root_uuid"])
+        root = self.image.info["root_partition"]
+        self._parts[key] = [
+            PartitionFact(
+                device=f"{key}p{one['number']}",
+                filesystem="ext4" if one["number"] == root else None,
+                fs_uuid=root_uuid if one["number"] == root else None,
+                **{name: one[name] for name in ("number", "start_bytes", "size_bytes", "type_guid", "name")},
+            )
+            for one in self.image.info["partitions"]
+        ]
+        self.system = _System()
+
+    def _partition(self, args: Mapping[str, Any]) -> None:
+        key = self._key(args["target"])
+        end = self._size(key) - 33 * 512
+        parts = {one.number: one for one in self._parts[key]}
+        root = args["root"]
+        if root is not None:
+            before = parts[root["number"]]
+            size_bytes = root["size_bytes"] or end - before.start_bytes
+            if size_bytes < before.size_bytes or before.fs_uuid != args["root_uuid"]:
+                raise FakeRefusal("a root only grows, and only the image's own")
+            parts[before.number] = before.model_copy(update={"size_bytes": size_bytes})
+        for one in args["add"]:
+            if one["number"] in parts:
+                raise FakeRefusal(f"partition {one['number']} exists")
+            parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **one)
+        in_order = sorted(parts.values(), key=lambda part: part.start_bytes)
+        limits = [*(part.start_bytes for part in in_order[1:]), end]
+        for part, limit in zip(in_order, limits, strict=True):
+            if part.start_bytes + part.size_bytes > limit:
+                raise FakeRefusal(f"partition {part.number} of {key} reaches beyond {limit}")
+        self._parts[key] = in_order
+
+    def _mkfs(self, args: Mapping[str, Any]) -> None:
+        key = self._key(args["target"])
+        fs_uuid = derived_uuid(self.host_id, self.job, f"fs:{args['name']}")
+        made = {"filesystem": args["filesystem"], "label": args["label"], "fs_uuid": fs_uuid}
+        if args["number"] not in {part.number for part in self._parts[key]}:
+            raise FakeRefusal(f"no partition {args['number']} on {key}")
+        self._parts[key] = [
+            part.model_copy(update=made) if part.number == args["number"] else part
+            for part in self._parts[key]
+        ]
+
+    def _bootloader(self, args: Mapping[str, Any]) -> None:
+        self._root.done.add(f"bootloader {self._key(args['target'])}")
+
+    def _hostname(self, args: Mapping[str, Any]) -> None:
+        self._root.hostname = args["hostname"]
+
+    def _fstab(self, args: Mapping[str, Any]) -> None:
+        self._root.fstab = list(args["mounts"])
+
+    def _network(self, args: Mapping[str, Any]) -> None:
+        self._root.network = dict(args["files"])
+
+    def _users(self, args: Mapping[str, Any]) -> None:
+        self._root.users |= {user["name"]: user for user in args["users"]}
+
+    def _files(self, args: Mapping[str, Any]) -> None:
+        self._root.files |= {file["path"]: file for file in args["files"]}
+
+    def _management(self, args: Mapping[str, Any]) -> None:
+        self._root.management_key = args["public_key"]
+
+    def _host_key(self, _: Mapping[str, Any]) -> None:
+        self._root.done.add("host-key")
+
+    def _phone_home(self, args: Mapping[str, Any]) -> None:
+        self._root.done.add(f"phone-home {args['url']}")
+
+    def _install_record(self, args: Mapping[str, Any]) -> None:
+        root_uuid = str(self.image.info["root_uuid"])
+        self._root.record = InstallRecord(host=self.host_id, job=self.job, root_uuid=root_uuid, **args)
+
+    def _boot_order(self, args: Mapping[str, Any]) -> None:
+        self._root.done.add(f"boot-order {args['order']}")
+
+    def _power(self, args: Mapping[str, Any]) -> None:
+        self.power = "off" if args["action"] == "off" else "on"
+        if self.power == "on" and self.system is not None:
+            self.seen_from = "running-os"
+
+    @property
+    def _root(self) -> _System:
+        if self.system is None:
+            raise FakeRefusal("there is no system on the disk yet")
+        return self.system
+
+    def _key(self, target: Mapping[str, Any]) -> str:
+        if "raid" in target:
+            array = self._arrays.get(target["raid"])
+            if array is None:
+                raise FakeRefusal(f"no array {target['raid']}")
+            self.touched |= {*array.members, *array.spares}
+            return f"raid:{target['raid']}"
+        self._guard(target)
+        self.touched.add(target["identity"])
+        return str(target["identity"])
+
+    def _guard(self, target: Mapping[str, Any]) -> None:
+        disk = self._disks.get(target["identity"])
+        if disk is None or disk.size_bytes != target["size_bytes"]:
+            raise FakeRefusal(f"no disk {target['identity']} of {target['size_bytes']} bytes")
+
+    def _size(self, key: str) -> int:
+        return self._arrays[key[5:]].size_bytes if key.startswith("raid:") else self._disks[key].size_bytes
+
+    def _blank(self, identity: str) -> None:
+        self.touched.add(identity)
+        self._parts[identity], self._found[identity] = [], []
+
+    def _array_with(self, identity: str) -> str | None:
+        held = ((name, one) for name, one in self._arrays.items())
+        return next((name for name, one in held if identity in (*one.members, *one.spares)), None)
+
+    def _seen_hardware(self) -> Hardware:
+        disks = tuple(self._seen_disk(disk) for disk in self.hardware.disks)
+        raids = tuple(
+            RaidArray(
+                name=name,
+                driver="md",
+                uuid=one.uuid,
+                level=one.level,
+                device=f"/dev/md/{name}",
+                size_bytes=one.size_bytes,
+                members=tuple(one.members),
+                spares=tuple(one.spares),
+                metadata=one.metadata,
+                partitions=tuple(self._parts[f"raid:{name}"]),
+            )
+            for name, one in self._arrays.items()
+        )
+        nics = self.hardware.nics
+        if self.seen_from == "running-os":
+            # The deployed system names its NICs by its own rules.
+            nics = tuple(nic.model_copy(update={"name": f"ens{n}"}) for n, nic in enumerate(nics, 3))
+        return self.hardware.model_copy(update={"disks": disks, "raids": raids, "nics": nics})
+
+    def _seen_disk(self, disk: Disk) -> Disk:
+        if disk.identity is None:
+            return disk
+        array = self._array_with(disk.identity)
+        parts = tuple(self._parts[disk.identity])
+        found = list(self._found[disk.identity])
+        if array:
+            found = [f"linux_raid_member of {array}"]
+        elif parts and not found:
+            found = [f"gpt with {len(parts)} partitions"]
+        return disk.model_copy(update={"partitions": parts, "found": tuple(found)})
+
+    def _seen_system(self, refs: tuple[str, ...]) -> SystemFacts:
+        root = self._root
+        record = root.record
+        return SystemFacts(
+            hostname=root.hostname,
+            record=record,
+            users=tuple(
+                UserFact(
+                    name=name,
+                    ssh_keys=tuple(user["ssh_keys"]),
+                    sudo=user["sudo"],
+                    shell=user["shell"],
+                    password_is={ref: user["password"] == ref for ref in refs},
+                )
+                for name, user in root.users.items()
+            ),
+            files=tuple(_seen_file(file, refs) for file in root.files.values()),
+            network_files={p: hashlib.sha256(t.encode()).hexdigest() for p, t in root.network.items()},
+            addresses=self._seen_addresses(root.network),
+            mounts=self._seen_mounts(root),
+            management_key=root.management_key is not None,
+        )
+
+    def _seen_addresses(self, files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+        names = {nic.mac: nic.name for nic in self._seen_hardware().nics}
+        found: dict[str, tuple[str, ...]] = {}
+        for text in files.values():
+            match = re.search(r"^\[Match\]\n(?:Name=(\S+)|PermanentMACAddress=(\S+))$", text, re.MULTILINE)
+            addresses = tuple(re.findall(r"^Address=(\S+)$", text, re.MULTILINE))
+            if match and addresses:
+                found[match[1] or names[match[2]]] = addresses
+        return found
+
+    def _seen_mounts(self, root: _System) -> tuple[MountFact, ...]:
+        parts = {part.fs_uuid: part for held in self._parts.values() for part in held if part.fs_uuid}
+        job = root.record.job if root.record else self.job
+        wanted = [("/", str(self.image.info["root_uuid"]))]
+        for one in root.fstab:
+            derived = derived_uuid(self.host_id, job, f"fs:{one['name']}")
+            wanted.append((one["mount"], one.get("fs_uuid") or derived))
+        mounts = []
+        for mount, fs_uuid in wanted:
+            part = parts.get(fs_uuid)
+            if part is None or part.filesystem is None:
+                raise FakeRefusal(f"{mount}: nobody made file system {fs_uuid}")
+            if part.filesystem != "swap":
+                found = MountFact(
+                    mount=mount, device=part.device, filesystem=part.filesystem, fs_uuid=fs_uuid
+                )
+                mounts.append(found)
+        return tuple(mounts)
+
+
+def _seen_file(file: Mapping[str, Any], refs: tuple[str, ...]) -> FileFact:
+    content = base64.b64decode(file.get("content_b64", ""))
+    return FileFact(
+        path=file["path"],
+        sha256=hashlib.sha256(content).hexdigest(),
+        mode=file["mode"],
+        owner=file["owner"],
+        group=file["group"],
+        matches={ref: file.get("secret") == ref for ref in refs},
+    )
