@@ -32,7 +32,7 @@ LAN: Final = Query(
         "sh",
         "-c",
         r"""for c in 1 2 3 4 5 6 7 8; do o=$(ipmitool lan print $c 2>&1); echo "channel $c"; echo "$o"
-case $o in *"MAC Address"*) break ;; *"Could not open device"*) break ;; esac; done; :""",
+case $o in *"MAC Address"*) break ;; *"Could not open device"*|*"not found"*) break ;; esac; done; :""",
     ),
     timeout_s=40,
 )

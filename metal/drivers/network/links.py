@@ -14,7 +14,9 @@ from metal.errors import Unparsable
 from specs.facts import Nic
 from specs.identity import mac_identity, normalise_mac
 
-IP_LINK: Final = Query("ip-link", ("ip", "-d", "-j", "link", "show"))
+IP: Final = "/usr/sbin/ip"
+"""By its path: busybox's shell takes its own `ip`, which knows no JSON, before any on PATH."""
+IP_LINK: Final = Query("ip-link", (IP, "-d", "-j", "link", "show"))
 
 NIC_SYSFS: Final = Query(
     "nic-sysfs",

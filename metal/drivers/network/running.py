@@ -7,9 +7,10 @@ from ipaddress import IPv6Address, ip_interface
 from typing import Final
 
 from metal.drivers.bundle import Query
+from metal.drivers.network.links import IP
 from metal.errors import Unparsable
 
-IP_ADDR: Final = Query("ip-addr", ("ip", "-j", "addr", "show"))
+IP_ADDR: Final = Query("ip-addr", (IP, "-j", "addr", "show"))
 
 BONDING: Final = Query(
     "bonding",

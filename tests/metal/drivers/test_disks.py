@@ -1,0 +1,198 @@
+"""Disks: identity, media, and above all what counts as blank."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metal.drivers.storage.disks import build_disks, parse_heads, parse_lsblk
+from metal.drivers.storage.identity import normalise_wwn, parse_by_path, parse_disk_sysfs
+from metal.errors import Unparsable
+
+GIB = 1 << 30
+SYSFS = """\
+disk vda
+serial RF0001
+disk sda
+device/wwid naa.5000C500A1B2C3D4
+vpd  ZC1A2B3C
+holder md127
+part sda1 1
+part sda2 2
+disk sdb
+vpd 00000000
+disk nvme0n1
+wwid eui.0025385B71B2F1AA
+device/serial S4EVNX0N\x20\x20
+host 0 ahci
+host 2 megaraid_sas
+"""
+BY_PATH = """\
+total 0
+lrwxrwxrwx 1 root root  9 Nov 25 10:00 pci-0000:00:1f.2-ata-1.0 -> ../../sda
+lrwxrwxrwx 1 root root  9 Nov 25 10:00 pci-0000:00:1f.2-ata-1 -> ../../sda
+lrwxrwxrwx 1 root root 10 Nov 25 10:00 pci-0000:00:1f.2-ata-1-part1 -> ../../sda1
+"""
+
+
+def row(kname, **more):
+    return {"name": kname, "kname": kname, "type": "disk", "size": 8 * GIB, **more}
+
+
+def disks(*rows, heads="", sysfs=SYSFS, by_path=BY_PATH):
+    nodes = parse_lsblk(json.dumps({"blockdevices": list(rows)}))
+    built = build_disks(nodes, parse_disk_sysfs(sysfs), parse_by_path(by_path), parse_heads(heads))
+    return {disk.device: disk for disk in built}
+
+
+PARTED = row(
+    "sda",
+    model="ST4000_NM",
+    vendor="ATA     ",
+    rota=True,
+    tran="sata",
+    pttype="gpt",
+    children=[
+        row("sda2", type="part", start=4096, size=GIB, fstype="linux_raid_member", label="rf:system"),
+        row(
+            "sda1",
+            type="part",
+            start=2048,
+            size=1 << 20,
+            partuuid="p-1",
+            partlabel="esp",
+            parttype="C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+            fstype="vfat",
+            mountpoints=[None, "/boot/efi"],
+        ),
+    ],
+)
+
+
+def test_a_disk_is_named_by_what_rf_exec_will_read():
+    disk = disks(PARTED)["/dev/sda"]
+    assert (disk.serial, disk.wwn) == ("ZC1A2B3C", "5000c500a1b2c3d4")
+    assert disk.by_path == "/dev/disk/by-path/pci-0000:00:1f.2-ata-1"
+    assert (disk.medium, disk.transport, disk.model, disk.vendor) == ("hdd", "sata", "ST4000 NM", "ATA")
+
+
+def test_partitions_come_in_order_with_bytes():
+    first, second = disks(PARTED)["/dev/sda"].partitions
+    assert (first.number, first.start_bytes, first.mount) == (1, 1 << 20, "/boot/efi")
+    assert (first.name, first.part_uuid, first.filesystem) == ("esp", "p-1", "vfat")
+    assert first.type_guid == "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+    assert (second.number, second.start_bytes) == (2, 2 << 20)
+
+
+def test_what_lies_on_a_disk_is_said_in_words():
+    assert disks(PARTED)["/dev/sda"].found == (
+        "gpt with 2 partitions",
+        "linux_raid_member of rf:system on sda2",
+        "held by md127",
+        "mounted at /boot/efi",
+    )
+    member = row("vda", fstype="linux_raid_member", label="rf:system")
+    assert disks(member)["/dev/vda"].found == ("linux_raid_member of rf:system",)
+
+
+@pytest.mark.parametrize(
+    ("heads", "found"),
+    [("vda zero", ()), ("", ()), ("vda data", ("data without a known signature",))],
+)
+def test_blank_is_a_disk_without_signature_and_without_data(heads, found):
+    assert disks(row("vda"), heads=heads)["/dev/vda"].found == found
+
+
+def test_a_mounted_part_deep_below_is_seen():
+    lvm = row("dm-0", type="lvm", mountpoints=["/srv"])
+    nested = row("vda", children=[row("vda1", type="part", start=1, children=[lvm])])
+    assert "mounted at /srv" in disks(nested)["/dev/vda"].found
+
+
+def test_what_is_no_disk_is_left_out():
+    rows = [row("zram0"), row("loop0", type="loop"), row("sr0", type="rom"), row("sdz", size=0)]
+    assert disks(*rows, row("mmcblk0boot0"), row("vda")).keys() == {"/dev/vda"}
+
+
+def test_media_and_transports_are_not_guessed():
+    found = disks(
+        row("nvme0n1", rota=False, tran="nvme"),
+        row("sdc", rota=False, tran="sata", hctl="0:0:0:0"),
+        row("sdd", rota=True, hctl="2:2:0:0", model="PERC H730P"),
+        row("sde", rota=True, hctl="2:0:5:0", model="ST1200MM0009"),
+        row("vda", rota=True),
+        row("sdf", rm=False, model="Virtual_Floppy", vendor="AMI"),
+    )
+    seen = {name[5:]: (disk.medium, disk.transport) for name, disk in found.items()}
+    assert seen == {
+        "nvme0n1": ("nvme", "nvme"),
+        "sdc": ("ssd", "sata"),
+        "sdd": ("hdd", "raid"),
+        "sde": ("hdd", None),
+        "vda": ("unknown", "virtio"),
+        "sdf": ("unknown", None),
+    }
+    assert found["/dev/sdf"].removable
+    assert found["/dev/nvme0n1"].wwn == "eui.0025385b71b2f1aa"
+    assert found["/dev/nvme0n1"].serial == "S4EVNX0N"
+
+
+def test_a_serial_of_zeros_names_no_disk():
+    assert disks(row("sdb"))["/dev/sdb"].identity is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wwn"),
+    [
+        ("0x5000C500", "5000c500"),
+        ("naa.5000c500", "5000c500"),
+        ("t10.ATA  X", None),
+        ("0x0", None),
+        (None, None),
+    ],
+)
+def test_one_spelling_for_a_wwn(text, wwn):
+    assert normalise_wwn(text) == wwn
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda s: (
+            st.lists(s)
+            | st.dictionaries(
+                st.sampled_from(
+                    ["blockdevices", "name", "kname", "type", "size", "children", "mountpoints", "start"]
+                ),
+                s,
+            )
+        ),
+    )
+)
+def test_any_json_is_a_forest_or_unparsable(value):
+    for text in (json.dumps(value), json.dumps({"blockdevices": value})):
+        try:
+            nodes = parse_lsblk(text)
+        except Unparsable:
+            continue
+        build_disks(nodes, parse_disk_sysfs(""), {}, {})
+
+
+def test_old_util_linux_writes_numbers_as_texts():
+    old = {
+        "name": "sda",
+        "type": "disk",
+        "size": "1024",
+        "rota": "1",
+        "ro": "0",
+        "rm": "1",
+        "mountpoint": "/x",
+    }
+    (node,) = parse_lsblk(json.dumps({"blockdevices": [old]}))
+    assert (node.size_bytes, node.flags["rota"], node.flags["ro"], node.mounts) == (
+        1024,
+        True,
+        False,
+        ("/x",),
+    )
