@@ -165,7 +165,7 @@ def _firmware(
     root.mkdir()
     absent = kernel.install_firmware(unpacked, root / "usr/lib/firmware", tuple(wanted))
     rootfs.normalise_tree(root)
-    pack.overlay(root, work / "firmware.cpio")
+    pack.overlay(root, work / "firmware.cpio", packed=True)
     return Firmware(work / "firmware.cpio", versions, tuple(absent), None)
 
 

@@ -60,9 +60,17 @@ def base_image(first: Path, squash: Path, out: Path) -> None:
         writer.close()
 
 
-def overlay(root: Path, out: Path, *, prefix: str = "overlay/") -> None:
-    """A cpio whose content the first stage copies over the root."""
-    with out.open("wb") as stream:
+def overlay(root: Path, out: Path, *, packed: bool = False) -> None:
+    """A cpio whose content the first stage copies over the root; packed, the kernel unpacks it first."""
+    plain = out.with_suffix(".plain")
+    with plain.open("wb") as stream:
         writer = CpioWriter(stream)
-        writer.tree(root, prefix=prefix)
+        writer.tree(root, prefix="overlay/")
         writer.close()
+    if not packed:
+        plain.replace(out)
+        return
+    run(["zstd", "-q", "-f", "-3", "-T1", str(plain), "-o", str(out)], timeout_s=300)
+    plain.unlink()
+    with out.open("ab") as stream:
+        stream.write(b"\0" * (-stream.tell() % _PAGE))

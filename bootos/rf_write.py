@@ -22,6 +22,7 @@ Exit codes: 0 written and flushed; 64 usage; 65 manifest or chunk refused; 69 th
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import mmap
@@ -312,9 +313,8 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
     try:
         given = parse(arguments)
         target = verified_disk(environment, given.disk, given.size_bytes)
-        web = Web()
-        data = web.get(given.manifest, limit=MANIFEST_BYTES_MAX)
-        web.close()
+        with contextlib.closing(Web()) as web:
+            data = web.get(given.manifest, limit=MANIFEST_BYTES_MAX)
         manifest = parse_manifest(data, sha256=given.manifest_sha256, url=given.manifest)
         note = progress_to(environment)
         summary = write_image(

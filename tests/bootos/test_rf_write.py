@@ -1,0 +1,288 @@
+"""rf-write against a small web server and a regular file: what is refused, and what is written."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from bootos import rf_write
+from bootos.rf_image import Chunk, Manifest, Web, WriteError, parse_manifest
+from bootos.rf_write import Target, write_image
+
+CHUNK_BYTES = 64 * 1024
+DISK_BYTES = 4 * 1024 * 1024
+STALE = b"\xee"
+
+
+class Store(ThreadingHTTPServer):
+    """Files by path with ranges; `hang_up` requests are cut off, ranges from `gone_from` on are 404."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.ranges: list[int] = []
+        self.hang_up = 0
+        self.gone_from: int | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Serves the store it belongs to."""
+
+    protocol_version = "HTTP/1.1"
+    server: Store
+
+    def do_GET(self) -> None:
+        data, status = self.server.files.get(self.path), 200
+        found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if found and data is not None:
+            first, last = int(found.group(1)), int(found.group(2))
+            self.server.ranges.append(first)
+            gone = self.server.gone_from is not None and first >= self.server.gone_from
+            data, status = (None if gone else data[first : last + 1]), 206
+        if self.server.hang_up:
+            self.server.hang_up -= 1
+            self.close_connection = True
+            return
+        self.send_response(404 if data is None else status)
+        self.send_header("Content-Length", str(len(data or b"")))
+        self.end_headers()
+        self.wfile.write(data or b"")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    with Store() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Target]]:
+    """A used disk: every byte is stale."""
+    path = tmp_path / "disk"
+    path.write_bytes(STALE * DISK_BYTES)
+    fd = os.open(path, os.O_RDWR)
+    yield path, Target(fd, DISK_BYTES, block_device=False)
+    os.close(fd)
+
+
+def make_image() -> bytes:
+    """Data, holes, and a last chunk that is no multiple of the block."""
+    source = random.Random(7)
+    parts = [
+        source.randbytes(CHUNK_BYTES),
+        bytes(CHUNK_BYTES),
+        b"text " * 13106 + b"end",
+        bytes(3 * CHUNK_BYTES),
+    ]
+    image = b"".join(part.ljust(CHUNK_BYTES, b"\0") for part in parts) + source.randbytes(1000)
+    return image + bytes(-len(image) % 512)
+
+
+def publish(store: Store, image: bytes) -> tuple[str, str]:
+    """Put manifest and blob on the server; the manifest's URL and digest."""
+    blob, chunks = b"", []
+    for offset in range(0, len(image), CHUNK_BYTES):
+        data = image[offset : offset + CHUNK_BYTES]
+        if data.count(0) == len(data):
+            continue
+        packed = zstandard.compress(data)
+        chunks.append([offset, len(data), len(blob), len(packed), hashlib.sha256(data).hexdigest()])
+        blob += packed
+    manifest = {
+        "version": 1,
+        "image_digest": "sha256:" + hashlib.sha256(image).hexdigest(),
+        "size_bytes": len(image),
+        "chunk_bytes": CHUNK_BYTES,
+        "blob": "blob",
+        "chunks": chunks,
+    }
+    data = json.dumps(manifest).encode()
+    store.files = {"/images/x/manifest.json": data, "/images/x/blob": blob}
+    return f"{store.url}/images/x/manifest.json", hashlib.sha256(data).hexdigest()
+
+
+def fetch(url: str, sha256: str) -> Manifest:
+    with closing(Web()) as web:
+        return parse_manifest(web.get(url, limit=1 << 20), sha256=sha256, url=url)
+
+
+def test_the_image_is_on_the_disk_holes_are_zero_and_the_stale_backup_table_is_gone(
+    store: Store, disk: tuple[Path, Target]
+) -> None:
+    path, target = disk
+    image = make_image()
+    notes: list[dict[str, object]] = []
+    summary = write_image(fetch(*publish(store, image)), target, note=notes.append)
+    on_disk = path.read_bytes()
+    assert on_disk[: len(image)] == image
+    assert on_disk[-1024 * 1024 :] == bytes(1024 * 1024)
+    assert on_disk[len(image) : -1024 * 1024].strip(STALE) == b""
+    assert (summary["size_bytes"], summary["chunks"]) == (len(image), 3)
+    assert notes[-1]["done_bytes"] == notes[-1]["total_bytes"] == summary["written_bytes"]
+
+
+def test_lost_connections_are_tried_again(store: Store, disk: tuple[Path, Target]) -> None:
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    store.hang_up = 2
+    write_image(manifest, target, threads=1)
+    assert path.read_bytes()[: len(image)] == image
+
+
+def test_a_chunk_that_is_not_what_the_manifest_says_stops_and_is_not_written(
+    store: Store, disk: tuple[Path, Target]
+) -> None:
+    path, target = disk
+    manifest = fetch(*publish(store, make_image()))
+    other = zstandard.compress(b"x" * CHUNK_BYTES)
+    first = manifest.chunks[0]
+    store.files["/images/x/blob"] = (
+        other.ljust(first.blob_length, b"\0") + store.files["/images/x/blob"][first.blob_length :]
+    )
+    with pytest.raises(WriteError, match=r"chunk 0 .* expected sha256") as caught:
+        write_image(manifest, target, threads=1)
+    assert caught.value.code == 65
+    assert path.read_bytes()[:CHUNK_BYTES] == bytes(CHUNK_BYTES)
+
+
+def test_a_frame_that_unpacks_to_more_than_declared_is_refused(
+    store: Store, disk: tuple[Path, Target]
+) -> None:
+    _path, target = disk
+    bomb = zstandard.compress(bytes(256 * 1024 * 1024))
+    store.files = {"/blob": bomb}
+    chunk = Chunk(0, 4096, 0, len(bomb), hashlib.sha256(bytes(4096)).hexdigest())
+    manifest = Manifest("d", "i", 4096, f"{store.url}/blob", (chunk,))
+    with pytest.raises(WriteError, match="expected 4096 bytes unpacked"):
+        write_image(manifest, target, threads=1)
+
+
+def test_a_new_start_goes_on_where_the_last_one_stopped(
+    store: Store, disk: tuple[Path, Target], tmp_path: Path
+) -> None:
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    resume = tmp_path / "resume"
+    store.gone_from = manifest.chunks[2].blob_offset
+    with pytest.raises(WriteError, match="404"):
+        write_image(manifest, target, disk="SER0", resume=resume, threads=1)
+    store.gone_from, store.ranges = None, []
+    summary = write_image(manifest, target, disk="SER0", resume=resume, threads=1)
+    assert store.ranges == [manifest.chunks[2].blob_offset]
+    assert summary["chunks_resumed"] == 2
+    assert path.read_bytes()[: len(image)] == image
+    store.ranges = []
+    write_image(manifest, target, disk="OTHER", resume=resume, threads=1)
+    assert len(store.ranges) == 3
+
+
+def test_a_wrong_manifest_digest_or_a_disk_too_small_is_refused_before_erasing(
+    store: Store, disk: tuple[Path, Target]
+) -> None:
+    path, target = disk
+    url, _sha256 = publish(store, make_image())
+    with pytest.raises(WriteError, match="nothing was erased") as caught:
+        fetch(url, "0" * 64)
+    assert caught.value.code == 65
+    with pytest.raises(WriteError, match="nothing was erased") as caught:
+        write_image(fetch(*publish(store, bytes(DISK_BYTES) + b"x")), target)
+    assert caught.value.code == 77
+    assert path.read_bytes() == STALE * DISK_BYTES
+
+
+SHA = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"size_bytes": -1},
+        {"size_bytes": 1.5},
+        {"chunk_bytes": 0},
+        {"chunk_bytes": 1 << 40},
+        {"blob": 5},
+        {"blob": "file:///etc/shadow"},
+        {"blob": "https://elsewhere.test/blob"},
+        {"chunks": [[0, 4096, 0, 10, SHA], [0, 4096, 10, 10, SHA]]},
+        {"chunks": [[4096, 4096, 0, 10, SHA], [0, 4096, 10, 10, SHA]]},
+        {"chunks": [[8192, 4096, 0, 10, SHA]]},
+        {"chunks": [[0, 8192, 0, 10, SHA]]},
+        {"chunks": [[0, 4096, 0, 1 << 30, SHA]]},
+        {"chunks": [[0, 0, 0, 10, SHA]]},
+        {"chunks": [[0, 4096, 0, 10, "zz"]]},
+        {"chunks": [[0, 4096, 0, 10]]},
+        {"chunks": [["0", 4096, 0, 10, SHA]]},
+        {"chunks": None},
+    ],
+)
+def test_a_manifest_whose_numbers_do_not_agree_is_refused(change: dict[str, object]) -> None:
+    good = {
+        "version": 1,
+        "image_digest": "sha256:0",
+        "size_bytes": 8192,
+        "chunk_bytes": 4096,
+        "blob": "blob",
+        "chunks": [[4096, 4096, 0, 10, SHA]],
+    }
+    data = json.dumps(good).encode()
+    assert (
+        parse_manifest(data, sha256=hashlib.sha256(data).hexdigest(), url="http://e/m").blob_url
+        == "http://e/blob"
+    )
+    data = json.dumps({**good, **change}).encode()
+    with pytest.raises(WriteError) as caught:
+        parse_manifest(data, sha256=hashlib.sha256(data).hexdigest(), url="http://e/m")
+    assert caught.value.code == 65
+
+
+def test_the_command_writes_only_the_block_device_that_rf_exec_verified(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(STALE * 8192)
+    asked = [
+        "--manifest",
+        "http://127.0.0.1:1/m",
+        "--manifest-sha256",
+        SHA,
+        "--disk",
+        "S",
+        "--size-bytes",
+        "8192",
+    ]
+    with path.open("r+b") as stream:
+        held = {"RF_DISK_FD_0": str(stream.fileno())}
+        for environment, says in (
+            ({}, "run under rf-exec"),
+            ({**held, "RF_DISK_IDENTITY_0": "T"}, "verified disk 'T'"),
+            ({**held, "RF_DISK_IDENTITY_0": "S"}, "no block device"),
+        ):
+            assert rf_write.main(asked, environment) == 77
+            assert says in capfd.readouterr().err
+    assert rf_write.main(["--disk", "S"], {}) == 64
+    assert path.read_bytes() == STALE * 8192
