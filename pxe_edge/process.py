@@ -4,6 +4,8 @@ Packets start when a set is current and follow it from then on; before the first
 serves. The main thread waits for a signal and ends both within five seconds.
 """
 
+import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -15,17 +17,20 @@ from typing import Final
 import httpx
 
 from pxe_edge.api import app, server, tls
+from pxe_edge.images.store import ImageStore
+from pxe_edge.registry import images
 from pxe_edge.registry.boot_desk import BootDesk
 from pxe_edge.registry.interfaces import own_addresses
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.prefect import Courier, Prefect
 from pxe_edge.registry.registry import Registry
+from pxe_edge.servers.packets import serve_packets
 
 log = logging.getLogger("edge")
 DEFAULT_PREFECT: Final = "http://127.0.0.1:4200/api"
 STOP_S: Final = 5.0
-FLUSH_EVERY_S: Final = 1.0
+TURN_S: Final = 0.5
 LOOK_EVERY_S: Final = 5.0
 PREFECT_TIMEOUT_S: Final = 20.0
 
@@ -72,33 +77,101 @@ def courier_of(registry: Registry, settings: PrefectSettings) -> Courier:
     return courier
 
 
+class PacketThread:
+    """The packet plane in a thread with a loop of its own; remembers what ended it."""
+
+    def __init__(self, registry: Registry, view: PacketView) -> None:
+        self._registry = registry
+        self._view = view
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop: asyncio.Event | None = None
+        self._thread: threading.Thread | None = None
+        self.error: BaseException | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started, whatever came of it."""
+        return self._thread is not None
+
+    def start(self) -> None:
+        """Start serving packets."""
+        self._thread = threading.Thread(target=self._run, name="packets")
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """End within the time; whether it did."""
+        if self._thread is None:
+            return True
+        if self._loop is not None and self._stop is not None and not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which says it and ends
+            self.error = error
+
+    async def _serve(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        registry = self._registry
+        await serve_packets(
+            self._view,
+            LeaseStore(registry.db),
+            BootDesk(registry),
+            boot_dir=registry.data / "boot",
+            images_dir=registry.data / "images",
+            http_port=registry.ports.boot,
+            stop=self._stop,
+            on_ready=lambda: log.info("event=packets port=%s", registry.ports.boot),
+        )
+
+
 class Edge:
     """One running edge."""
 
     def __init__(self, registry: Registry, settings: PrefectSettings, *, host: str = "0.0.0.0") -> None:
         self._registry = registry
         self.view = PacketView(registry)
+        ImageStore(registry.data / "images").clean()
+        with registry.db.write() as session:
+            images.interrupted(session, registry.now())
         own = {str(a) for addresses in own_addresses().values() for a in addresses}
         certificate, key = tls.ensure(registry.data / "edge" / "tls", own, registry.now())
         application = app.create_app(registry, courier=courier_of(registry, settings))
         listening = server.bind(host, registry.ports.control)
         self._api = server.ApiThread(application, listening, certificate=certificate, key=key)
-        self._desk = BootDesk(registry)
-        self._leases = LeaseStore(registry.db)
+        self._packets = PacketThread(registry, self.view)
 
     def run(self, stop: threading.Event) -> None:
-        """Serve until told to stop. Raises what keeps the packet plane from starting."""
+        """Serve until told to stop. Raises what keeps a plane from serving."""
         self._api.start()
         log.info("event=api port=%s", self._registry.ports.control)
-        looked_at = 0.0
         try:
-            while not stop.wait(FLUSH_EVERY_S):
-                self.view.flush()
+            looked_at = 0.0
+            while True:
+                if self._registry.current is not None and not self._packets.started:
+                    self._packets.start()
                 if time.monotonic() - looked_at >= LOOK_EVERY_S:
                     looked_at = time.monotonic()
                     self.view.look_again()
-                if not self._api.alive:
-                    raise server.StartError("the API thread ended; its error stands above")
+                self.view.flush()
+                self._check()
+                if stop.wait(TURN_S):
+                    return
         finally:
-            self._api.stop(STOP_S)
+            ends_at = time.monotonic() + STOP_S
+            clean = self._packets.stop(STOP_S) and self._api.stop(max(0.1, ends_at - time.monotonic()))
+            self.view.flush()
             self._registry.db.close()
+            log.info("event=stopped clean=%s", clean)
+            if not clean:
+                os._exit(0)
+
+    def _check(self) -> None:
+        if self._packets.error is not None:
+            raise self._packets.error
+        if not self._api.alive:
+            raise server.StartError("the API ended by itself; its error stands above")

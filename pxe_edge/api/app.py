@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from pxe_edge.api import access, consoles, hosts, images, jobs, secret, site
+from pxe_edge.images.store import ImageStore
 from pxe_edge.registry.prefect import Courier
 from pxe_edge.registry.registry import Registry
 
@@ -35,6 +36,7 @@ def create_app(registry: Registry | None = None, *, courier: Courier | None = No
         redoc_url=None,
     )
     app.state.registry = registry
+    app.state.images = ImageStore(registry.data / "images") if registry is not None else None
     access.install(app)
     for router in (hosts.router, jobs.router, secret.router, site.router, images.router, consoles.router):
         app.include_router(router)

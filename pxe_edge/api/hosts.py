@@ -151,7 +151,9 @@ def keep_address(name: str, key: str, network: str, registry: Reg, _: Worker) ->
     if found is None:
         raise NotFoundError(f"the site has no network {network}", host=name)
     with registry.db.write() as session:
-        row = addresses.keep_any(session, registry.now(), hosts.get(session, name), key, found)
+        host = hosts.get(session, name)
+        named = current.named_addresses if current else frozenset()
+        row = addresses.keep_any(session, registry.now(), host, key, found, named=named)
         return {"address": f"{row.address}/{found.subnet.prefixlen}", "network": row.network}
 
 

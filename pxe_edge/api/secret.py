@@ -1,4 +1,4 @@
-"""BMC credentials and lock, named secrets, the management key. Every value handed out is a line of history."""
+"""BMC credentials and lock, named secrets, the management key. Each value handed out is a line of history."""
 
 from typing import Annotated, Any
 
@@ -49,7 +49,7 @@ def list_credentials(
         host = hosts.get(session, name)
         found = credentials.of_host(session, registry.seal, host)
         timeline.add(
-            session, registry.now(), "secret", f"{len(found)} BMC credentials shown for {purpose or 'an operator'}",
+            session, registry.now(), "secret", f"BMC credentials shown for {purpose or 'an operator'}",
             host_id=host.id, detail={"scope": scope},
         )  # fmt: skip
     return b.Page(items=found)

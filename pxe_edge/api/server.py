@@ -27,7 +27,7 @@ def bind(host: str, port: int) -> socket.socket:
         listening.close()
         if error.errno == errno.EADDRINUSE:
             raise StartError(
-                f"TCP port {port} (API) is in use by another program; see which with: ss -ltnp sport = :{port}"
+                f"TCP port {port} (API) is in use by another program; see which: ss -ltnp sport = :{port}"
             ) from error
         raise StartError(f"TCP port {port} (API) can't be bound on {host}: {error.strerror}") from error
     return listening

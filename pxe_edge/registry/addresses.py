@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from pxe_edge.registry import timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError
+from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
 from specs.model import Host, PoolAddress, Site, SiteNetwork
 
@@ -33,9 +34,9 @@ def pool_addresses(network: SiteNetwork) -> Iterable[IPv4Address]:
         first, last = address_range(text)
         for number in range(int(first), int(last) + 1):
             address = IPv4Address(number)
-            if address in network.subnet and address not in barred:
-                if not any(low <= address <= high for low, high in excluded):
-                    yield address
+            shut = address in barred or any(low <= address <= high for low, high in excluded)
+            if address in network.subnet and not shut:
+                yield address
 
 
 def address_range(text: str) -> tuple[IPv4Address, IPv4Address]:
@@ -66,16 +67,21 @@ def keep_named(
     return _insert(session, now, host, key, str(address), network)
 
 
-def keep_any(session: Session, now: datetime, host: HostRow, key: str, network: SiteNetwork) -> AddressRow:
-    """The address kept under this key, else the next free one of the network; 409 when none is left."""
+def keep_any(
+    session: Session, now: datetime, host: HostRow, key: str, network: SiteNetwork, *, named: frozenset[str]
+) -> AddressRow:
+    """The address kept under this key, else the next free one of the network; 409 when none is left.
+
+    `named` are addresses that specs ask for by name: theirs, also before their machine was seen.
+    """
     mine = kept(session, host.id).get(key)
     if mine is not None and mine.network == network.name:
         return mine
-    taken = set(session.scalars(select(AddressRow.address)))
+    taken = named.union(session.scalars(select(AddressRow.address)))
     free = next((a for a in pool_addresses(network) if str(a) not in taken), None)
     if free is None:
         raise ConflictError(
-            f"network {network.name} has no free address left in {', '.join(network.pool) or 'an empty pool'}",
+            f"network {network.name} has no free address left in {', '.join(network.pool) or 'no pool'}",
             code="address",
             hint="give the network a larger pool in the Site",
             host=host.name,
@@ -107,19 +113,21 @@ def bmc_network(site: Site) -> SiteNetwork | None:
 
 
 def keep_bmc(
-    session: Session, now: datetime, host: HostRow, spec: Host | None, site: Site
+    session: Session, now: datetime, host: HostRow, spec: Host | None, current: Current
 ) -> AddressRow | None:
     """The BMC's address: the spec's, else the kept or next free one of the site's bmc network."""
-    network = bmc_network(site)
+    network = bmc_network(current.site)
     if spec is not None and spec.bmc.address is not None:
         return keep_named(session, now, host, BMC, spec.bmc.address, network.name if network else "")
-    return None if network is None else keep_any(session, now, host, BMC, network)
+    if network is None:
+        return None
+    return keep_any(session, now, host, BMC, network, named=current.named_addresses)
 
 
-def keep_spec(session: Session, now: datetime, host: HostRow, spec: Host, site: Site) -> None:
+def keep_spec(session: Session, now: datetime, host: HostRow, spec: Host, current: Current) -> None:
     """Keep all addresses that a bound spec asks for: the BMC's and those of its interfaces."""
-    networks = {network.name: network for network in site.networks}
-    keep_bmc(session, now, host, spec, site)
+    networks = {network.name: network for network in current.site.networks}
+    keep_bmc(session, now, host, spec, current)
     parts = (spec.network.ethernets, spec.network.bonds, spec.network.vlans)
     for interface, link in (item for part in parts for item in part.items()):
         for index, wish in enumerate(link.addresses):
@@ -127,9 +135,9 @@ def keep_spec(session: Session, now: datetime, host: HostRow, spec: Host, site: 
             if isinstance(wish, PoolAddress):
                 if wish.pool not in networks:
                     raise InvalidError(f"the site has no network {wish.pool}", code="address", host=host.name)
-                keep_any(session, now, host, key, networks[wish.pool])
+                keep_any(session, now, host, key, networks[wish.pool], named=current.named_addresses)
             else:
-                inside = next((n.name for n in site.networks if wish.ip in n.subnet), "")
+                inside = next((n.name for n in current.site.networks if wish.ip in n.subnet), "")
                 keep_named(session, now, host, key, wish.ip, inside)
 
 

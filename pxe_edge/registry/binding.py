@@ -14,7 +14,6 @@ from pxe_edge.registry.specsets import Current, FindingsError
 from pxe_edge.registry.tables import BindingRow, HostRow
 from specs.match import Machine, bind
 from specs.phases import Phase
-from specs.records import Finding
 
 
 def bindings(session: Session) -> dict[str, str]:
@@ -70,10 +69,10 @@ def publish(session: Session, now: datetime, current: Current) -> list[HostRow]:
             continue
         host = hosts.get(session, host_id)
         try:
-            addresses.keep_spec(session, now, host, spec, current.site)
+            addresses.keep_spec(session, now, host, spec, current)
         except RegistryError as error:
             mark = current.specs.where("Host", name, "network")
-            raise FindingsError((Finding(file=mark.file, line=mark.line, path=mark.path, message=str(error), hint=error.hint),)) from error  # fmt: skip
+            raise FindingsError((mark.finding(str(error), error.hint),)) from error
         bound.append(host)
     return bound
 
@@ -107,7 +106,7 @@ def _bind_on_arrival(session: Session, now: datetime, host: HostRow, name: str, 
     try:
         with session.begin_nested():
             _bind(session, now, name, host)
-            addresses.keep_spec(session, now, host, spec, current.site)
+            addresses.keep_spec(session, now, host, spec, current)
     except RegistryError as error:
         # The set was good when it was published; another host has taken the name or address since.
         timeline.add(session, now, "spec", f"spec {name} not bound: {error}", host_id=host.id)

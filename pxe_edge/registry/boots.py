@@ -122,7 +122,7 @@ def refuse(session: Session, now: datetime, error: RefusedReportError) -> None:
     row.body_hash, row.refused = error.body_hash, error.detail
     host_id = error.refusal.host_id or row.host_id
     timeline.add(
-        session, now, "refused", f"report-in of boot {row.no} refused: {error.detail}", host_id=host_id, mac=row.mac,
+        session, now, "refused", f"report-in of boot {row.no}: {error.detail}", host_id=host_id, mac=row.mac,
         detail={"reason": error.refusal.reason},
     )  # fmt: skip
     host = session.get(HostRow, host_id) if host_id else None
@@ -160,7 +160,7 @@ def _note_boot(session: Session, now: datetime, row: BootRow, host: HostRow, fou
         host.reason, host.message = None, None
     session.flush()
     timeline.add(
-        session, now, "report-in", f"boot {row.no} reports in from {found.address} ({found.firmware}, {found.arch})",
+        session, now, "report-in", f"boot {row.no} reports in from {found.address} ({found.firmware})",
         host_id=host.id, mac=found.mac, detail={"memory_bytes": found.memory_bytes},
     )  # fmt: skip
     hosts.set_condition(session, now, host.id, "Reachable", "True")

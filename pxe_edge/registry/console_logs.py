@@ -17,7 +17,7 @@ def size(data: Path, host_id: str, boot_no: int) -> int:
 
 
 def append(data: Path, host_id: str, boot_no: int, offset: int, block: bytes) -> int | None:
-    """Append at the offset; the size that is there if it is another one. Beyond the limit bytes are dropped."""
+    """Append at the offset; the size that is there if it is another. Beyond the limit bytes are dropped."""
     there = size(data, host_id, boot_no)
     if there != offset:
         return there

@@ -39,13 +39,13 @@ def declare(session: Session, now: datetime, name: str) -> ImageRow:
 
 
 def start(
-    session: Session, now: datetime, name: str, *, total_bytes: int, replace: bool, digest: str
+    session: Session, now: datetime, name: str, *, total_bytes: int, replace: bool, digest: str | None
 ) -> ImageRow:
     """Begin to receive a blob; 409 while another is received, or when it would replace what is there."""
     row = declare(session, now, name)
     if row.state in BUSY:
         raise ConflictError(f"image {name} is {row.state}", code="image-busy", hint="wait for it")
-    if row.state == "ready" and row.digest != digest and not replace:
+    if row.state == "ready" and digest is not None and row.digest != digest and not replace:
         raise ConflictError(
             f"image {name} is {row.digest}, not {digest}",
             code="image-mismatch",

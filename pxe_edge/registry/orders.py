@@ -6,9 +6,10 @@ from sqlalchemy.orm import Session
 
 from pxe_edge.registry import addresses, binding, credentials, images
 from pxe_edge.registry.registry import Registry
+from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
 from specs.model import Host
-from specs.records import WorkOrder
+from specs.records import ImageRecord, WorkOrder
 
 
 def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
@@ -23,7 +24,7 @@ def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
     if current is None:
         return base
     spec = current.spec(binding.spec_name(session, host.id))
-    addresses.keep_bmc(session, registry.now(), host, spec, current.site)
+    addresses.keep_bmc(session, registry.now(), host, spec, current)
     kept = addresses.kept(session, host.id)
     network = addresses.bmc_network(current.site)
     return base.model_copy(
@@ -46,3 +47,12 @@ def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
 def _sources(spec: Host, files: dict[str, bytes]) -> dict[str, str]:
     wanted = [f.source for f in spec.files if f.source is not None]
     return {path: base64.b64encode(files[path]).decode() for path in wanted if path in files}
+
+
+def _image(session: Session, registry: Registry, current: Current, name: str) -> ImageRecord | None:
+    """The stored image; none when it is not the one that the Image document names by digest."""
+    record = images.ready_record(session, registry.boot_url, name)
+    declared = current.specs.images.get(name)
+    if record is not None and declared is not None and declared.digest not in (None, record.digest):
+        return None
+    return record

@@ -6,10 +6,8 @@ a second: a machine that hammers the edge costs a row, not a transaction per pac
 """
 
 import threading
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -132,17 +130,13 @@ class PacketView:
 
     def _drop(self, host_id: str) -> None:
         old = self._of_host.pop(host_id, None)
-        for index, keys in (
-            _keys(self._by_mac, old.macs if old else ()),
-            _keys(self._by_uuid, [old.uuid] if old else ()),
-        ):
-            for key in keys:
-                if index[key] is old:
-                    del index[key]
-
-
-def _keys(index: dict[str, HostView], wanted: Iterable[Any]) -> tuple[dict[str, HostView], list[str]]:
-    return index, [key for key in wanted if key in index]
+        if old is None:
+            return
+        for mac in old.macs:
+            if self._by_mac.get(mac) is old:
+                del self._by_mac[mac]
+        if old.uuid is not None and self._by_uuid.get(old.uuid) is old:
+            del self._by_uuid[old.uuid]
 
 
 def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -> None:
@@ -151,13 +145,25 @@ def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -
         host = session.scalar(select(HostRow).where(HostRow.uuid == request.uuid))
     if host is None:
         if request.boots:
+            arch = None if request.arch is None else str(request.arch)
             sightings.note(
-                session, at, mac=request.mac, uuid=request.uuid, network=request.network, reason=outcome,
-                arch=None if request.arch is None else str(request.arch),
-            )  # fmt: skip
+                session,
+                at,
+                mac=request.mac,
+                uuid=request.uuid,
+                arch=arch,
+                network=request.network,
+                reason=_reason(outcome),
+            )
         return
     sightings.forget(session, request.mac)
     timeline.add(
         session, at, request.via, f"{request.client} request of {request.mac}: {outcome}",
         host_id=host.id, mac=request.mac, detail={"arch": request.arch, "network": request.network},
     )  # fmt: skip
+
+
+def _reason(outcome: str) -> str:
+    # The packet plane says `answer=none reason=awaiting-approval`; the code is what `why` looks up.
+    words = dict(word.split("=", 1) for word in outcome.split() if "=" in word)
+    return words.get("reason", outcome)[:40]

@@ -112,7 +112,7 @@ class Courier:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def wake(self) -> None:
-        """Something may be due: look at once. From any thread; nothing happens while the task is not running."""
+        """Something may be due: look at once. From any thread; nothing happens while the task is idle."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake.set)

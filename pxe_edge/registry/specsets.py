@@ -5,8 +5,10 @@ import binascii
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
+from ipaddress import IPv4Interface
 from typing import Any
 
 from sqlalchemy import select, update
@@ -15,7 +17,7 @@ from sqlalchemy.orm import Session
 from pxe_edge.registry import timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.site_tables import SpecSetRow
-from specs.load import SpecSet, load_files, ordered, resolve
+from specs.load import SpecSet, load_files, resolve
 from specs.model import Host, Site
 from specs.records import Finding, SpecSetRecord
 
@@ -23,13 +25,23 @@ Given = Mapping[str, Any]
 """Path -> text, or {"base64": …} for what is no text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Current:
     """The current set, read: its site is always there, a set without one is never stored."""
 
     id: str
     specs: SpecSet
     site: Site
+
+    @cached_property
+    def named_addresses(self) -> frozenset[str]:
+        """The addresses that host specs ask for by name, bound or not."""
+        found = {str(host.bmc.address) for host in self.specs.hosts.values() if host.bmc.address}
+        for host in self.specs.hosts.values():
+            parts = (host.network.ethernets, host.network.bonds, host.network.vlans)
+            wishes = [wish for part in parts for link in part.values() for wish in link.addresses]
+            found |= {str(wish.ip) for wish in wishes if isinstance(wish, IPv4Interface)}
+        return frozenset(found)
 
     def spec(self, name: str | None) -> Host | None:
         """The host spec of this name, profiles merged."""
@@ -65,20 +77,12 @@ def contents(given: Given) -> dict[str, bytes]:
 
 def read_set(files: Mapping[str, bytes]) -> SpecSet:
     """Load and resolve a set; `findings` holds those of both steps, and that a Site is missing."""
-    loaded = load_files(dict(files))
-    specs = resolve(loaded)
-    findings = list(ordered([*loaded.findings, *specs.findings]))
-    if specs.site is None and not any(f.file for f in findings if "Site" in f.message):
-        findings.append(
-            Finding(
-                file="",
-                line=1,
-                path="kind",
-                message="the set has no Site document",
-                hint="add one of kind: Site",
-            )
-        )
-    return SpecSet(specs.site, specs.hosts, specs.images, tuple(findings), specs.trees, specs.files)
+    specs = resolve(load_files(dict(files)))
+    if specs.site is None and not specs.findings:
+        said = "the set has no Site document"
+        missing = Finding(file="", line=1, path="kind", message=said, hint="add one of kind: Site")
+        return replace(specs, findings=(missing,))
+    return specs
 
 
 def set_id(files: Mapping[str, bytes]) -> str:

@@ -1,0 +1,126 @@
+"""What lies in a raw disk image: GPT partitions, file systems, what it can be booted by. Pure parsing.
+
+GPT: UEFI 2.10 section 5.3. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS: xfs_dsb.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+from uuid import UUID
+
+Reader = Callable[[int, int], bytes]
+"""Offset and length -> bytes; fewer at the end of the image."""
+
+ESP_TYPE: Final = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+BIOS_BOOT_TYPE: Final = "21686148-6449-6e6f-744e-656564454649"
+_EMPTY_TYPE: Final = "00000000-0000-0000-0000-000000000000"
+_ENTRIES_MAX: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePartition:
+    """One partition of the image, and the file system on it if it is one that we read."""
+
+    number: int
+    start_bytes: int
+    size_bytes: int
+    type_guid: str
+    part_uuid: str
+    name: str
+    filesystem: str | None = None
+    label: str | None = None
+    fs_uuid: str | None = None
+
+
+def partitions(read: Reader) -> tuple[int, list[ImagePartition]]:
+    """Sector size and partitions of the image's GPT; (512, []) when it has none."""
+    for sector_bytes in (512, 4096):
+        header = read(sector_bytes, 92)
+        if len(header) == 92 and header.startswith(b"EFI PART"):
+            return sector_bytes, _entries(read, header, sector_bytes)
+    return 512, []
+
+
+def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartition]:
+    lba, count, size = struct.unpack_from("<QII", header, 72)
+    if not 128 <= size <= 4096 or not 0 < count <= _ENTRIES_MAX:
+        return []
+    table = read(lba * sector_bytes, count * size)
+    found = []
+    for number in range(1, len(table) // size + 1):
+        entry = table[(number - 1) * size : number * size]
+        type_guid = str(UUID(bytes_le=entry[:16]))
+        first, last = struct.unpack_from("<QQ", entry, 32)
+        if type_guid == _EMPTY_TYPE or last < first:
+            continue
+        start = first * sector_bytes
+        filesystem, label, fs_uuid = _filesystem(read, start)
+        found.append(
+            ImagePartition(
+                number=number,
+                start_bytes=start,
+                size_bytes=(last - first + 1) * sector_bytes,
+                type_guid=type_guid,
+                part_uuid=str(UUID(bytes_le=entry[16:32])),
+                name=entry[56:128].decode("utf-16-le", "replace").split("\0")[0],
+                filesystem=filesystem,
+                label=label,
+                fs_uuid=fs_uuid,
+            )
+        )
+    return found
+
+
+def _filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | None]:
+    head = read(start, 2048)
+    if head[:4] == b"XFSB" and len(head) >= 120:
+        return "xfs", _text(head[108:120]), str(UUID(bytes=head[32:48]))
+    block = head[1024:]
+    if len(block) >= 136 and block[56:58] == b"\x53\xef":
+        return "ext4", _text(block[120:136]), str(UUID(bytes=block[104:120]))
+    if head[82:87] == b"FAT32":
+        return "vfat", _text(head[71:82]), None
+    if head[54:59] in (b"FAT16", b"FAT12"):
+        return "vfat", _text(head[43:54]), None
+    return None, None, None
+
+
+def _text(raw: bytes) -> str | None:
+    return raw.split(b"\0")[0].decode("utf-8", "replace").strip() or None
+
+
+def root_partition(
+    found: Sequence[ImagePartition], *, label: str | None, uuid: str | None, number: int | None
+) -> ImagePartition | None:
+    """The root by number, file system UUID or label; else the only Linux file system that is there."""
+    if number is not None:
+        return next((p for p in found if p.number == number), None)
+    if uuid is not None:
+        return next((p for p in found if p.fs_uuid == uuid.lower()), None)
+    labelled = [p for p in found if label is not None and p.label == label]
+    linux = [p for p in found if p.filesystem in ("ext4", "xfs")]
+    for candidates in (labelled, linux):
+        if len(candidates) == 1:
+            return candidates[0]
+    return None
+
+
+def describe(
+    read: Reader, *, label: str | None = "root", uuid: str | None = None, number: int | None = None
+) -> dict[str, Any]:
+    """The image's info as plans read it."""
+    sector_bytes, found = partitions(read)
+    root = root_partition(found, label=label, uuid=uuid, number=number)
+    types = {partition.type_guid for partition in found}
+    return {
+        "partition_table": "gpt" if found else None,
+        "sector_bytes": sector_bytes,
+        "partitions": [asdict(partition) for partition in found],
+        "has_esp": ESP_TYPE in types,
+        "has_bios_boot": BIOS_BOOT_TYPE in types,
+        "root_partition": root.number if root else None,
+        "root_filesystem": root.filesystem if root else None,
+        "root_label": root.label if root else None,
+        "root_uuid": root.fs_uuid if root else None,
+    }
