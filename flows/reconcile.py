@@ -32,7 +32,7 @@ def reconcile_host(host: str, job: int = 0, specset: str | None = None) -> None:
                 stage.did(execute(run.claim, plan, step.id))
         if run.rebooted(plan):
             with run.stage("OS up"):
-                wait_os(run.claim, run.started)
+                wait_os(run.claim, plan)
             show_serial_log(run.claim)
         with run.stage("verify"):
             verify(run.claim)

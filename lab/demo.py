@@ -22,6 +22,7 @@ from rich.live import Live
 from rich.table import Table
 
 from metal.cli.plans import run_url
+from metal.cli.up.command import LAST_LINE
 from metal.edge_client import EdgeClient
 from metal.edge_client.wire import EdgeAddress, data_dir
 from metal.errors import RackflowError, Unreachable
@@ -153,9 +154,8 @@ def running_site(demo: Demo) -> Iterator[subprocess.Popen[bytes]]:
 def wait_up(demo: Demo, process: subprocess.Popen[bytes]) -> None:
     """Until all parts answer; raises with the end of the log when they do not."""
     ends_at = time.monotonic() + 180
-    marker = "Ctrl-C ends all parts"
     log = demo.data / "up.log"
-    while log.read_text(errors="replace").count(marker) < 1:
+    while log.read_text(errors="replace").count(LAST_LINE) < 1:
         if process.poll() is not None or time.monotonic() > ends_at:
             raise Unreachable(f"rackflow up did not come up: {log.read_text(errors='replace')[-800:]}")
         time.sleep(0.2)

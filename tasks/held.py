@@ -7,7 +7,6 @@ leaves the block becomes the job's outcome at the edge, which releases the lease
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any, Final
 
 from prefect.runtime import flow_run
@@ -54,7 +53,6 @@ class Run:
         self.reason: str | None = "ok"
         self.message: str | None = None
         self.plan_hash: str | None = job.plan
-        self.started: datetime = job.created_at
 
     @property
     def only_observes(self) -> bool:
@@ -152,7 +150,7 @@ def held(host: str, job: int, verb: Verb, args: dict[str, Any] | None = None) ->
         )
         if record.state in ENDED:
             return_early(record)
-        claim = claim_host(edge, record.host_id, job=record.no, run_id=run_id)
+        claim = claim_host(edge, record.host, job=record.no, run_id=run_id)
         run = Run(edge, claim, record)
         with LeaseKeeper(edge, claim, clock=time.monotonic):
             try:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -30,6 +30,8 @@ from metal.cli.up.parts import (
 from metal.cli.up.supervisor import Supervisor, port_open
 from metal.edge_client.wire import data_dir
 from metal.errors import RackflowError
+
+LAST_LINE: Final = "all parts are running; Ctrl-C ends them"
 
 
 def up(
@@ -97,10 +99,11 @@ def start_in_rack(supervisor: Supervisor, run: SiteRun) -> None:
         again += ["--specs", str(run.specs)]
     lab = (sys.executable, "-m", "lab")
     env = {"RACKFLOW_DATA": str(run.data)}
-    ports = [f"127.0.0.1:{port}" for port in (PREFECT_PORT, CONTROL_PORT)]
-    relays = [argument for port in ports for argument in ("--port", port)]
-    supervisor.start(Part("relay", (*lab, "relay", *relays), env), ready_s=15)
-    supervisor.start(Part("site", (*lab, "exec", "--ns", "edge", "--", *again), env, grace_s=25.0))
+    for port in (PREFECT_PORT, CONTROL_PORT):
+        ends = ("--listen", f"127.0.0.1:{port}", "--to", f"127.0.0.1:{port}", "--ns", "edge")
+        supervisor.start(Part(f"relay-{port}", (*lab, "relay", *ends), env, ready_port=port), ready_s=15)
+    inside = (*lab, "exec", "--ns", "edge", "--", *again)
+    supervisor.start(Part("site", inside, env, ready_text=LAST_LINE, grace_s=25.0), ready_s=240)
     print_links(run)
 
 
@@ -117,4 +120,4 @@ def print_links(run: SiteRun) -> None:
     """Where to look."""
     say(f"Prefect UI   http://127.0.0.1:{PREFECT_PORT}   (log in with the line in {run.auth_file})")
     say(f"edge API     https://127.0.0.1:{CONTROL_PORT}   (CA {run.data / 'edge' / 'tls' / 'ca.pem'})")
-    say("Ctrl-C ends all parts")
+    say(LAST_LINE)

@@ -29,6 +29,8 @@ class Part:
     cwd: Path | None = None
     ready_port: int | None = None
     """A TCP port on 127.0.0.1 that is open once the part serves."""
+    ready_text: str | None = None
+    """What the part writes to its log once it serves."""
     grace_s: float = 10.0
     """Seconds between SIGTERM and SIGKILL: idle Prefect workers were seen to ignore SIGTERM for minutes."""
 

@@ -53,15 +53,16 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         running = Running(part, self._logs / f"{part.name}.log")
         self._parts.append(running)
+        logged_before = running.log.stat().st_size if running.log.exists() else 0
         self._spawn(running)
         deadline = time.monotonic() + ready_s
-        while part.ready_port is not None and not port_open(part.ready_port):
+        while not is_ready(running, logged_before):
             assert running.process is not None
             if self._stop.is_set():
                 return
             if running.process.poll() is not None or time.monotonic() > deadline:
                 raise RackflowError(
-                    f"{part.name} did not come up on port {part.ready_port}: {tail(running.log)}",
+                    f"{part.name} did not come up: {tail(running.log)}",
                     hint=f"see {running.log}",
                 )
             self._stop.wait(POLL_S)
@@ -119,6 +120,18 @@ class Supervisor:
                 start_new_session=True,
             )
         running.started_at = time.monotonic()
+
+
+def is_ready(running: Running, logged_before: int) -> bool:
+    """Whether the part shows that it serves: its port answers, its text stands in this start's log."""
+    part = running.part
+    if part.ready_port is not None and not port_open(part.ready_port):
+        return False
+    if part.ready_text is None:
+        return True
+    with running.log.open("rb") as log:
+        log.seek(logged_before)
+        return part.ready_text.encode() in log.read()
 
 
 def terminate(running: Running) -> None:
