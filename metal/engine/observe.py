@@ -1,21 +1,26 @@
 """One reading of a host: from its boot OS or its running system, whichever is up, and from its BMC."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final, Literal
 
 from metal.drivers.bmc.state import read_state
 from metal.drivers.guest.facts import Question, read_system
 from metal.drivers.hardware import read_hardware
 from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim
-from metal.engine.connect import Sessions, bmc, boot_os, running_os
+from metal.engine.connect import Address, Sessions, bmc, boot_os, running_os
 from metal.engine.steps import REAL, Surroundings
 from metal.engine.waits import until_reached
 from metal.engine.work import wanted_secrets
 from metal.errors import RackflowError, Refused, Unparsable, Unreachable
 from metal.protocols import Shell
-from specs.facts import BmcState, Hardware, Observation, SeenFrom, SystemFacts
+from specs.facts import BmcState, Observation, SeenFrom, SystemFacts
 from specs.records import HostRecord, SecretValue, WorkOrder
+
+STALE_S: Final = 3.0
+"""How long a boot OS may take to answer where a deployed system may be up instead."""
 
 
 def observe(
@@ -38,18 +43,19 @@ def observe(
     hardware, system = None, None
     seen_from: SeenFrom = "bmc"
     try:
-        if record.boot is not None:
-            shell = _reach(lambda: around.sessions.shell(edge, boot_os(record)), around, patience_s)
-            hardware, seen_from = _hardware(shell, record, unknown), "boot-os"
-            unknown["system"] = "the boot OS is up, the deployed system is not running"
-        else:
-            shell = _reach(lambda: around.sessions.shell(edge, running_os(record)), around, patience_s)
-            hardware = _hardware(shell, record, unknown)
-            system, seen_from = _system(edge, shell, order, unknown), "running-os"
-    except Unreachable as error:
+        shell, seen_from = _open(edge, record, around, patience_s)
+    except (Unreachable, Refused) as error:
         if state is None:
             raise
         unknown["system"] = unknown["hardware"] = error.message
+    else:
+        booted = _booted_mac(shell) if seen_from == "boot-os" else None
+        hardware, gaps = read_hardware(shell, booted)
+        unknown.update({f"hardware.{field}": why for field, why in gaps.items()})
+        if seen_from == "running-os":
+            system = _system(edge, shell, order, unknown)
+        else:
+            unknown["system"] = "the boot OS is up, the deployed system is not running"
     observation = Observation(
         at=now(), seen_from=seen_from, hardware=hardware, system=system, bmc=state, unknown=unknown
     )
@@ -59,15 +65,40 @@ def observe(
     return observation
 
 
-def _reach(opened: Callable[[], Shell], around: Surroundings, patience_s: float) -> Shell:
-    return until_reached(opened, deadline_s=patience_s, clock=around.clock, sleep=around.sleep)
+def _open(
+    edge: RunCalls, record: HostRecord, around: Surroundings, patience_s: float
+) -> tuple[Shell, Literal["boot-os", "running-os"]]:
+    """Open a shell in what is up. A boot OS that is gone without a word leaves the deployed system to try."""
+
+    def reach(at: Address, deadline_s: float) -> Shell:
+        return until_reached(
+            lambda: _awake(around.sessions.shell(edge, at)),
+            deadline_s=deadline_s,
+            clock=around.clock,
+            sleep=around.sleep,
+        )
+
+    installed = record.os is not None or bool(record.installed)
+    if record.boot is not None:
+        try:
+            return reach(boot_os(record), STALE_S if installed else patience_s), "boot-os"
+        except (Unreachable, Refused):
+            if not installed:
+                raise
+    return reach(running_os(record), patience_s), "running-os"
 
 
-def _hardware(shell: Shell, record: HostRecord, unknown: dict[str, str]) -> Hardware:
-    booted = record.macs[0] if record.macs and record.boot is not None else None
-    hardware, gaps = read_hardware(shell, booted)
-    unknown.update({f"hardware.{field}": why for field, why in gaps.items()})
-    return hardware
+def _awake(shell: Shell) -> Shell:
+    """Give the shell if it answers: a kept one may lead to a machine that was switched off."""
+    shell.read(("true",), timeout_s=10)
+    return shell
+
+
+def _booted_mac(shell: Shell) -> str | None:
+    """Give the NIC that PXE-booted, from the kernel's command line (`BOOTIF=01-52-54-…`)."""
+    line = (shell.read_file("/proc/cmdline") or b"").decode(errors="replace")
+    found = re.search(r"\bBOOTIF=01-([0-9A-Fa-f-]{17})\b", line)
+    return found[1].lower().replace("-", ":") if found else None
 
 
 def _system(edge: RunCalls, shell: Shell, order: WorkOrder, unknown: dict[str, str]) -> SystemFacts | None:

@@ -6,7 +6,7 @@ boot plane is plain HTTP on the site's own network; the token opens nothing but 
 """
 
 # pathlib's import costs time under emulation; the answer goes to stdout.
-# ruff: noqa: PTH108, PTH118, PTH123
+# ruff: noqa: PTH108, PTH123
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def first_line(path: str) -> str:
         return source.readline().strip()
 
 
-def request(settings: dict[str, Any], token: str) -> bytes:
+def request(settings: dict[str, Any], token: str, key_path: str) -> bytes:
     """Give the message's bytes."""
-    key = " ".join(first_line("/etc/ssh/ssh_host_ed25519_key.pub").split()[:2])
+    key = " ".join(first_line(key_path).split()[:2])
     boot_id = first_line("/proc/sys/kernel/random/boot_id")
     body = json.dumps({"host": settings["host"], "boot_id": boot_id, "ssh_host_key": key}).encode()
     head = (
@@ -49,14 +49,9 @@ def send(settings: dict[str, Any], message: bytes) -> int:
     return int(status[1]) if len(status) > 1 else 0
 
 
-def announce(folder: str) -> int:
+def deliver(settings: dict[str, Any], message: bytes, token_path: str) -> int:
     """Tell the edge until it has heard; then forget the token. 410 says that it was heard before."""
-    token_path = os.path.join(folder, "phone-home.token")
-    with open(os.path.join(folder, "phone-home.json"), encoding="utf-8") as source:
-        settings = json.load(source)
-    message = request(settings, first_line(token_path))
     deadline = time.monotonic() + DEADLINE_S
-    status = 0
     while time.monotonic() < deadline:
         try:
             status = send(settings, message)
@@ -67,6 +62,15 @@ def announce(folder: str) -> int:
             return 0 if status < 300 else 1
         time.sleep(0.5)
     return 1
+
+
+def announce(folder: str) -> int:
+    """Read settings and token, and deliver."""
+    with open(f"{folder}/phone-home.json", encoding="utf-8") as source:
+        settings = json.load(source)
+    token_path = f"{folder}/phone-home.token"
+    message = request(settings, first_line(token_path), "/etc/ssh/ssh_host_ed25519_key.pub")
+    return deliver(settings, message, token_path)
 
 
 if __name__ == "__main__":
