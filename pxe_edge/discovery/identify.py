@@ -113,11 +113,9 @@ def _address(report: ReportIn, peer: str) -> str:
 
 def host_name(vendor: str | None, serial: str | None, mac: str) -> str:
     """A host's name without a spec: `<vendor>-<serial>`, else `mac-<hex>`; always a valid spec name."""
-    if vendor and serial:
-        words = "".join(
-            c if c.isascii() and c.isalnum() else "-" for c in f"{vendor.split()[0]}-{serial}".lower()
-        )
-        name = "-".join(part for part in words.split("-") if part)[:60].strip("-")
-        if name:
-            return name
+    brand = (vendor or "").split()
+    if brand and serial:
+        letters = "".join(c if c.isascii() and c.isalnum() else " " for c in f"{brand[0]} {serial}".lower())
+        if len(letters.split()) > 1:
+            return "-".join(letters.split())[:60].strip("-")
     return f"mac-{mac.replace(':', '')}"

@@ -33,8 +33,7 @@ def boot_state(session: Session, host: HostRow) -> BootState:
     unfinished = [jobs.as_rule(row) for row in jobs.unfinished(session, host.id)]
     job = next((j for j in unfinished if j.state in OPEN), None)
     wish: BootWish = "boot-os" if host.boot_wish == "boot-os" else "none"
-    record = (host.installed or {}).get("record") or {}
-    return BootState(Phase(host.phase), wish, job, installed_by=record.get("job"))
+    return BootState(Phase(host.phase), wish, job, installed_by=(host.installed or {}).get("job"))
 
 
 class PacketView:

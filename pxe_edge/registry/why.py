@@ -10,7 +10,7 @@ from pxe_edge.jobs.rules import OPEN
 from pxe_edge.registry import binding, hosts, jobs, timeline
 from pxe_edge.registry.errors import NotFoundError
 from pxe_edge.registry.site_tables import DhcpLeaseRow, SightingRow
-from pxe_edge.registry.tables import AddressRow, BootRow, HostRow
+from pxe_edge.registry.tables import AddressRow, BootRow, HostRow, JobRow, RunRow
 from specs.identity import mac_identity
 from specs.phases import Phase
 from specs.reasons import REASONS
@@ -67,11 +67,7 @@ def _of_host(session: Session, host: HostRow) -> tuple[str | None, str, str | No
         step = known.next_step.replace("NAME", host.name) if known else None
         return host.reason, f"{host.phase}: {sentence}", step
     if running is not None:
-        return (
-            "ok",
-            f"{host.phase}: job {running.no} ({running.verb}) is {running.state}.",
-            "Wait for the run.",
-        )
+        return _of_job(session, host, running)
     if host.phase == Phase.REGISTERED:
         return (
             "ok",
@@ -82,6 +78,15 @@ def _of_host(session: Session, host: HostRow) -> tuple[str | None, str, str | No
         known = REASONS["no-spec"]
         return "no-spec", f"{host.phase}: {known.sentence}", known.next_step
     return "ok", f"{host.phase}: nothing is due.", None
+
+
+def _of_job(session: Session, host: HostRow, job: JobRow) -> tuple[str | None, str, str | None]:
+    said = f"{host.phase}: job {job.no} ({job.verb}) is {job.state}"
+    runs = select(RunRow).where(RunRow.host_id == host.id, RunRow.job_no == job.no)
+    run = session.scalar(runs.order_by(RunRow.id.desc()).limit(1))
+    if run is not None and run.state == "pending" and run.error is not None:
+        return "ok", f"{said}; Prefect has not taken its run: {run.error}", "Is Prefect up? rackflow doctor"
+    return "ok", f"{said}.", "Wait for the run."
 
 
 def _answer(

@@ -1,0 +1,145 @@
+"""Which jobs may be posted, how they end, what posts one by itself, when a boot is due."""
+
+import pytest
+
+from pxe_edge.jobs import rules
+from pxe_edge.jobs.due import BootState, boot_os_due
+from pxe_edge.jobs.rules import Ending, Job, New, Refused, Same
+from specs.model import Host
+from specs.phases import Phase
+
+
+def job(verb: str, state: str) -> Job:
+    return Job(4, verb, state)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("there", "by", "expected"),
+    [
+        (None, "operator", New()),
+        (("apply", "wanted"), "operator", Same(4)),
+        (("apply", "claimed"), "fleet", Same(4)),
+        (("apply", "cancelling"), "operator", "cancelling"),
+        (("discover", "claimed"), "operator", "discover"),
+        (("apply", "waiting-consent"), "operator", New(supersedes=4)),
+        (("apply", "waiting-consent"), "fleet", Same(4)),
+    ],
+)
+def test_post(there: tuple[str, str] | None, by: str, expected: object) -> None:
+    jobs = [job(*there)] if there else []
+    got = rules.post(jobs, verb="apply", by=by, phase=Phase.READY)
+    if isinstance(expected, str):
+        assert isinstance(got, Refused)
+        assert got.other == 4
+        assert expected in got.message
+    else:
+        assert got == expected
+
+
+def test_a_verb_without_a_flow_and_a_retired_host_are_refused() -> None:
+    assert isinstance(rules.post([], verb="wipe", by="operator", phase=Phase.ACTIVE), Refused)
+    assert isinstance(rules.post([], verb="apply", by="operator", phase=Phase.RETIRED), Refused)
+
+
+@pytest.mark.parametrize(
+    ("state", "result", "phase", "expected"),
+    [
+        ("claimed", "applied", Phase.ACTIVE, Ending("done", Phase.ACTIVE)),
+        ("claimed", "in-sync", Phase.ACTIVE, Ending("done", Phase.ACTIVE)),
+        ("claimed", "failed", Phase.INSPECTING, Ending("failed", Phase.INSPECT_FAILED)),
+        ("claimed", "failed", Phase.PROVISIONING, Ending("failed", Phase.PROVISION_FAILED)),
+        ("claimed", "failed", Phase.ACTIVE, Ending("failed", Phase.ACTIVE)),
+        ("cancelling", "failed", Phase.PROVISIONING, Ending("cancelled", Phase.PROVISION_FAILED)),
+        ("claimed", "waiting-consent", Phase.READY, Ending("waiting-consent", Phase.READY)),
+        ("cancelling", "waiting-consent", Phase.READY, Ending("cancelled", Phase.READY)),
+        ("cancelling", "applied", Phase.ACTIVE, Ending("done", Phase.ACTIVE)),
+    ],
+)
+def test_finish(state: str, result: str, phase: Phase, expected: Ending) -> None:
+    assert rules.finish(state, result, phase) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("phase", "there", "posts"),
+    [
+        (Phase.REGISTERED, None, True),
+        (Phase.INSPECT_FAILED, None, True),
+        (Phase.INSPECTING, ("discover", "claimed"), False),
+        (Phase.REGISTERED, ("discover", "done"), True),
+        (Phase.PROVISIONING, ("apply", "claimed"), False),
+        (Phase.READY, None, False),
+        (Phase.ACTIVE, None, False),
+    ],
+)
+def test_what_a_report_in_posts(phase: Phase, there: tuple[str, str] | None, posts: bool) -> None:
+    assert rules.report_in_posts(phase, [job(*there)] if there else []) is posts
+
+
+@pytest.mark.parametrize(
+    ("phase", "image", "destroy", "due"),
+    [
+        (Phase.READY, "debian-12", "allow", True),
+        (Phase.READY, "debian-12", "ask", False),
+        (Phase.READY, None, "allow", False),
+        (Phase.ACTIVE, "debian-12", "allow", False),
+    ],
+)
+def test_only_a_ready_host_whose_spec_allows_it_is_provisioned_by_itself(
+    phase: Phase, image: str | None, destroy: str, due: bool
+) -> None:
+    spec = Host.model_validate({"metadata": {"name": "a"}, "image": image, "lifecycle": {"destroy": destroy}})
+    assert rules.apply_is_due(phase, spec) is due
+    assert not rules.apply_is_due(phase, None)
+
+
+def test_delivery_delays_grow_to_a_cap() -> None:
+    delays = [rules.delivery_delay_s(attempts, 1.0) for attempts in range(12)]
+    assert delays == sorted(delays)
+    assert delays[0] <= 1.0
+    assert delays[-1] == rules.RETRY_CAP_S
+    assert rules.delivery_delay_s(3, 0.0) == delays[3] / 2
+
+
+@pytest.mark.parametrize(
+    ("state", "prefect", "held", "lost"),
+    [
+        ("claimed", "CRASHED", False, True),
+        ("delivered", "CANCELLED", False, True),
+        ("claimed", "CRASHED", True, False),
+        ("claimed", "RUNNING", False, False),
+        ("done", "COMPLETED", False, False),
+        ("waiting-consent", "COMPLETED", False, False),
+    ],
+)
+def test_a_run_is_lost_when_it_ended_without_an_outcome(
+    state: str, prefect: str, held: bool, lost: bool
+) -> None:
+    assert rules.run_is_lost(state, prefect, lease_held=held) is lost  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("phase", "wish", "there", "installed_by", "due"),
+    [
+        (Phase.REGISTERED, "none", None, None, True),
+        (Phase.INSPECTING, "none", ("discover", "claimed"), None, True),
+        (Phase.INSPECT_FAILED, "none", None, None, True),
+        (Phase.READY, "none", None, None, False),
+        (Phase.READY, "boot-os", None, None, True),
+        (Phase.READY, "none", ("apply", "wanted"), None, True),
+        (Phase.READY, "none", ("power", "claimed"), None, False),
+        (Phase.READY, "none", ("apply", "waiting-consent"), None, False),
+        (Phase.PROVISIONING, "none", ("apply", "claimed"), None, True),
+        (Phase.PROVISIONING, "none", ("apply", "claimed"), 3, True),
+        (Phase.PROVISIONING, "none", ("apply", "claimed"), 4, False),
+        (Phase.PROVISIONING, "boot-os", ("apply", "claimed"), 4, True),
+        (Phase.PROVISION_FAILED, "none", None, None, False),
+        (Phase.ACTIVE, "none", ("apply", "claimed"), 2, False),
+        (Phase.ACTIVE, "boot-os", ("reinstall", "claimed"), 2, True),
+        (Phase.RETIRED, "boot-os", None, None, False),
+    ],
+)
+def test_which_machine_is_due_for_the_boot_os(
+    phase: Phase, wish: str, there: tuple[str, str] | None, installed_by: int | None, due: bool
+) -> None:
+    state = BootState(phase, wish, job(*there) if there else None, installed_by)  # type: ignore[arg-type]
+    assert boot_os_due(state) is due
