@@ -1,1 +1,1 @@
-"""NICs of the machine; addresses and bonds of a running system."""
+"""NICs of the machine, and addresses of a running system."""

@@ -1,11 +1,11 @@
-"""NICs and bonds from their texts."""
+"""NICs and addresses from their texts."""
 
 import json
 
 import pytest
 
 from metal.drivers.network.links import parse_nics
-from metal.drivers.network.running import parse_addresses, parse_bonding
+from metal.drivers.network.running import parse_addresses
 from metal.errors import Unparsable
 
 LINKS = json.dumps(
@@ -24,25 +24,6 @@ ens3 1 virtio_net pf 1 10000 /sys/devices/pci0000:00/0000:00:03.0/virtio1
 ens5v0 1 ixgbevf vf 1 10000 /sys/devices/pci0000:00/0000:05:10.0
 ib0 32 mlx5_core pf 1 100000 /sys/devices/pci0000:00/0000:06:00.0
 """
-BONDING = """\
-bond bond0
-Ethernet Channel Bonding Driver: v6.1.0
-
-Bonding Mode: fault-tolerance (active-backup) (fail_over_mac active)
-Primary Slave: None
-Currently Active Slave: ens4
-MII Status: up
-
-Slave Interface: ens3
-MII Status: down
-Permanent HW addr: 52:54:00:00:00:01
-
-Slave Interface: ens4
-MII Status: up
-Permanent HW addr: 52:54:00:00:00:02
-bond bond1
-Bonding Mode: IEEE 802.3ad Dynamic link aggregation
-"""
 
 
 def test_nics_have_their_own_mac_whatever_bond_they_are_in():
@@ -59,14 +40,6 @@ def test_nics_have_their_own_mac_whatever_bond_they_are_in():
 def test_broken_answers_are_unparsable(links, sysfs):
     with pytest.raises(Unparsable):
         parse_nics(links, sysfs, None)
-
-
-def test_bonds_are_read_in_netplans_words():
-    first, second = parse_bonding(BONDING)
-    assert (first.name, first.mode, first.members) == ("bond0", "active-backup", ("ens3", "ens4"))
-    assert (first.active, first.up) == ("ens4", {"ens3": False, "ens4": True})
-    assert (second.mode, second.members, second.active) == ("802.3ad", (), None)
-    assert parse_bonding("") == ()
 
 
 def test_addresses_are_those_that_somebody_gave():
