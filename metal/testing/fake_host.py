@@ -183,8 +183,8 @@ class FakeHost:
                 raise FakeRefusal(f"partition {one['number']} exists")
             parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **one)
         in_order = sorted(parts.values(), key=lambda part: part.start_bytes)
-        limits = [*(part.start_bytes for part in in_order[1:]), end]
-        for part, limit in zip(in_order, limits, strict=True):
+        limits = [*(part.start_bytes for part in in_order), end]
+        for part, limit in zip(in_order, limits[1:], strict=True):
             if part.start_bytes + part.size_bytes > limit:
                 raise FakeRefusal(f"partition {part.number} of {key} reaches beyond {limit}")
         self._parts[key] = in_order

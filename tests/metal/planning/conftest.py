@@ -28,7 +28,13 @@ IMAGE = ImageRecord(
         "partitions": [
             {"number": 14, "start_bytes": MIB, "size_bytes": 2 * MIB, "type_guid": "bios", "name": ""},
             {"number": 15, "start_bytes": 3 * MIB, "size_bytes": 32 * MIB, "type_guid": "esp", "name": ""},
-            {"number": 1, "start_bytes": 35 * MIB, "size_bytes": 980 * MIB, "type_guid": "root", "name": "root"},
+            {
+                "number": 1,
+                "start_bytes": 35 * MIB,
+                "size_bytes": 980 * MIB,
+                "type_guid": "root",
+                "name": "root",
+            },
         ],
         "root_partition": 1,
         "root_uuid": "11111111-2222-4333-8444-555555555555",
@@ -42,7 +48,10 @@ HARDWARE = {
     "web-01": Hardware(
         serial="RF-M2-0001",
         firmware="uefi",
-        nics=(Nic(name="eth0", mac="52:54:00:77:02:00", booted=True), Nic(name="eth1", mac="52:54:00:77:02:01")),
+        nics=(
+            Nic(name="eth0", mac="52:54:00:77:02:00", booted=True),
+            Nic(name="eth1", mac="52:54:00:77:02:01"),
+        ),
         disks=tuple(
             Disk(device=f"/dev/sd{letter}", serial=f"RF-M2-D{n}", size_bytes=8 * GIB, transport="sata")
             for n, letter in enumerate("ab")
@@ -51,7 +60,10 @@ HARDWARE = {
     "db-01": Hardware(
         serial="RF-M1-0001",
         firmware="bios",
-        nics=(Nic(name="eth0", mac="52:54:00:77:01:00", booted=True), Nic(name="eth1", mac="52:54:00:77:01:01")),
+        nics=(
+            Nic(name="eth0", mac="52:54:00:77:01:00", booted=True),
+            Nic(name="eth1", mac="52:54:00:77:01:01"),
+        ),
         disks=(Disk(device="/dev/vda", serial="RF-M1-D0", size_bytes=8 * GIB, transport="virtio"),),
     ),
 }
@@ -67,7 +79,7 @@ def hosts() -> dict[str, Host]:
     return dict(specs.hosts)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image() -> ImageRecord:
     return IMAGE
 
@@ -79,7 +91,9 @@ def hardware() -> dict[str, Hardware]:
 
 @pytest.fixture
 def make_order(hosts: dict[str, Host]) -> MakeOrder:
-    def make(name: str, *, spec: Host | None = None, phase: Phase = Phase.READY, **changes: object) -> WorkOrder:
+    def make(
+        name: str, *, spec: Host | None = None, phase: Phase = Phase.READY, **changes: object
+    ) -> WorkOrder:
         order = WorkOrder(
             host=HostRecord(id=f"id-{name}", name=name, phase=phase),
             spec=spec or hosts[name],

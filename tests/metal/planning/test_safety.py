@@ -33,23 +33,21 @@ def plan(content: str, *, blocked: str | None = None) -> Plan:
         destroys=destroyed,
         blocked_by=blocked,
     )
-    return Plan(host="h", host_id="i", specset=None, spec="h", observed_at=None, seen_from=None, steps=(step,))
+    return Plan(
+        host="h", host_id="i", specset=None, spec="h", observed_at=None, seen_from=None, steps=(step,)
+    )
 
 
 def expected(content: str, phase: Phase, destroy: str, posted_by: str, *, take_disks: bool) -> str:
-    if content == "harmless":
-        return "allowed"
-    if phase in CLOSED:
-        return "forbidden no-work-due"
+    if content == "harmless" or phase in CLOSED:
+        return "allowed" if content == "harmless" else "forbidden no-work-due"
     if destroy == "never":
         return "forbidden destroy-never"
     if phase in RUNNING and posted_by != "person":
         return "forbidden drift"
     if destroy == "ask" or content == "none":
         return "consent waiting-consent"
-    if content == "foreign" and not take_disks:
-        return "consent foreign-content"
-    return "allowed"
+    return "consent foreign-content" if content == "foreign" and not take_disks else "allowed"
 
 
 def said(verdict: Allowed | NeedsConsent | Forbidden) -> str:
@@ -75,7 +73,12 @@ def test_every_combination(phase: Phase) -> None:
             installed=frozenset({OURS}),
             posted_by=by,
         )
-        assert said(verdict) == expected(content, phase, destroy, by, take_disks=take), (content, destroy, take, by)
+        assert said(verdict) == expected(content, phase, destroy, by, take_disks=take), (
+            content,
+            destroy,
+            take,
+            by,
+        )
 
 
 def test_a_consent_names_every_disk_and_a_blocked_plan_never_runs() -> None:
