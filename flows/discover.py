@@ -12,6 +12,7 @@ from tasks.held import held
 def discover(host: str, job: int = 0, specset: str | None = None) -> None:
     """Boot OS up, BMC set in band and verified over the LAN, hardware read, ready."""
     with held(host, job, "discover", {"specset": specset}) as run:
+        run.inspects()
         with run.stage("boot OS"):
             wait_boot_os(run.claim)
         with run.stage("BMC") as stage:

@@ -20,7 +20,10 @@ def reconcile_host(host: str, job: int = 0, specset: str | None = None) -> None:
             seen = observe(run.claim)
         with run.stage("plan"):
             plan = make_plan(run.claim, seen)
-        if run.only_observes or not plan.steps:
+        if run.only_observes:
+            run.observed(plan)
+            return
+        if not plan.steps:
             run.in_sync(plan)
             return
         if not consented(run.claim, plan):

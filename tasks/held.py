@@ -7,7 +7,7 @@ leaves the block becomes the job's outcome at the edge, which releases the lease
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from prefect.runtime import flow_run
 
@@ -80,6 +80,10 @@ class Run:
         if plan.destructive:
             self.edge.phase(self.claim.host, Phase.PROVISIONING, epoch=self.claim.epoch)
 
+    def inspects(self) -> None:
+        """Enter the inspecting phase, whose clock the edge watches."""
+        self.edge.phase(self.claim.host, Phase.INSPECTING, epoch=self.claim.epoch)
+
     def ready(self) -> None:
         """End as ready for a spec."""
         self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason="ok")
@@ -87,15 +91,15 @@ class Run:
 
     def in_sync(self, plan: Plan) -> None:
         """End without a change; drift that nobody consented to repair is said."""
-        if plan.drift:
-            self._end("in-sync", "drift", f"drift: {'; '.join(plan.drift)}", plan)
-        else:
-            self._end("in-sync", "ok", "in sync (0 changes)", plan)
+        told = f"drift: {'; '.join(plan.drift)}" if plan.drift else "in sync (0 changes)"
+        self._synced(plan, told)
+        self._end("in-sync", "drift" if plan.drift else "ok", told, plan)
 
     def observed(self, plan: Plan) -> None:
         """End after a reading alone."""
-        pending = f"{len(plan.steps)} steps pending" if plan.steps else "in sync"
-        self._end("in-sync", "ok", f"observed: {pending}", plan)
+        told = f"{len(plan.steps)} steps pending" if plan.steps else "in sync"
+        self._synced(plan, told)
+        self._end("in-sync", "ok", f"observed: {told}", plan)
 
     def waits_for_consent(self, plan: Plan) -> None:
         """End as waiting; `rackflow approve` posts the job's next run."""
@@ -106,11 +110,18 @@ class Run:
         """End as applied and verified."""
         if plan.destructive:
             self.edge.phase(self.claim.host, Phase.ACTIVE, epoch=self.claim.epoch, reason="ok")
-        self._end("applied", "ok", f"{self.changes} changes, {self.writes} writes, verified", plan)
+        told = f"{self.changes} changes, {self.writes} writes, verified"
+        self.edge.put_condition(self.claim.host, "InSync", status="True", reason="ok", message=told)
+        self._end("applied", "ok", told, plan)
 
     def says(self, message: str) -> None:
         """End with a message."""
         self._end("applied", "ok", message)
+
+    def _synced(self, plan: Plan, message: str) -> None:
+        status: Literal["True", "False"] = "True" if plan.in_sync else "False"
+        reason = "ok" if plan.in_sync else "drift"
+        self.edge.put_condition(self.claim.host, "InSync", status=status, reason=reason, message=message)
 
     def _end(self, result: Result, reason: str, message: str, plan: Plan | None = None) -> None:
         self.result, self.reason, self.message = result, reason, message
@@ -121,7 +132,8 @@ class Run:
         """End as failed, with the error's reason and next step."""
         self.result = "failed"
         self.reason = error.reason if isinstance(error, RackflowError) else "step-failed"
-        self.message = str(error) or type(error).__name__
+        told = f"{type(error).__name__}: {error}"
+        self.message = error.message if isinstance(error, RackflowError) else told
 
     def finish(self) -> None:
         """Tell the edge."""
