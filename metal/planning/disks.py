@@ -74,12 +74,19 @@ def find_disk(rule: DeviceRule, disks: Sequence[Disk], used: Iterable[str] = ())
     return Refusal("ambiguous-disk", f"{{{asked}}} matches {len(found)} disks: {told}")
 
 
-def choose_drives(volume: RaidVolume, disks: Sequence[Disk], used: Iterable[str]) -> list[Disk] | Refusal:
-    """Members, then spares, of a volume: those that fit and are free, smallest identity first."""
+def choose_drives(
+    volume: RaidVolume, disks: Sequence[Disk], used: Iterable[str], present: Iterable[Disk] = ()
+) -> list[Disk] | Refusal:
+    """Members, then spares, of a volume: those that fit and are free, smallest identity first.
+
+    Drives that are in the volume already come before all others, so that nothing is swapped without need.
+    """
+    held = {disk.identity for disk in present}
     taken = set(used)
     wanted = volume.drives.count + volume.spares
     free = [disk for disk in disks if unfit(disk, disks) is None and disk.identity not in taken]
-    found = sorted((d for d in free if _drive_fits(volume.drives, d)), key=lambda disk: disk.identity or "")
+    found = [disk for disk in free if _drive_fits(volume.drives, disk)]
+    found.sort(key=lambda disk: (disk.identity not in held, disk.identity or ""))
     if len(found) >= wanted:
         return found[:wanted]
     asked = ", ".join(f"{key} {value}" for key, value in _said(volume.drives).items())

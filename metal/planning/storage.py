@@ -139,7 +139,7 @@ def _volume(
         told = f"volume {wished.name}: software RAID makes no {wished.level}" + (" root" if is_root else "")
         return Refusal("layout-impossible", told)
     existing = next((array for array in arrays if volume_name(array) == wished.name), None)
-    chosen = _present(wished, existing, disks, used) or choose_drives(wished, disks, used)
+    chosen = choose_drives(wished, disks, used, members_of(existing, disks) if existing else ())
     if isinstance(chosen, Refusal):
         return chosen
     members, spares = chosen[: wished.drives.count], chosen[wished.drives.count :]
@@ -147,18 +147,6 @@ def _volume(
     metadata = "1.0" if is_root else "1.2"
     size_bytes = array_size_bytes(wished.level, [disk.size_bytes for disk in members], metadata)
     return Volume(wished, tuple(members), tuple(spares), size_bytes, metadata, existing)
-
-
-def _present(
-    wished: RaidVolume, existing: RaidArray | None, disks: Sequence[Disk], used: set[str]
-) -> list[Disk] | None:
-    """The drives that the volume has already, if they are what the rule would allow: no needless swap."""
-    if existing is None:
-        return None
-    present = sorted(members_of(existing, disks), key=lambda disk: disk.identity or "")
-    allowed = choose_drives(wished, present, used)
-    exact = len(present) == wished.drives.count + wished.spares
-    return present if exact and not isinstance(allowed, Refusal) else None
 
 
 def _target(
@@ -192,10 +180,12 @@ def _standing_arrays(
     }
     building = {disk.identity: disk for target in targets for disk in target.disks}
     building |= {disk.identity: disk for volume in volumes for disk in volume.disks}
+    # An array of a volume's name goes too, wherever it lies: two of one name cannot be told apart.
+    standing = [array_of(disk, hardware.raids) for disk in building.values()]
+    standing += [volume.existing for volume in volumes]
     removed: dict[str, RaidArray] = {}
     refusals: dict[str, Refusal] = {}
-    for disk in building.values():
-        array = array_of(disk, hardware.raids)
+    for array in standing:
         if array is None or (volume_name(array) in kept and _holds(array, volumes)):
             continue
         outside = [one for one in members_of(array, hardware.disks) if one.identity not in building]
