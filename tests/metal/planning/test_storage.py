@@ -65,7 +65,18 @@ def test_a_volume_stays_on_the_drives_that_it_has() -> None:
     found = choose({"raid": [volume("a", "raid1", 2)], "rootDevice": {"raid": "a"}}, raids=(array,))
     assert names(found.root) == ["S3", "S5"]
     wider = choose({"raid": [volume("a", "raid1", 3)], "rootDevice": {"raid": "a"}}, raids=(array,))
-    assert wider.refusals["raid:a"].reason == "foreign-content", "S5 would be torn out of its array"
+    assert names(wider.root) == ["S3", "S5", "S0"]
+    assert wider.removed == (array,)
+
+
+def test_an_array_of_the_volumes_name_on_other_disks_is_not_broken() -> None:
+    array = RaidArray(
+        name="a", driver="md", uuid="u", level="raid1", device=None, size_bytes=1, members=("S4", "S5")
+    )
+    drives = {"serials": ["S0", "S1"]}
+    found = choose({"raid": [volume("a", "raid1", 2, **drives)], "rootDevice": {"raid": "a"}}, raids=(array,))
+    assert found.refusals["raid:a"].reason == "foreign-content"
+    assert "/dev/sd4 S4" in found.refusals["raid:a"].message
 
 
 @pytest.mark.parametrize("level", ["raid0", "raid5", "jbod"])
