@@ -186,8 +186,8 @@ class FakeMachine(FakeShell):
         self.deaf: set[str] = set()
         """Programs that are taken and have no effect."""
         self.guest: dict[str, Any] = {
-            "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {}, "network": {},
-            "fstab": "", "host_key": None, "texts": {}, "present": {}, "live": None,
+            "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
+            "network": {}, "fstab": "", "host_key": None, "texts": {}, "present": {}, "live": None,
         }  # fmt: skip
 
     @property
@@ -235,7 +235,8 @@ class FakeMachine(FakeShell):
         if not self.array:
             return ""
         roles = "".join(f"MD_DEVICE_dev_{k}_ROLE={n}\n" for n, k in enumerate(self.array["knames"]))
-        return f"array md127\nSTATE=clean\nMD_LEVEL=raid1\nMD_UUID={self.array['uuid']}\nMD_NAME=any:system\n{roles}"
+        uuid = self.array["uuid"]
+        return f"array md127\nSTATE=clean\nMD_LEVEL=raid1\nMD_UUID={uuid}\nMD_NAME=any:system\n{roles}"
 
     def changed(self, change: Any) -> Output | None:
         argv = change.argv
@@ -249,7 +250,7 @@ class FakeMachine(FakeShell):
         elif argv[0].endswith("rf-write"):
             place["parts"] = {
                 14: {"size": 2 * MIB, "start": 2048},
-                1: {"size": GIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": ROOT_UUID, "partuuid": "aa"},
+                1: {"size": GIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": ROOT_UUID},
             }  # fmt: skip
         elif argv[0] == "sgdisk":
             self._table(place, argv)
