@@ -84,6 +84,11 @@ REASONS: Final[dict[str, Reason]] = {
             "Compare the rule with the NICs listed.",
         ),
         Reason("no-address", "No address is allocated from a pool.", "rackflow spec publish"),
+        Reason(
+            "unsupported",
+            "The spec asks for something that this version does not do.",
+            "Leave it out, or choose another way.",
+        ),
         Reason("image-missing", "The image is not in the store.", "rackflow image add NAME"),
         Reason(
             "image-mismatch", "The image is not the one that the spec names.", "rackflow image add NAME again"

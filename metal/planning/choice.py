@@ -4,6 +4,7 @@ All that is wrong is collected, not only the first, so that one reading of the p
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from metal.planning.disks import Refusal
 from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
@@ -12,6 +13,9 @@ from specs.facts import Hardware, PartitionFact
 from specs.model import DiskLayout, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
+
+WIPE_METHODS: Final = ("metadata",)
+"""Methods that an installation can carry out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,10 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
         sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
         return Refusal("layout-impossible", f"the image needs {sizes}")
     seen = {part.name for disk in target.disks for part in disk.partitions}
+    unsupported = _unsupported(layout, target) if layout else None
+    if unsupported:
+        return unsupported
     for part in layout.partitions if layout else ():
-        if part.lvm:
-            return Refusal("layout-impossible", f"{part.name}: lvm is not laid out on the root disk")
         if part.preserve and part.name in seen:
             told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
             return Refusal("layout-impossible", told)
@@ -104,9 +109,20 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
     return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
 
 
+def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
+    """What no executor does yet: said here, because a step that refuses later does so on an erased disk."""
+    lvm = next((part.name for part in layout.partitions if part.lvm), None)
+    if lvm:
+        return Refusal("unsupported", f"{target.name}: partition {lvm} asks for lvm")
+    if layout.wipe not in WIPE_METHODS:
+        return Refusal("unsupported", f"{target.name}: wipe {layout.wipe}; known: {', '.join(WIPE_METHODS)}")
+    return None
+
+
 def _cut_data(layout: DiskLayout, target: Target) -> Cut | Refusal:
-    if any(part.lvm for part in layout.partitions):
-        return Refusal("layout-impossible", f"{target.name}: lvm is not laid out")
+    unsupported = _unsupported(layout, target)
+    if unsupported:
+        return unsupported
     plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes)
     if isinstance(plan, Refusal) or not keeps(layout):
         return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})

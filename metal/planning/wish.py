@@ -47,6 +47,11 @@ def wish_of(spec: Host, order: WorkOrder, nics: Sequence[Nic] | None) -> Wish:
     missing = sorted(name for name in _secrets(spec.users) if name not in order.secrets)
     if missing:
         refusals["users"] = Refusal("secret-missing", f"no secret is called {', '.join(missing)}")
+    generated = sorted(user.name for user in spec.users if user.password_from == GENERATED)
+    if generated:
+        # Nothing could show the password to anybody afterwards, nor tell whether it is still the one.
+        told = f"{', '.join(generated)}: passwordFrom generated is for BMCs; name a secret"
+        refusals["users"] = Refusal("unsupported", told)
     missing = sorted(file.secret for file in spec.files if file.secret and file.secret not in order.secrets)
     if missing:
         refusals["files"] = Refusal("secret-missing", f"no secret is called {', '.join(missing)}")

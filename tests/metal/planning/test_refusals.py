@@ -38,6 +38,25 @@ def without(info: dict[str, object], key: str) -> dict[str, object]:
             "layout-impossible",
             "(root 9 GiB, 8 GiB in all)",
         ),
+        (
+            {"disks": [{"device": "root", "wipe": "sanitize"}]},
+            {},
+            "unsupported",
+            "system: wipe sanitize; known: metadata",
+        ),
+        (
+            {
+                "disks": [
+                    {
+                        "device": "root",
+                        "partitions": [{"name": "root", "size": "rest", "mount": "/", "lvm": {"vg": "sys"}}],
+                    }
+                ]
+            },
+            {},
+            "unsupported",
+            "partition root asks for lvm",
+        ),
         ({}, {"secrets": {}}, "secret-missing", "no secret is called ops-password"),
         ({}, {"management_key": ""}, "secret-missing", "the site has no management key"),
         ({"network": {"ethernets": {"eth9": {}}}}, {}, "no-matching-nic", "name eth9 fits 0 NICs; seen: eth"),
@@ -54,6 +73,14 @@ def test_a_blocked_plan_says_why(
     assert reason in REASONS
     if reason not in ("secret-missing", "no-matching-nic"):
         assert plan.steps == tuple(blocked), "no other step where the disks are not decided"
+
+
+def test_a_generated_password_of_a_user_is_refused_before_erasing(
+    make_order, observe, hardware, hosts
+) -> None:
+    spec = changed(hosts["db-01"], users=[{"name": "ops", "password_from": "generated"}])
+    plan = make_plan(make_order("db-01", spec=spec), observe(hardware["db-01"]))
+    assert [step.blocked_by for step in plan.steps if step.blocked_by] == ["unsupported"]
 
 
 def test_an_image_without_esp_is_unfit_for_uefi(make_order, observe, hardware, image) -> None:
