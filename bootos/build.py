@@ -156,10 +156,10 @@ def _firmware(
             extended = apt_sources.with_firmware(sources)
             tar = stage.fetch(lists.firmware_packages, extended, suite, cache, refresh=refresh)
     except BuildError as error:
-        said.say("no firmware: the archives of this host do not offer it")
-        return Firmware(
-            None, {}, (), f"the component {apt_sources.FIRMWARE_COMPONENT} could not be had: {error}"
-        )
+        lines = str(error).splitlines()
+        why = next((line for line in lines if line.startswith("E:")), lines[0])
+        said.say(f"no firmware: {why}")
+        return Firmware(None, {}, (), f"{apt_sources.FIRMWARE_COMPONENT} could not be had: {why}")
     unpacked, root = work / "firmware-stage", work / "firmware"
     versions = stage.unpack(tar, unpacked)
     root.mkdir()
