@@ -23,7 +23,7 @@ from pxe_edge.servers.http import Request, Response, problem
 from pxe_edge.servers.ports import Boot, Problem, View
 from specs.identity import normalise_mac, normalise_uuid
 
-_IMAGE: Final = re.compile(r"/images/((?:sha256:)?[0-9a-f]{64})/(manifest\.json|blob)")
+_IMAGE: Final = re.compile(r"/images/(?:sha256:)?([0-9a-f]{64})/(manifest\.json|blob)")
 _SCRIPT: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/script\.ipxe")
 _SEED: Final = re.compile(r"/seed/([0-9A-Za-z_-]{16,128})")
 _MAX_DEPTH: Final = 16
@@ -66,7 +66,8 @@ class BootPlane:
 
     def _stored(self, path: str) -> Response:
         if found := _IMAGE.fullmatch(path):
-            return _file(self._images_dir, f"{found[1]}/{found[2]}")
+            bare = _file(self._images_dir, f"{found[1]}/{found[2]}")
+            return bare if bare.file is not None else _file(self._images_dir, f"sha256:{found[1]}/{found[2]}")
         if path.startswith(("/images/", "/seed/", "/v1/")):
             return _nothing(path)
         return _file(self._boot_dir, path)
