@@ -16,7 +16,7 @@ from metal.engine.waits import until_reached
 from metal.engine.work import wanted_secrets
 from metal.errors import RackflowError, Refused, Unparsable, Unreachable
 from metal.protocols import Shell
-from specs.facts import BmcState, Observation, SeenFrom, SystemFacts
+from specs.facts import BmcState, Hardware, Observation, SeenFrom, SystemFacts
 from specs.records import HostRecord, SecretValue, WorkOrder
 
 STALE_S: Final = 3.0
@@ -51,6 +51,8 @@ def observe(
     else:
         booted = _booted_mac(shell) if seen_from == "boot-os" else None
         hardware, gaps = read_hardware(shell, booted)
+        if seen_from == "running-os":
+            hardware, gaps = _with_last(hardware, gaps, record.observation)
         unknown.update({f"hardware.{field}": why for field, why in gaps.items()})
         if seen_from == "running-os":
             system = _system(edge, shell, order, unknown)
@@ -92,6 +94,27 @@ def _awake(shell: Shell) -> Shell:
     """Give the shell if it answers: a kept one may lead to a machine that was switched off."""
     shell.read(("true",), timeout_s=10)
     return shell
+
+
+def _with_last(
+    hardware: Hardware, gaps: dict[str, str], last: Observation | None
+) -> tuple[Hardware, dict[str, str]]:
+    """Keep what only the boot OS has tools for: identity, memory, BMC. They do not change under a system.
+
+    Disks, NICs and arrays are never carried on: not to be read is unknown.
+    """
+    if last is None or last.hardware is None:
+        return hardware, gaps
+    lasting = ("manufacturer", "product", "serial", "uuid", "firmware", "memory_bytes", "bmc")
+    kept = {
+        name: value
+        for name in lasting
+        if getattr(hardware, name) is None and (value := getattr(last.hardware, name)) is not None
+    }
+    booted = {nic.mac for nic in last.hardware.nics if nic.booted}
+    nics = tuple(nic.model_copy(update={"booted": nic.mac in booted}) for nic in hardware.nics)
+    still = {field: why for field, why in gaps.items() if field not in kept}
+    return hardware.model_copy(update={**kept, "nics": nics}), still
 
 
 def _booted_mac(shell: Shell) -> str | None:

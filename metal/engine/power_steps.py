@@ -33,7 +33,7 @@ class BootOrder:
         with bmc(work.edge, work.host, owner=_owner(work), sessions=work.sessions) as session:
             seen = session.boot_flags()
         wished = _flags(work.args)
-        return () if seen == wished else (f"boot override is {seen}, wanted {wished}",)
+        return () if seen == wished else (f"boots from {_told(seen)}, wanted {_told(wished)}",)
 
     def act(self, work: Work) -> None:
         """Set it."""
@@ -188,6 +188,13 @@ def _flags(args: Mapping[str, Any]) -> BootFlags:
     if args.get("order", "disk-first") == "disk-first":
         return BootFlags("disk", persistent=True, efi=bool(args.get("efi")))
     return BootFlags("none", persistent=False, efi=False)
+
+
+def _told(flags: BootFlags) -> str:
+    """Give an override in words."""
+    if flags.target == "none":
+        return "what the firmware has"
+    return f"{flags.target} {'always' if flags.persistent else 'once'}{' by EFI' if flags.efi else ''}"
 
 
 def _efi(work: Work) -> bool:

@@ -205,7 +205,9 @@ class Work:
 
     def _progress(self, progress: Progress) -> None:
         done, total = progress.done_bytes / 1e6, progress.total_bytes / 1e6
-        self.log(f"{self.step.id}: {done:.0f} of {total:.0f} MB at {progress.mb_per_s:.0f} MB/s")
+        # rf-write erases before it writes, and has no rate yet.
+        how = f"written at {progress.mb_per_s:.0f} MB/s" if progress.mb_per_s else "erased"
+        self.log(f"{self.step.id}: {done:.0f} of {total:.0f} MB {how}")
 
 
 class Handler(Protocol):

@@ -9,6 +9,7 @@ from metal.engine.steps import Surroundings
 from metal.engine.verify import verify
 from metal.errors import Refused, Unreachable
 from metal.testing.fake_shell import FakeShell
+from specs.facts import BmcFacts, Hardware, Nic, Observation
 
 CLAIM = Claim("web-01", 7, "run-1", 4)
 
@@ -56,6 +57,21 @@ def test_the_running_system_shows_itself_and_secrets_only_as_yes_or_no(rig):
     seen = look(rig)
     assert (seen.seen_from, seen.system.hostname) == ("running-os", "debian")
     assert "hunter2" not in seen.model_dump_json()
+
+
+def test_what_only_the_boot_os_can_read_is_kept_and_disks_are_not(rig):
+    nic = Nic(name="eth0", mac="52:54:00:77:02:00", booted=True)
+    last = Hardware(
+        serial="RF-M2-0001", memory_bytes=1 << 30, bmc=BmcFacts(mac="02:bc:00:00:00:01"), nics=(nic,)
+    )
+    before = Observation(at=rig.edge.now, seen_from="boot-os", hardware=last)
+    installed(rig)
+    rig.edge.record = rig.edge.record.model_copy(update={"observation": before})
+    rig.machine.disks.clear()
+    seen = look(rig)
+    assert (seen.hardware.serial, seen.hardware.bmc.mac) == ("RF-M2-0001", "02:bc:00:00:00:01")
+    assert "hardware.serial" not in seen.unknown
+    assert seen.hardware.disks == ()
 
 
 def test_a_boot_os_that_is_gone_leaves_the_deployed_system_to_try(rig):

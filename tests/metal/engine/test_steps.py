@@ -125,6 +125,7 @@ def test_every_destructive_command_carries_the_disk_that_it_may_touch(rig):
     uuid = rig.machine.array["uuid"]
     guards = {sent.change.argv[0]: [disk.identity for disk in sent.change.disks] for sent in rig.machine.sent}
     assert guards.pop("mdadm") == ["RF-D0", "RF-D1"]
+    assert guards.pop("sh") == []  # the array's speed; it writes nothing to a disk
     assert set(map(tuple, guards.values())) == {(f"md-uuid:{uuid}",)}
     write = next(s.change for s in rig.machine.sent if s.change.argv[0].endswith("rf-write"))
     assert [(disk.mode, disk.size_bytes) for disk in write.disks] == [("hold", 8 * GIB - MIB)]

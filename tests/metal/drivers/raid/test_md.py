@@ -81,7 +81,8 @@ def test_uuids_are_compared_without_their_separators():
 
 
 def test_create_names_no_device_and_guards_every_member():
-    (command,) = MD.create(VOLUME)
+    command, slow = MD.create(VOLUME)
+    assert slow.argv[-1] == "/dev/md/system"
     assert command.argv[:4] == ("mdadm", "--create", "/dev/md/system", "--run")
     assert "--uuid=5b0d0c1e:7a515f7e:8a4c0123:456789ab" in command.argv
     assert "--metadata=1.0" in command.argv
@@ -93,7 +94,8 @@ def test_create_names_no_device_and_guards_every_member():
 def test_clean_is_assumed_only_of_members_that_were_zeroed():
     assert "--assume-clean" not in MD.create(VOLUME)[0].argv
     zeroed = Volume(VOLUME.name, VOLUME.level, VOLUME.uuid, VOLUME.members, zeroed=True)
-    assert "--assume-clean" in MD.create(zeroed)[0].argv
+    (create,) = MD.create(zeroed)
+    assert "--assume-clean" in create.argv
     assert [command.disks[0].identity for command in MD.zero(VOLUME)] == ["RF-M2-D0", "RF-M2-D1"]
 
 
