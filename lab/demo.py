@@ -290,47 +290,51 @@ def report(demo: Demo, machines: list[Machine], again: dict[str, int], total_s: 
     sys.stdout.flush()
 
 
-def run(demo: Demo, *, keep: bool) -> None:
-    """The whole demo."""
+def show(demo: Demo, image: Path, started: float) -> dict[str, int]:
+    """From secrets to summary, with the site running; what the second apply did."""
+    prepare(demo, image)
+    auth = (demo.data / "prefect" / "auth").read_text().strip()
+    console.print(f"Prefect UI http://127.0.0.1:4200 (log in with {auth})", markup=False)
+    machines = [Machine(host) for host in MACHINES]
+    press_buttons(demo, machines)
+    watch(demo, machines)
+    again = second_apply(demo)
+    report(demo, machines, again, time.monotonic() - started)
+    return again
+
+
+def run(demo: Demo, *, keep: bool) -> bool:
+    """The whole demo; whether the second apply changed nothing."""
     started = time.monotonic()
     demo.data.mkdir(parents=True, exist_ok=True)
     image = build(demo)
     forget(demo)
     demo.python("-m", "lab", "up", "--rack", "lab/racks/demo.yaml", "--fresh")
-    machines = [Machine(host) for host in MACHINES]
     with running_site(demo) as site:
+        done = False
         try:
-            prepare(demo, image)
-            auth = (demo.data / "prefect" / "auth").read_text().strip()
-            console.print(f"Prefect UI http://127.0.0.1:4200 (log in with {auth})", markup=False)
-            press_buttons(demo, machines)
-            watch(demo, machines)
-            again = second_apply(demo)
-            report(demo, machines, again, time.monotonic() - started)
-            if any(again.values()):
-                raise RackflowError("the second apply changed something")
-        except BaseException:
-            if not keep:
+            again = show(demo, image, started)
+            done = True
+        finally:
+            if not (keep and done):
                 stop(demo, site)
-            raise
-        if not keep:
-            stop(demo, site)
-            sys.stdout.write("stopped; KEEP=1 make demo leaves it running (UI http://127.0.0.1:4200)\n")
-            return
-        sys.stdout.write(
-            f"running: UI http://127.0.0.1:4200 (log in with {auth}); "
-            f"stop it with: kill {site.pid}; RACKFLOW_LAB={demo.data}/lab {sys.executable} -m lab down\n"
-        )
+    if keep:
+        down = f"kill {site.pid}; RACKFLOW_LAB={demo.data}/lab {sys.executable} -m lab down"
+        sys.stdout.write(f"running: UI http://127.0.0.1:4200; stop it with: {down}\n")
+    else:
+        sys.stdout.write("stopped; KEEP=1 make demo leaves it running (UI http://127.0.0.1:4200)\n")
+    return not any(again.values())
 
 
 def main() -> None:
     """Exit 0 only if all of it is true."""
     keep = os.environ.get("KEEP", "") not in ("", "0")
     try:
-        run(Demo(data_dir()), keep=keep)
+        unchanged = run(Demo(data_dir()), keep=keep)
     except RackflowError as error:
         console.print(f"demo failed: {error}", style="bold red", markup=False)
         sys.exit(1)
+    sys.exit(0 if unchanged else "demo failed: the second apply changed something")
 
 
 if __name__ == "__main__":

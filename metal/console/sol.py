@@ -15,6 +15,8 @@ from typing import Final
 from specs.records import BmcCredential
 
 READ_BYTES: Final = 65536
+LEAVE: Final = b"\r~."
+LEAVE_S: Final = 3.0
 CONNECT_NOTICE: Final = b"[SOL Session operational.  Use ~? for help]\r\n"
 """ipmitool's own first line, no byte of the machine's."""
 
@@ -95,16 +97,24 @@ class SolSession:
         return self._process is not None and self._process.poll() is None
 
     def close(self) -> None:
-        """End the session and the process."""
+        """Leave as a person would (`~.`), so that the BMC knows; then end the process for sure."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            try:
-                self._process.wait(3)
-            except subprocess.TimeoutExpired:
+            with contextlib.suppress(OSError):
+                os.write(self._terminal, LEAVE)
+            if not self._ended(LEAVE_S):
                 self._process.kill()
                 self._process.wait()
+                # Killed, it said no goodbye: the BMC would keep its one session for a minute.
+                deactivate(self.credential)
             self._process = None
         if self._terminal >= 0:
             os.close(self._terminal)
             self._terminal = -1
+
+    def _ended(self, within_s: float) -> bool:
+        assert self._process is not None
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
