@@ -198,6 +198,8 @@ def phone_home(
     if _key(body["ssh_host_key"]) != _key(expected or ""):
         raise HostKeyError(host.id, peer)
     row.used_at, row.body_hash = now, body_hash
+    if host.reason == "identity-conflict":
+        host.reason, host.message = None, None
     session.add(
         BootRow(
             host_id=host.id, kind="os", started_at=now, reported_at=now, boot_id=body["boot_id"],

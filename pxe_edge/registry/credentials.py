@@ -168,7 +168,7 @@ def set_secret(session: Session, now: datetime, seal: Seal, name: str, value: st
 def secret_versions(session: Session) -> dict[str, int]:
     """All secrets by name, with their newest version."""
     query = select(SecretRow.name, func.max(SecretRow.version)).group_by(SecretRow.name)
-    return dict(session.execute(query).tuples().all())
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def _open_secret(row: SecretRow, seal: Seal) -> str:

@@ -47,7 +47,7 @@ FREE = Lease(3)
         "expired, Prefect away",
     ],
 )
-def test_claim(lease: Lease, run_id: str, may_hand_on: bool, epoch: int | None) -> None:
+def test_claim(lease: Lease, run_id: str, *, may_hand_on: bool, epoch: int | None) -> None:
     got = claim(lease, job=1, run_id=run_id, now=NOW, may_hand_on=may_hand_on)
     if epoch is None:
         assert isinstance(got, Refused)
@@ -63,7 +63,7 @@ def test_another_job_of_the_same_run_is_another_claim() -> None:
 @pytest.mark.parametrize(
     ("lease", "epoch", "kept"), [(HELD, 3, True), (EXPIRED, 3, True), (HELD, 2, False), (FREE, 3, False)]
 )
-def test_renew(lease: Lease, epoch: int, kept: bool) -> None:
+def test_renew(lease: Lease, epoch: int, *, kept: bool) -> None:
     assert isinstance(renew(lease, epoch=epoch, run_id="a", now=NOW), Lease) is kept
 
 
@@ -78,7 +78,7 @@ def test_release_is_repeatable_and_only_the_holders() -> None:
     ("lease", "epoch", "good"),
     [(HELD, 3, True), (HELD, 2, False), (HELD, 4, False), (FREE, 3, False), (NEVER_HELD, 0, False)],
 )
-def test_only_the_present_holders_epoch_may_write(lease: Lease, epoch: int, good: bool) -> None:
+def test_only_the_present_holders_epoch_may_write(lease: Lease, epoch: int, *, good: bool) -> None:
     assert (check_epoch(lease, epoch) is None) is good
 
 

@@ -71,7 +71,7 @@ def test_finish(state: str, result: str, phase: Phase, expected: Ending) -> None
         (Phase.ACTIVE, None, False),
     ],
 )
-def test_what_a_report_in_posts(phase: Phase, there: tuple[str, str] | None, posts: bool) -> None:
+def test_what_a_report_in_posts(phase: Phase, there: tuple[str, str] | None, *, posts: bool) -> None:
     assert rules.report_in_posts(phase, [job(*there)] if there else []) is posts
 
 
@@ -85,7 +85,7 @@ def test_what_a_report_in_posts(phase: Phase, there: tuple[str, str] | None, pos
     ],
 )
 def test_only_a_ready_host_whose_spec_allows_it_is_provisioned_by_itself(
-    phase: Phase, image: str | None, destroy: str, due: bool
+    phase: Phase, image: str | None, destroy: str, *, due: bool
 ) -> None:
     spec = Host.model_validate({"metadata": {"name": "a"}, "image": image, "lifecycle": {"destroy": destroy}})
     assert rules.apply_is_due(phase, spec) is due
@@ -112,7 +112,7 @@ def test_delivery_delays_grow_to_a_cap() -> None:
     ],
 )
 def test_a_run_is_lost_when_it_ended_without_an_outcome(
-    state: str, prefect: str, held: bool, lost: bool
+    state: str, prefect: str, *, held: bool, lost: bool
 ) -> None:
     assert rules.run_is_lost(state, prefect, lease_held=held) is lost  # type: ignore[arg-type]
 
@@ -139,7 +139,7 @@ def test_a_run_is_lost_when_it_ended_without_an_outcome(
     ],
 )
 def test_which_machine_is_due_for_the_boot_os(
-    phase: Phase, wish: str, there: tuple[str, str] | None, installed_by: int | None, due: bool
+    phase: Phase, wish: str, there: tuple[str, str] | None, installed_by: int | None, *, due: bool
 ) -> None:
     state = BootState(phase, wish, job(*there) if there else None, installed_by)  # type: ignore[arg-type]
     assert boot_os_due(state) is due

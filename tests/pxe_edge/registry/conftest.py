@@ -15,9 +15,9 @@ kind: Site
 metadata: {name: t1}
 discovery: register
 networks:
-  - {name: prov, purpose: provisioning, subnet: 10.77.1.0/24, gateway: 10.77.1.1, pool: [10.77.1.50-10.77.1.99]}
-  - {name: bmc, purpose: bmc, subnet: 10.77.9.0/24, gateway: 10.77.9.1, pool: [10.77.9.50-10.77.9.52], exclude: [10.77.9.51]}
-  - {name: os, purpose: os, subnet: 10.1.1.0/24, gateway: 10.1.1.1, pool: [10.1.1.20-10.1.1.29]}
+  - {name: prov, purpose: provisioning, subnet: 10.77.1.0/24, pool: [10.77.1.50-10.77.1.99]}
+  - {name: bmc, purpose: bmc, subnet: 10.77.9.0/24, pool: [10.77.9.50-10.77.9.52], exclude: [10.77.9.51]}
+  - {name: os, purpose: os, subnet: 10.1.1.0/24, pool: [10.1.1.20-10.1.1.29]}
 bmc: {user: rackflow, network: bmc}
 """
 

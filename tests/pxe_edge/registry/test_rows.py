@@ -76,9 +76,13 @@ def test_a_registry_opens_again_with_its_current_set_and_key(registry: Registry,
 
 
 def test_a_failed_transaction_leaves_nothing(registry: Registry) -> None:
-    with pytest.raises(RuntimeError), registry.db.write() as session:
-        hosts.register(session, registry.now(), "half", own_name=True, by="test")
-        raise RuntimeError
+    def half() -> None:
+        with registry.db.write() as session:
+            hosts.register(session, registry.now(), "half", own_name=True, by="test")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     with registry.db.read() as session:
         assert hosts.lookup(session, "half") is None
 

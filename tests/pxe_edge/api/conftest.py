@@ -1,0 +1,165 @@
+"""A whole edge without sockets: registry, application, boot desk, and a Prefect that is a function."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from pxe_edge.api.app import create_app
+from pxe_edge.registry.boot_desk import BootDesk
+from pxe_edge.registry.prefect import Courier, Prefect
+from pxe_edge.registry.registry import Registry, open_registry
+
+SITE = """
+apiVersion: rackflow/v1
+kind: Site
+metadata: {name: t1}
+discovery: register
+networks:
+  - {name: prov, purpose: provisioning, subnet: 10.77.1.0/24, pool: [10.77.1.50-10.77.1.99]}
+  - {name: bmc, purpose: bmc, subnet: 10.77.9.0/24, gateway: 10.77.9.1, pool: [10.77.9.50-10.77.9.59]}
+bmc: {user: rackflow, network: bmc}
+"""
+MAC = "52:54:00:00:00:0a"
+UUID = "11111111-2222-3333-4444-555555555555"
+PEER = IPv4Address("10.77.1.50")
+
+
+@dataclass
+class FakePrefect:
+    """Prefect's REST as far as the edge speaks it; `down` and `busy` make it fail as it was seen to."""
+
+    deployments: set[str] = field(default_factory=lambda: {"discover/t1", "reconcile-host/t1", "power/t1"})
+    runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    busy: int = 0
+    down: bool = False
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if self.down:
+            raise httpx.ConnectError("refused")
+        path = request.url.path.removeprefix("/api/")
+        if path.startswith("deployments/name/"):
+            name = path.removeprefix("deployments/name/")
+            return httpx.Response(200, json={"id": name}) if name in self.deployments else httpx.Response(404)
+        if path.endswith("/create_flow_run"):
+            return self._create(httpx.Request("POST", request.url, content=request.content))
+        wanted = set(_json(request)["flow_runs"]["id"]["any_"])
+        return httpx.Response(200, json=[run for run in self.runs.values() if run["id"] in wanted])
+
+    def _create(self, request: httpx.Request) -> httpx.Response:
+        if self.busy:
+            self.busy -= 1
+            return httpx.Response(503, text="database is locked")
+        body = _json(request)
+        known = self.runs.get(body["idempotency_key"])
+        run = known or {"id": str(uuid4()), "state_type": "SCHEDULED", **body}
+        self.runs[body["idempotency_key"]] = run
+        return httpx.Response(200 if known else 201, json={**run, "state": {"type": run["state_type"]}})
+
+
+def _json(request: httpx.Request) -> Any:
+    return httpx.Response(200, content=request.content).json()
+
+
+@dataclass
+class Site:
+    """What a test drives."""
+
+    registry: Registry
+    app: FastAPI
+    prefect: FakePrefect
+    courier: Courier
+    desk: BootDesk
+    clock: "Clock"
+
+    def token(self, scope: str) -> dict[str, str]:
+        text = (self.registry.data / "edge" / "tokens" / scope).read_text().strip()
+        return {"Authorization": f"Bearer {text}"}
+
+    def call(self, method: str, path: str, *, scope: str = "worker", expect: int = 200, **kwargs: Any) -> Any:
+        headers = {**self.token(scope), **kwargs.pop("headers", {})}
+        answer = self.raw(method, path, headers=headers, **kwargs)
+        assert answer.status_code == expect, answer.text
+        return answer.json() if answer.content else None
+
+    def report_in(self, token: str, boot_no: int, **changed: Any) -> tuple[int, str | None]:
+        """Report in as the boot OS does, with some fields changed: status, and the problem's code."""
+        body = {
+            "boot_no": boot_no,
+            "mac": MAC,
+            "uuid": UUID,
+            "serial": "SN-A",
+            "addresses": ["10.77.1.50/24"],
+            "ssh_host_key": "ssh-ed25519 AAAA",
+            "arch": "x86_64",
+            "firmware": "bios",
+            "mem_bytes": 1 << 30,
+        }
+        status, problem = self.desk.report_in(token, {**body, **changed}, PEER)
+        return status, problem.code if problem else None
+
+    def raw(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(base_url="http://edge", transport=transport) as client:
+                return await client.request(method, path, **kwargs)
+
+        return asyncio.run(send())
+
+    def deliver(self) -> int:
+        return asyncio.run(self.courier.deliver())
+
+    def watch(self) -> int:
+        return asyncio.run(self.courier.watch())
+
+    def boot(self, mac: str = MAC, uuid: str | None = UUID) -> tuple[int, str]:
+        """Boot the boot OS: the boot's number and the token out of its seed."""
+        plan = self.desk.boot_begin(mac, uuid, 0, PEER)
+        assert plan is not None
+        nonce = plan.seed_url.removeprefix("/seed/")
+        seed = self.desk.seed(nonce, PEER, peek=False)
+        assert seed is not None
+        self.desk.seed_done(nonce)
+        return plan.boot_no, seed.split(b'"token": "')[1].split(b'"')[0].decode()
+
+
+@dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    clock, prefect = Clock(), FakePrefect()
+    registry = open_registry(tmp_path, clock=clock)
+    registry.publish_files({"site.yaml": SITE}, author="test")
+    client = httpx.AsyncClient(base_url="http://prefect/api/", transport=httpx.MockTransport(prefect))
+    courier = Courier(registry.db, Prefect(client), site=registry.where)
+    registry.may_hand_on = courier.reachable
+    yield Site(registry, create_app(registry), prefect, courier, BootDesk(registry), clock)
+    registry.db.close()
+
+
+@pytest.fixture
+def reported(site: Site) -> Site:
+    """A site whose one machine has reported in; its run is with Prefect."""
+    boot_no, token = site.boot()
+    assert site.report_in(token, boot_no) == (204, None)
+    assert site.deliver() == 1
+    return site
