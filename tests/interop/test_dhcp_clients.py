@@ -8,10 +8,13 @@ import pytest
 pytestmark = pytest.mark.interop
 
 
-def udhcpc(lab, letter, *more, script="/bin/true"):
-    argv = ("udhcpc", "-i", "c0", "-n", "-q", "-f", "-t", "3", "-T", "2", "-A", "1", "-s", str(script), *more)
-    said = lab.run(letter, *argv).stderr
-    return re.search(r"lease of (\S+) obtained from 10\.99\.0\.1, lease time 3600", said)[1]
+LEASE = re.compile(r"lease of (\S+) obtained from 10\.99\.0\.1, lease time 3600")
+UDHCPC = ("udhcpc", "-i", "c0", "-n", "-f", "-t", "3", "-T", "2", "-A", "1")
+
+
+def udhcpc(lab, letter, *more):
+    said = lab.run(letter, *UDHCPC, "-q", "-s", "/bin/true", *more).stderr
+    return LEASE.findall(said)[-1]
 
 
 def dhclient(lab, letter, leases):
@@ -45,10 +48,12 @@ def relay(lab, edge, need):
 
 def test_udhcpc_gets_and_releases_an_address(lab, edge, need, tmp_path):
     need("udhcpc")
-    script = tmp_path / "bound"
+    script, said = tmp_path / "bound", tmp_path / "udhcpc.log"
     script.write_text('#!/bin/sh\ntest "$1" != bound || ip addr add "$ip/24" dev "$interface"\n')
     script.chmod(0o755)
-    address = udhcpc(lab, "C", "-R", script=script)
+    client = lab.start("C", *UDHCPC, "-R", "-s", str(script), log=said)
+    address = LEASE.search(lab.wait_for(said, LEASE.pattern, client))[1]
+    lab.end(client)
     lab.ip("C", f"addr del {address}/24 dev c0")
     lab.wait_for(edge, r"dhcp=RELEASE .*answer=none reason=released")
     acknowledged = rf"dhcp=REQUEST .*answer=ACK network=prov address={re.escape(address)} how=layer2"
