@@ -2,14 +2,18 @@
 
 import argparse
 import base64
+import fcntl
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pxe_edge.api.server import StartError as ApiStartError
+from pxe_edge.api.server import bind
 from pxe_edge.process import Edge, PrefectSettings
 from pxe_edge.registry.errors import RegistryError
 from pxe_edge.registry.registry import Ports, Registry, open_registry
@@ -62,6 +66,21 @@ def _given(content: bytes) -> str | dict[str, str]:
         return {"base64": base64.b64encode(content).decode()}
 
 
+@contextmanager
+def only_one(data: Path) -> Iterator[None]:
+    """Hold the data folder: two edges on one registry would be two writers."""
+    folder = data / "edge"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ApiStartError(
+                f"another edge runs on {data}; stop it, or give --data another folder"
+            ) from None
+        yield
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT."""
     options = _parser().parse_args(argv)
@@ -75,11 +94,15 @@ def main(argv: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    data = options.data.absolute()
     try:
-        registry = open_registry(options.data.absolute(), ports=Ports(options.port, options.boot_port))
-        if options.specs is not None and (status := _publish(registry, options.specs)):
-            return status
-        Edge(registry, PrefectSettings.from_environment()).run(stop)
+        # The port comes first: a second edge on this machine must not touch the first one's data.
+        listening = bind("0.0.0.0", options.port)
+        with only_one(data):
+            registry = open_registry(data, ports=Ports(options.port, options.boot_port))
+            if options.specs is not None and (status := _publish(registry, options.specs)):
+                return status
+            Edge(registry, PrefectSettings.from_environment(), listening).run(stop)
     except (ApiStartError, StartError) as error:
         _say(str(error))
         return FAILED

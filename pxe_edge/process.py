@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class PacketThread:
 class Edge:
     """One running edge."""
 
-    def __init__(self, registry: Registry, settings: PrefectSettings, *, host: str = "0.0.0.0") -> None:
+    def __init__(self, registry: Registry, settings: PrefectSettings, listening: socket.socket) -> None:
         self._registry = registry
         self.view = PacketView(registry)
         ImageStore(registry.data / "images").clean()
@@ -141,7 +142,6 @@ class Edge:
         own = {str(a) for addresses in own_addresses().values() for a in addresses}
         certificate, key = tls.ensure(registry.data / "edge" / "tls", own, registry.now())
         application = app.create_app(registry, courier=courier_of(registry, settings))
-        listening = server.bind(host, registry.ports.control)
         self._api = server.ApiThread(application, listening, certificate=certificate, key=key)
         self._packets = PacketThread(registry, self.view)
 

@@ -66,5 +66,4 @@ class ApiThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        # A signal handler needs the main thread; `serve` would set one up here.
-        asyncio.run(self._server._serve([self._listening]))  # noqa: SLF001 - `serve` minus signal handlers
+        asyncio.run(self._server.serve([self._listening]))

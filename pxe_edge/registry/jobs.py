@@ -206,7 +206,7 @@ def finish(
     lease = leases.read(session, host.id)
     if lease.job == job.no:
         leases.take_away(session, host.id)
-    if result in ("in-sync", "applied"):
+    if result in ("in-sync", "applied") and job.verb != "power":
         host.boot_wish = "none"
     said = f"job {job.no} {job.verb} {ending.state}: {result}"
     timeline.add(

@@ -1,4 +1,4 @@
-"""Images through the API with the real qemu-img: converted, described, or refused before a parser sees them."""
+"""Images through the API with the real qemu-img: converted and described, or refused unparsed."""
 
 import hashlib
 import json
@@ -23,10 +23,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open("wb") as disk:
         disk.truncate(20 * MIB)
     subprocess.run(["sgdisk", "-a1", *SGDISK, path], check=True, capture_output=True)
-    subprocess.run(
-        ["mkfs.ext4", "-q", "-F", "-L", "root", "-U", ROOT_UUID, "-E", f"offset={12288 * SECTOR}", path, "8192"],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    argv = ["mkfs.ext4", "-q", "-F", "-L", "root", "-U", ROOT_UUID, "-E", f"offset={12288 * SECTOR}"]
+    subprocess.run([*argv, path, "8192"], check=True, capture_output=True)
     return path
 
 

@@ -42,10 +42,12 @@ def test_an_unknown_machine_becomes_a_ready_host(reported: Any) -> None:
     site.call("POST", f"/v1/hosts/{HOST}/bmc-credential/promote", json=promoted)
     entry = {"epoch": epoch, "job": 1, "step": "bmc", "kind": "bmc-user", "phase": "done"}
     site.call("POST", f"/v1/hosts/{HOST}/journal", expect=201, json=entry)
+    nics = [{"name": "eth1", "mac": "52:54:00:00:00:0b"}]
     seen = {
-        "at": datetime(2026, 11, 25, tzinfo=UTC).isoformat(), "seen_from": "boot-os",
-        "hardware": {"manufacturer": "QEMU", "serial": "SN-A", "nics": [{"name": "eth1", "mac": "52:54:00:00:00:0b"}]},
-    }  # fmt: skip
+        "at": datetime(2026, 11, 25, tzinfo=UTC).isoformat(),
+        "seen_from": "boot-os",
+        "hardware": {"manufacturer": "QEMU", "serial": "SN-A", "nics": nics},
+    }
     host = site.call("PUT", f"/v1/hosts/{HOST}/observation", json={"epoch": epoch, "observation": seen})
     assert host["name"] == "qemu-sn-a"
     assert host["macs"] == [MAC, "52:54:00:00:00:0b"]

@@ -1,0 +1,80 @@
+"""The edge as a process: what it says when it cannot start, and that it ends when told to."""
+
+import json
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(data: Path, port: int, *more: str) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "pxe_edge", "--data", str(data), "--port", str(port), *more]
+    return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+
+
+def health(data: Path, port: int) -> dict[str, object]:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            trust = ssl.create_default_context(cafile=str(data / "edge" / "tls" / "ca.pem"))
+            with urllib.request.urlopen(
+                f"https://127.0.0.1:{port}/v1/healthz", context=trust, timeout=5
+            ) as answer:
+                return dict(json.load(answer))
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "no Site document"),
+        ({"a.yaml": "kind: Host\nmetadata: {name: a}\nhostnam: b\n"}, "a.yaml:3:"),
+        (None, "there is no spec folder"),
+    ],
+)
+def test_a_folder_that_is_no_good_set(tmp_path: Path, files: dict[str, str] | None, said: str) -> None:
+    folder = tmp_path / "specs"
+    if files is not None:
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    process = start(tmp_path / "data", free_port(), "--specs", str(folder))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert said in errors
+    assert "Traceback" not in errors
+
+
+def test_it_waits_for_a_first_set_refuses_a_second_edge_and_ends_in_time(tmp_path: Path) -> None:
+    port = free_port()
+    process = start(tmp_path / "data", port)
+    try:
+        assert health(tmp_path / "data", port) == {"ok": True, "site": None, "specset": None}
+        for other_port, said in ((port, f"TCP port {port}"), (free_port(), "another edge runs on")):
+            second = start(tmp_path / "data", other_port)
+            _, errors = second.communicate(timeout=30)
+            assert (second.returncode, said in errors, "Traceback" in errors) == (1, True, False), errors
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - began < 5
+        assert process.returncode == 0
+        assert "event=stopped clean=True" in errors
+    finally:
+        process.kill()
+        process.wait()
