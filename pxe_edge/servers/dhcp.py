@@ -16,7 +16,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -24,7 +24,7 @@ from pxe_edge.policy import limits
 from pxe_edge.policy.boot import Loader, LocalDisk, Script, Silence
 from pxe_edge.policy.dhcp import Outcome, Quiet, Reply, answer
 from pxe_edge.policy.leases import LeaseRow, LeaseTable
-from pxe_edge.policy.networks import Arrival, Link
+from pxe_edge.policy.networks import Arrival, Link, find_place
 from pxe_edge.policy.proxy import PROXY_PORT, answer_proxy
 from pxe_edge.policy.replies import MANDATORY, SERVER_PORT
 from pxe_edge.policy.requests import BootRequest, read_boot_request
@@ -185,7 +185,17 @@ class DhcpServer:
             own_addresses=self._own,
         )
         outcome = self._decide(packet, arrival, request, now, port)
+        if request.boots:
+            self._view.sighting(self._placed(packet, arrival, request, outcome), describe(outcome))
         self._carry_out(sock, packet, request, outcome, link)
+
+    def _placed(
+        self, packet: dhcp.Packet, arrival: Arrival, request: BootRequest, outcome: Outcome
+    ) -> BootRequest:
+        place = (
+            outcome.place if isinstance(outcome, Reply) else find_place(packet, arrival, self._view.site())
+        )
+        return request if isinstance(place, Silence) else replace(request, network=place.network.name)
 
     def _decide(
         self, packet: dhcp.Packet, arrival: Arrival, request: BootRequest, now: float, port: int
@@ -208,8 +218,6 @@ class DhcpServer:
             self._table.put(row)
         stored = tuple(row for row in outcome.rows if row.state != "offered")
         said = describe(outcome)
-        if request.boots:
-            self._view.sighting(request, said)
         level = logging.WARNING if isinstance(outcome, Quiet) and outcome.event else logging.INFO
         name = dhcp.MESSAGE_NAMES.get(packet.message_type or 0, "none")
         log.log(

@@ -238,9 +238,14 @@ def _log(
     log.info(
         "http=%s path=%s client=%s status=%d bytes=%d ms=%d",
         head.method if head is not None else "-",
-        response.shown_path or (head.path if head is not None else "-"),
+        response.shown_path or _printable(head.path if head is not None else "-"),
         peer,
         exchange.status,
         exchange.sent_bytes,
         seconds * 1000,
     )
+
+
+def _printable(path: str) -> str:
+    # A path must not write lines of its own into the log.
+    return path[:200] if path.isprintable() else ascii(path[:200])

@@ -135,6 +135,19 @@ def test_stored_leases_are_known_after_a_restart():
     asyncio.run(run())
 
 
+def test_a_machine_that_is_held_is_seen_with_its_network():
+    async def run():
+        async with Bench() as bench:
+            bench.send(1, dhcp.DISCOVER, o60=b"PXEClient:Arch:00007:UNDI:003016", o93=b"\0\7")
+            bench.send(2, dhcp.DISCOVER)
+            assert await bench.receive() == (2, dhcp.OFFER)
+            ((request, outcome),) = bench.view.sightings
+            assert (request.mac, request.client, request.arch) == ("02:00:00:00:00:01", "pxe", 7)
+            assert (request.network, outcome) == ("far", "answer=none reason=awaiting-approval")
+
+    asyncio.run(run())
+
+
 def test_a_taken_port_is_one_clear_sentence():
     async def run():
         async with Bench() as bench:
