@@ -2,157 +2,289 @@
 
 Reasons, phases, spec fields, commands and the REST description have one source each; a page that is
 written twice is wrong once. `tests/docs` runs the check.
-"""
+"""  # noqa: INP001 - a script, no package
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+from pydantic import BaseModel
 from typer.main import get_command
 
 from metal.cli.main import app as cli
-from pxe_edge.api.openapi import description as rest_description
-from specs.model import Host, Image, Profile, Site
+from pxe_edge.api.app import create_app
+from specs import model
+from specs.load import json_schema
 from specs.phases import CONDITIONS, DEADLINE_S, TRANSITIONS, Phase
 from specs.reasons import REASONS
 
 HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent
 HEADER: Final = "<!-- Made by docs/generate.py; edit the table in the code, then run make docs. -->\n\n"
+KINDS: Final = (model.Host, model.Profile, model.Site, model.Image)
+SPECS_INTRO: Final = """# Spec files
+
+YAML, one or more documents per file, anywhere under the spec folder.
+Unknown keys are refused. Sizes carry a unit (`GiB MiB TiB`, `GB MB TB`, all exact).
+`rackflow spec check` shows all findings with file and line; editors take
+[the JSON Schema](../specs/schema/rackflow.schema.json). [specs/](../specs) is a complete example.
+"""
+PROFILE_MERGE: Final = """
+Beside these, every field of a [Host](#host) but `match`.
+Maps merge by key; `raid`, `users` and `partitions` by name, `files` by path, `disks` by device;
+other lists are replaced; `null` removes.
+"""
+WORDS: Final = {
+    "ipv4": "IPv4 address",
+    "ipv4interface": "address/prefix",
+    "ipv4network": "subnet",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "whole number",
+}
+PROBLEM: Final = {
+    "title": "Problem",
+    "description": "Every error (RFC 9457): what, on which host, and the next step as `hint`.",
+    "type": "object",
+    "required": ["title", "status", "code", "detail"],
+    "properties": {
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "description": "What programs compare."},
+        "detail": {"type": "string"},
+        "hint": {"type": ["string", "null"]},
+        "host": {"type": ["string", "null"]},
+        "findings": {"type": "array", "description": "Of a refused spec set.", "items": {"type": "object"}},
+    },
+}
+
+
+def table(header: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
+    """A markdown table."""
+    lines = [header, ("---",) * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def reasons_page() -> str:
     """One row per reason code."""
-    rows = "".join(f"| `{r.code}` | {r.sentence} | {r.next_step} |\n" for r in REASONS.values())
-    intro = "What `rackflow why NAME` says, and what `reason` holds in REST and `--json`.\n\n"
-    return f"{HEADER}# Reason codes\n\n{intro}| code | what it means | next step |\n|---|---|---|\n{rows}"
+    rows = [(f"`{r.code}`", r.sentence, step(r.next_step)) for r in REASONS.values()]
+    intro = "Why a host is where it is: told by `rackflow why NAME`, held by `reason` in REST and `--json`.\n"
+    return f"{HEADER}# Reason codes\n\n{intro}\n{table(('code', 'what it means', 'next step'), rows)}"
+
+
+def step(text: str) -> str:
+    """A next step; a bare command as code."""
+    return f"`{text}`" if text.startswith("rackflow ") and "," not in text else text
 
 
 def phases_page() -> str:
-    """Phases, their transitions, deadlines, conditions."""
-    rows = "".join(f"| {t.before} | {t.after} | {t.cause} |\n" for t in TRANSITIONS)
-    limits = ", ".join(f"{phase} {seconds // 60} min" for phase, seconds in DEADLINE_S.items())
-    names = ", ".join(phase.value for phase in Phase)
-    return (
-        f"{HEADER}# Phases of a host\n\nPhases: {names}.\n\n| from | to | what makes it happen |\n|---|---|---|\n"
-        f"{rows}\nDeadlines: {limits}.\n\nBeside the phase stand the conditions {', '.join(CONDITIONS)}, each "
-        f"True, False or Unknown with reason, message and since.\n"
+    """Phases with their ways out, deadlines, conditions."""
+    parts = [
+        f"{HEADER}# Phases of a host\n\nOnly the edge writes a phase. A host takes these ways and no others:\n\n"
+    ]
+    rows = [(f"`{t.before}`", f"`{t.after}`", t.cause) for t in TRANSITIONS]
+    parts.append(table(("from", "to", "what makes it happen"), rows))
+    limits = [(f"`{phase}`", f"{seconds // 60} min") for phase, seconds in DEADLINE_S.items()]
+    parts.append(
+        f"\n## Deadlines\n\nA host that stays longer fails.\n\n{table(('phase', 'at most'), limits)}"
     )
-
-
-def specs_page() -> str:
-    """Every field of every kind of document, from the models."""
-    parts = [HEADER, "# Spec files\n\nYAML, camelCase; unknown keys are refused. Sizes carry a unit (GiB, GB).\n"]
-    for kind in (Host, Profile, Site, Image):
-        schema = kind.model_json_schema(by_alias=True)
-        parts.append(f"\n## {kind.__name__}\n\n{first_line(kind.__doc__)}\n\n| field | type | default |\n|---|---|---|\n")
-        parts += [f"| `{name}` | {type_} | {default} |\n" for name, type_, default in fields(schema, schema, "")]
+    others = [phase.value for phase in Phase if phase not in {t.before for t in TRANSITIONS}]
+    parts.append(f"\nPhases without a way out: {', '.join(f'`{name}`' for name in others)}.\n")
+    names = ", ".join(f"`{name}`" for name in CONDITIONS)
+    parts.append(
+        f"\n## Conditions\n\nBeside the phase stand {names}, "
+        "each `True`, `False` or `Unknown` with reason, message and since.\n"
+    )
     return "".join(parts)
 
 
-def fields(schema: dict[str, Any], root: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, str]]:
-    """Dotted name, type and default of each field below a schema."""
-    required = set(schema.get("required", ()))
-    for name, field in schema.get("properties", {}).items():
-        path = f"{prefix}{name}"
-        default = "required" if name in required else f"`{json.dumps(field.get('default'))}`"
-        yield path, describe(field, root), default
-        for inner in objects(field, root):
-            suffix = "[]." if field.get("type") == "array" else "."
-            yield from fields(inner, root, path + suffix)
+def specs_page() -> str:
+    """Every field of every kind of document and every shape that they use."""
+    meanings: dict[str, dict[str, str]] = yaml.safe_load((HERE / "fields.yaml").read_text())
+    schema = json_schema()
+    parts = [f"{HEADER}{SPECS_INTRO}"]
+    rows = [(f"[{kind.__name__}](#{kind.__name__.lower()})", first_line(kind.__doc__)) for kind in KINDS]
+    parts.append(f"\n{table(('kind', 'what it says'), rows)}")
+    kinds = [kind.__name__ for kind in KINDS]
+    parts += [shape_section(name, schema, meanings) for name in kinds]
+    parts.append("\n# Shapes\n\nWhat the fields above hold.\n")
+    parts += [shape_section(name, schema, meanings) for name in sorted(set(schema["$defs"]) - set(kinds))]
+    return "".join(parts)
 
 
-def resolved(field: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    """The schema behind a reference."""
-    if "$ref" in field:
-        found: dict[str, Any] = root["$defs"][field["$ref"].rsplit("/", 1)[1]]
-        return found
-    return field
+def shape_section(name: str, schema: dict[str, Any], meanings: dict[str, dict[str, str]]) -> str:
+    """One shape as a heading, its sentence and its table."""
+    shape: type[BaseModel] = getattr(model, name)
+    properties = schema["$defs"][name]["properties"]
+    if name == "Profile":
+        properties = {field: about for field, about in properties.items() if field in meanings[name]}
+    required = set(schema["$defs"][name].get("required", ())) - {"kind"}
+    rows = []
+    for field, about in properties.items():
+        default = "**required**" if field in required else default_of(about)
+        rows.append((f"`{field}`", type_of(about), default, meaning(shape, field, meanings)))
+    head = f"\n## {name}\n\n{first_line(shape.__doc__)}\n\n"
+    listed = table(("field", "type", "default", "what it means"), rows)
+    return head + listed + (PROFILE_MERGE if name == "Profile" else "")
 
 
-def objects(field: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
-    """Object schemas that a field may hold."""
-    options = field.get("anyOf") or field.get("oneOf") or [field.get("items", field)]
-    options = [option.get("items", option) if isinstance(option, dict) else option for option in options]
-    found = [resolved(option, root) for option in options if isinstance(option, dict)]
-    return [option for option in found if option.get("properties")]
+def meaning(shape: type[BaseModel], field: str, meanings: dict[str, dict[str, str]]) -> str:
+    """The line of docs/fields.yaml for a field, own or inherited."""
+    for owner in shape.__mro__:
+        if text := meanings.get(owner.__name__, {}).get(field):
+            return text
+    sys.exit(f"docs/fields.yaml has no line for {shape.__name__}.{field}: say what it means")
 
 
-def describe(field: dict[str, Any], root: dict[str, Any]) -> str:
-    """The type of a field in a few words."""
+def default_of(field: dict[str, Any]) -> str:
+    """A default as one would write it; nothing where leaving it out means nothing."""
+    default = field.get("default")
+    if default in (None, [], {}) or isinstance(default, dict):
+        return ""
+    return f"`{default}`" if isinstance(default, str) else f"`{json.dumps(default)}`"
+
+
+def type_of(field: dict[str, Any]) -> str:
+    """The type of a field in a few words; shapes are links."""
     if options := field.get("anyOf") or field.get("oneOf"):
-        return " or ".join(dict.fromkeys(describe(option, root) for option in options))
+        told = [type_of(option) for option in options if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(told))
     if "$ref" in field:
-        return str(resolved(field, root).get("title", "object"))
-    if "enum" in field:
-        return " \\| ".join(f"`{value}`" for value in field["enum"])
-    if "const" in field:
-        return f"`{field['const']}`"
+        name = field["$ref"].rsplit("/", 1)[1]
+        return f"[{name}](#{name.lower()})"
+    if values := field.get("enum") or [field[key] for key in ("const",) if key in field]:
+        return " ".join(f"`{value}`" for value in values)
     if field.get("type") == "array":
-        return f"list of {describe(field.get('items', {}), root)}"
-    return str(field.get("type", "any"))
+        return f"list of {type_of(field.get('items', {}))}"
+    if field.get("type") == "object":
+        inner = field.get("additionalProperties")
+        return f"map of {type_of(inner)}" if isinstance(inner, dict) else "map"
+    word = str(field.get("format") or field.get("type"))
+    return WORDS.get(word, word)
 
 
 def first_line(text: str | None) -> str:
-    """The first sentence of a docstring."""
-    return (text or "").strip().splitlines()[0] if text else ""
+    """The first paragraph of a docstring, as one line."""
+    return " ".join((text or "").strip().split("\n\n")[0].split())
 
 
 def commands_page() -> str:
     """Every command with its arguments and options."""
-    parts = [HEADER, "# Commands\n\nExit codes: 0 done or in sync, 1 failed, 2 usage or invalid spec, 3 changes "]
-    parts.append("pending (`plan`), 4 waiting for consent, 5 edge or Prefect not reached.\n")
-    for path, command in walk(get_command(cli), "rackflow"):
-        if hasattr(command, "commands"):
-            continue
-        parts.append(f"\n## `{path}`\n\n{command.help or ''}\n\n")
-        for parameter in command.params:
-            if parameter.name in {"help"}:
-                continue
-            names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
-            text = getattr(parameter, "help", None) or parameter.param_type_name
-            parts.append(f"- {names}: {text}\n")
+    commands = [
+        (path, one) for path, one in walk(get_command(cli), "rackflow") if not hasattr(one, "commands")
+    ]
+    codes = [
+        ("0", "done, in sync"),
+        ("1", "failed"),
+        ("2", "usage, or invalid spec"),
+        ("3", "changes pending (`plan`)"),
+        ("4", "waiting for consent"),
+        ("5", "edge or Prefect not reached"),
+    ]
+    parts = [f"{HEADER}# Commands\n\n", table(("exit code", "meaning"), codes)]
+    parts.append("\n`--json` prints the result as JSON on stdout; progress and errors go to stderr.\n\n")
+    rows = [(f"[`{path}`](#{anchor(path)})", cell(first_line(one.help))) for path, one in commands]
+    parts.append(table(("command", "what it does"), rows))
+    for path, one in commands:
+        parts.append(f"\n## `{path}`\n\n{(one.help or '').strip()}\n\n```\n{usage(path, one)}\n```\n")
+        shown = [
+            option_row(p) for p in one.params if getattr(p, "help", None) or p.param_type_name == "option"
+        ]
+        if shown:
+            parts.append(f"\n{table(('parameter', 'default', 'what'), shown)}")
     return "".join(parts)
+
+
+def anchor(heading: str) -> str:
+    """GitHub's anchor of a heading."""
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def cell(text: str) -> str:
+    """Text that does not end its table cell."""
+    return text.replace("|", "\\|")
+
+
+def usage(path: str, command: Any) -> str:
+    """One line as the help shows it."""
+    words = [path]
+    if any(p.param_type_name == "option" for p in command.params):
+        words.append("[OPTIONS]")
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            name = parameter.name.upper() + ("..." if parameter.nargs == -1 else "")
+            words.append(name if parameter.required else f"[{name}]")
+    return " ".join([*words, *(["[...]"] if command.allow_extra_args else [])])
+
+
+def option_row(parameter: Any) -> tuple[str, str, str]:
+    """One parameter."""
+    names = ", ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+    if parameter.param_type_name == "argument":
+        names = f"`{parameter.name.upper()}`"
+    default = "**required**" if parameter.required else ""
+    if not parameter.required and parameter.default not in (None, False, ()):
+        default = f"`{str(parameter.default).lower() if parameter.default is True else parameter.default}`"
+    return names, default, cell(getattr(parameter, "help", None) or "")
 
 
 def walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     """All commands below one, by their full names."""
     yield path, command
     for name, inner in getattr(command, "commands", {}).items():
-        shown = path if name == "show" else f"{path} {name}"
-        yield from walk(inner, shown)
+        yield from walk(inner, path if name == "show" else f"{path} {name}")
 
 
-PAGES: Final[dict[str, Callable[[], str]]] = {
-    "reasons.md": reasons_page,
-    "phases.md": phases_page,
-    "specs.md": specs_page,
-    "commands.md": commands_page,
-    "openapi.json": lambda: json.dumps(rest_description(), indent=1, sort_keys=True) + "\n",
+def rest_description() -> dict[str, Any]:
+    """The control plane as OpenAPI, with the one shape of every error."""
+    described = create_app().openapi()
+    shapes = described.setdefault("components", {}).setdefault("schemas", {})
+    shapes["Problem"] = PROBLEM
+    for unused in ("HTTPValidationError", "ValidationError"):
+        shapes.pop(unused, None)
+    answer = {"schema": {"$ref": "#/components/schemas/Problem"}}
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["default"] = {
+                "description": "Refused: 401 no token, 403 scope, 404, 409 conflict, 410 used, 422 findings.",
+                "content": {"application/problem+json": answer},
+            }
+    return described
+
+
+def as_json(value: Any) -> str:
+    """JSON as committed: stable and readable in a diff."""
+    return json.dumps(value, indent=1, sort_keys=True) + "\n"
+
+
+PAGES: Final[dict[Path, Callable[[], str]]] = {
+    HERE / "reasons.md": reasons_page,
+    HERE / "phases.md": phases_page,
+    HERE / "specs.md": specs_page,
+    HERE / "commands.md": commands_page,
+    HERE / "openapi.json": lambda: as_json(rest_description()),
 }
 
 
 def stale() -> list[str]:
     """Names of pages that differ from what their tables say."""
-    return [name for name, make in PAGES.items() if not same(HERE / name, make())]
-
-
-def same(path: Path, text: str) -> bool:
-    """Whether the file holds this text."""
-    return path.exists() and path.read_text() == text
+    return [path.name for path, make in PAGES.items() if not path.exists() or path.read_text() != make()]
 
 
 def main() -> None:
     """Write the pages, or only check them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a page is stale")
     if parser.parse_args().check:
         names = stale()
         sys.exit(f"stale pages: {', '.join(names)}; run make docs" if names else 0)
-    for name, make in PAGES.items():
-        (HERE / name).write_text(make())
+    for path, make in PAGES.items():
+        path.write_text(make())
 
 
 if __name__ == "__main__":
