@@ -113,8 +113,9 @@ def _with_last(
     }
     booted = {nic.mac for nic in last.hardware.nics if nic.booted}
     nics = tuple(nic.model_copy(update={"booted": nic.mac in booted}) for nic in hardware.nics)
-    still = {field: why for field, why in gaps.items() if field not in kept}
-    return hardware.model_copy(update={**kept, "nics": nics}), still
+    whole = hardware.model_copy(update={**kept, "nics": nics})
+    still = {field: why for field, why in gaps.items() if not (field in lasting and getattr(whole, field))}
+    return whole, still
 
 
 def _booted_mac(shell: Shell) -> str | None:
