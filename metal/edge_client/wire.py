@@ -7,7 +7,7 @@ families here, once: a caller never sees a status code.
 import os
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -115,7 +115,9 @@ class EdgeWire:
     def send(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         """Send one request; retry only when the edge was not reached or said 503."""
         headers = self._headers() | kwargs.pop("headers", {})
-        for delay_s in (*RETRY_DELAYS_S, None):
+        # A stream that was begun is used up: a second try would send nothing under the first one's length.
+        delays_s = () if isinstance(kwargs.get("content"), Iterator) else RETRY_DELAYS_S
+        for delay_s in (*delays_s, None):
             try:
                 response = self._http.request(method, path, headers=headers, **kwargs)
             except httpx.TransportError as error:
