@@ -84,7 +84,7 @@ def step(text: str) -> str:
 def phases_page() -> str:
     """Phases with their ways out, deadlines, conditions."""
     parts = [
-        f"{HEADER}# Phases of a host\n\nOnly the edge writes a phase. A host takes these ways and no others:\n\n"
+        f"{HEADER}# Phases of a host\n\nOnly the edge writes one. A host takes these ways and no other:\n\n"
     ]
     rows = [(f"`{t.before}`", f"`{t.after}`", t.cause) for t in TRANSITIONS]
     parts.append(table(("from", "to", "what makes it happen"), rows))
