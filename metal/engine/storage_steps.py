@@ -27,6 +27,9 @@ d=${f#/sys/block/}; [ "$v" -gt 0 ] && echo "${d%%/*}"; done; :""",
 """Disks that zero a range by one command; on others zeroing a disk takes as long as writing it."""
 
 
+MEMBER_SIGNATURE: Final = "linux_raid_member"
+
+
 @dataclass(frozen=True, slots=True)
 class RaidCreate:
     """Make an array under the id that the job gives it."""
@@ -65,9 +68,16 @@ class RaidDelete:
     blind: bool = False
 
     def differences(self, work: Work) -> tuple[str, ...]:
-        """Say whether it is still assembled."""
-        found = find_array(work.block().arrays, str(work.args["uuid"]))
-        return (f"array {work.args['name']} is still there",) if found else ()
+        """Say whether it is assembled, or, as the boot OS assembles none, leaves a superblock on a member."""
+        view = work.block()
+        if find_array(view.arrays, str(work.args["uuid"])):
+            return (f"array {work.args['name']} is still there",)
+        members = (view.disk(str(identity)) for identity in work.args.get("members", ()))
+        return tuple(
+            f"{disk.identity} is still a member"
+            for disk in members
+            if any(word.startswith(MEMBER_SIGNATURE) for word in disk.found)
+        )
 
     def act(self, work: Work) -> None:
         """Leave a mounted root, stop the array, clear its members."""
@@ -95,6 +105,9 @@ class Wipe:
         work.unmount()
         target = work.target()
         work.send((partitions.wipe_command(target, work.block().on(target)),))
+        if work.block().on(target).partitions:
+            # The kernel keeps the partitions that it knew; wipefs asks it once, and udev may be in the way.
+            work.send((image.reread_table(target),))
 
 
 @dataclass(frozen=True, slots=True)

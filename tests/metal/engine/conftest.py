@@ -213,6 +213,7 @@ class FakeMachine(FakeShell):
 
     def _disk(self, disk: dict[str, Any]) -> dict[str, Any]:
         node = {"name": disk["kname"], "kname": disk["kname"], "type": "disk", "size": disk["size"]}
+        node |= {"fstype": disk.get("signature")}
         if self.array and disk["kname"] in self.array["knames"]:
             inner = {"name": "md127", "kname": "md127", "type": "raid1", "size": self.array["size"]}
             node["children"] = [inner | self._children("md127", self.array["parts"])]
@@ -257,6 +258,8 @@ class FakeMachine(FakeShell):
         elif argv[0].startswith("mkfs"):
             number = int(re.search(r":p(\d+)", argv[-1])[1])
             place["parts"][number] |= {"fstype": argv[0][5:], "uuid": argv[argv.index("-U") + 1]}
+        elif argv[0] == "blockdev":
+            place["parts"] = {} if "wipefs" in self.programs else place["parts"]
         elif argv[0] in ("mount", "umount"):
             self.mounted = argv[0] == "mount"
         elif argv == PYTHON:

@@ -321,3 +321,50 @@ def test_in_place_repair_writes_to_the_running_root_and_mounts_nothing(rig):
     assert run(rig, plan)[0].writes == 1
     assert rig.machine.programs == ["python3"]
     assert b'"root": "/"' in rig.machine.sent[0].change.stdin
+
+
+def test_a_step_that_was_not_needed_does_not_spare_the_next_one_the_basis(rig):
+    plan = planned_on(rig)
+    delete = step("raid-delete", {"name": "old", "uuid": "00" * 16, "members": ["RF-D0"]}, destructive=True)
+    plan = plan.model_copy(update={"steps": (delete, *plan.steps)})
+    assert run(rig, plan, "raid-delete")[0].changed is False
+    rig.machine.disks["RF-D1"]["size"] = 4 * GIB
+    with pytest.raises(Refused) as caught:
+        run(rig, plan, "write-image")
+    assert caught.value.reason == "plan-moved"
+
+
+def test_a_plan_made_in_the_running_system_holds_in_the_boot_os_but_not_on_other_disks(rig):
+    plan = planned_on(rig).model_copy(update={"seen_from": "running-os"})
+    rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048, "fstype": "ext4"}}
+    assert run(rig, plan, "write-image")[0].changed
+    rig.edge.rows.clear()
+    rig.machine.disks["RF-D1"]["size"] = 4 * GIB
+    with pytest.raises(Refused) as caught:
+        run(rig, plan, "write-image")
+    assert caught.value.reason == "plan-moved"
+
+
+def test_members_of_an_array_that_nobody_assembled_lose_their_superblock(rig):
+    rig.machine.disks["RF-D0"]["signature"] = "linux_raid_member"
+    args = {"name": "old", "uuid": "00" * 16, "members": ["RF-D0", "RF-D1"]}
+    with pytest.raises(Refused, match="RF-D0 is still a member"):
+        run(rig, plan_of(step("raid-delete", args, destructive=True)))
+    assert rig.machine.programs == ["mdadm", "mdadm"]
+    assert {sent.change.argv[1] for sent in rig.machine.sent} == {"--zero-superblock"}
+
+
+def test_a_wiped_disk_whose_old_partitions_the_kernel_keeps_is_read_again(rig):
+    rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048, "fstype": "ext4"}}
+    plan = plan_of(step("wipe", {"target": DISK, "method": "metadata"}, destructive=True))
+    assert run(rig, plan)[0].writes == 2
+    wipe, reread = (sent.change for sent in rig.machine.sent)
+    assert wipe.argv == ("wipefs", "--all", "--force", "{disk0:p1}", "{disk0}")
+    assert reread.argv[:2] == ("blockdev", "--rereadpt")
+
+
+def test_a_wipe_that_is_asked_for_and_not_known_is_refused_not_weakened(rig):
+    rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048}}
+    with pytest.raises(Refused, match="overwrite is not known"):
+        run(rig, plan_of(step("wipe", {"target": DISK, "method": "overwrite"}, destructive=True)))
+    assert rig.machine.sent == []
