@@ -6,6 +6,7 @@ import typer
 
 from metal.cli.groups import NameOrCommand, new_group
 from metal.cli.output import line, say, show_json, show_table
+from metal.cli.secret import read_value
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
 from specs.facts import Hardware
@@ -120,9 +121,7 @@ def add(
         raise SpecError("a host needs something to know it by", hint="give --mac, --uuid, --serial or --bmc")
     account = None
     if bmc:
-        password = typer.prompt(
-            f"password of {bmc_user or 'the BMC user'} at {bmc}", hide_input=True, err=True
-        )
+        password = read_value(f"password of {bmc_user or 'the BMC user'} at {bmc}")
         account = {"address": bmc, "user": bmc_user or "", "password": password}
     with EdgeClient() as edge:
         host = edge.add_host(name, mac=mac, uuid=uuid, serial=serial, bmc=account)

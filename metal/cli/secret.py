@@ -14,11 +14,17 @@ group = new_group("Named secrets: set by standard input, read only by runs.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def read_value(prompt: str) -> str:
+    """A secret typed at a terminal without echo, else the whole of standard input."""
+    if sys.stdin.isatty():
+        return str(typer.prompt(prompt, hide_input=True, err=True))
+    return sys.stdin.read().removesuffix("\n")
+
+
 @group.command("set")
 def set_(name: str) -> None:
     """Set a secret; its value is read from standard input, so that no history or process list holds it."""
-    value = typer.prompt("value", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
-    value = value.removesuffix("\n")
+    value = read_value("value")
     if not value:
         raise SpecError(
             f"no value for secret {name} on standard input",
