@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 from rich.live import Live
@@ -125,7 +125,7 @@ def build(demo: Demo) -> Path:
 
 
 def forget(demo: Demo) -> None:
-    """End an earlier demo and forget its registry: the machines start blank, so must what is known of them."""
+    """End an earlier demo and forget its registry: blank machines must not be known."""
     demo.python("-m", "lab", "down", ok=(0, 1))
     for part in ("edge", "prefect", "logs"):
         subprocess.run(["rm", "-rf", str(demo.data / part)], check=True)
@@ -206,23 +206,28 @@ def look(edge: EdgeClient, machine: Machine) -> None:
     if not found:
         return
     machine.record = found[0]
-    for entry in edge.timeline(machine.host):
-        stage = stage_of(entry.kind, entry.text, entry.detail)
-        assert machine.pressed_at is not None
-        if stage and entry.at >= machine.pressed_at:
-            machine.seconds.setdefault(stage, (entry.at - machine.pressed_at).total_seconds())
-        machine.text = f"{entry.kind}: {entry.text}"
+    timeline = edge.timeline(machine.host)
+    seen = [(entry.at, stage_of(entry.kind, entry.text)) for entry in timeline]
+    journal = edge.journal_rows(machine.host)
+    seen += [(row.at, "written") for row in journal if row.kind == "write-image" and row.phase == "done"]
+    assert machine.pressed_at is not None
+    for at, stage in seen:
+        if stage and at >= machine.pressed_at:
+            machine.seconds.setdefault(stage, (at - machine.pressed_at).total_seconds())
+    if timeline:
+        newest = timeline[-1]
+        machine.text = f"{newest.kind}: {newest.text}"
+    if journal and timeline and journal[-1].at > timeline[-1].at:
+        machine.text = f"step {journal[-1].step}: {journal[-1].phase}"
 
 
-def stage_of(kind: str, text: str, detail: dict[str, Any]) -> str | None:
+def stage_of(kind: str, text: str) -> str | None:
     """Which stage a line of the timeline marks."""
-    if kind == "journal" and detail.get("kind") == "write-image" and detail.get("phase") == "done":
-        return "written"
     if kind == "phase":
-        return {"ready": "ready", "active": "in sync"}.get(
-            str(detail.get("phase") or text.rsplit(maxsplit=1)[-1])
-        )
-    return {"dhcp": "dhcp", "boot": "dhcp", "report-in": "boot OS", "phone-home": "OS up"}.get(kind)
+        after = text.partition(" -> ")[2].partition(":")[0].strip()
+        return {"ready": "ready", "active": "in sync"}.get(after)
+    ways = {"sighting": "dhcp", "dhcp": "dhcp", "boot": "dhcp", "report-in": "boot OS", "phone-home": "OS up"}
+    return ways.get(kind)
 
 
 def table(machines: list[Machine]) -> Table:
