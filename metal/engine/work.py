@@ -36,7 +36,8 @@ class Kept:
     """What one process remembers of a host between steps; dropped when its power or its disks change."""
 
     reading: tuple[str, Reading] | None = None
-    mounted: bool = False
+    mounted: bool | None = None
+    """Whether the deployed root is mounted in the boot OS; None until it was looked at."""
     observed: tuple[str, float] | None = None
     """When this run read the host itself: the observation's time, and our clock."""
     order: WorkOrder | None = None
@@ -190,14 +191,18 @@ class Work:
     def unmount(self) -> None:
         """Leave the deployed root, so that its disk can be claimed."""
         self.kept.reading = None
-        mounts = self.shell().read(("cat", "/proc/mounts"))
-        if f" {MOUNT_POINT} " in mounts.stdout:
+        if self._is_mounted():
             self.send((Command(("umount", MOUNT_POINT), says="unmount the deployed root"),))
         self.kept.mounted = False
 
+    def _is_mounted(self) -> bool:
+        if self.kept.mounted is None:
+            mounts = self.shell().read(("cat", "/proc/mounts"))
+            self.kept.mounted = f" {MOUNT_POINT} " in mounts.stdout
+        return self.kept.mounted
+
     def _mount(self) -> None:
-        mounts = self.shell().read(("cat", "/proc/mounts"))
-        if f" {MOUNT_POINT} " in mounts.stdout:
+        if self._is_mounted():
             return
         _, root = find_root(self.block(), self.root_uuid(), self.root_target())
         argv = ("mount", "--mkdir", "-t", str(root.filesystem), root.device, MOUNT_POINT)
