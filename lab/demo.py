@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -97,11 +97,11 @@ class Demo:
             raise RackflowError(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout[-400:]}")
         return done.stdout
 
-    def edge(self) -> EdgeClient:
+    def edge(self, scope: Literal["admin", "worker"] = "admin") -> EdgeClient:
         """A client of the demo's edge, through the relay."""
         edge = self.data / "edge"
         return EdgeClient(
-            EdgeAddress("https://127.0.0.1:8443", edge / "tls" / "ca.pem", edge / "tokens" / "admin")
+            EdgeAddress("https://127.0.0.1:8443", edge / "tls" / "ca.pem", edge / "tokens" / scope)
         )
 
 

@@ -1,61 +1,20 @@
 """One site for all rack scenarios of a session: built once, brought up once, ended for sure."""
 
-import json
 import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab import demo as lab_demo
 from lab.demo import Demo, Machine
+from lab.site import Site, management_key
 
-ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("RACKFLOW_RACK_DATA", ROOT / "build" / "rack"))
-
-
-@dataclass
-class Site:
-    """A running site inside the rack, driven as an operator drives it."""
-
-    demo: Demo
-
-    def rackflow(self, *argv: str, stdin: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
-        """The CLI's stdout."""
-        return self.demo.rackflow(*argv, stdin=stdin, ok=ok)
-
-    def json(self, *argv: str, ok: tuple[int, ...] = (0,)) -> Any:
-        """The CLI's JSON."""
-        return json.loads(self.rackflow(*argv, "--json", ok=ok))
-
-    def inside(self, *argv: str, timeout_s: int = 60) -> subprocess.CompletedProcess[str]:
-        """A command in the edge's namespace, as another machine of the site would run it."""
-        return subprocess.run(
-            [sys.executable, "-m", "lab", "exec", "--ns", "edge", "--", *argv],
-            cwd=ROOT,
-            env=self.demo.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
-    def wait(self, what: str, condition: Any, deadline_s: float) -> Any:
-        """Wait for a state, with a deadline."""
-        ends_at = time.monotonic() + deadline_s
-        while not (found := condition()):
-            assert time.monotonic() < ends_at, f"not within {deadline_s} s: {what}"
-            time.sleep(0.5)
-        return found
+DATA = Path(os.environ.get("RACKFLOW_RACK_DATA", lab_demo.CLONE / "build" / "rack"))
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The demo's site, fresh, with secret, image and specs, machines off."""
     demo = Demo(DATA)
     demo.data.mkdir(parents=True, exist_ok=True)
@@ -65,7 +24,7 @@ def site() -> Iterator[Site]:
     with lab_demo.running_site(demo) as process:
         try:
             lab_demo.prepare(demo, image)
-            yield Site(demo)
+            yield Site(demo, management_key(demo, tmp_path_factory.mktemp("key")))
         finally:
             lab_demo.stop(demo, process)
 

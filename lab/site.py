@@ -1,0 +1,128 @@
+"""A running site inside the rack, driven as an operator drives it: what rack scenarios look through."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from lab.demo import CLONE, Demo
+
+SSH_OPTIONS: Final = (
+    "-q",
+    "-o",
+    "StrictHostKeyChecking=no",
+    "-o",
+    "UserKnownHostsFile=/dev/null",
+    "-o",
+    "BatchMode=yes",
+)
+
+T = TypeVar("T")
+
+
+class Failed(RuntimeError):
+    """A client of the site did not get what it asked for."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running site inside the rack, driven as an operator drives it."""
+
+    demo: Demo
+    key: Path
+
+    def rackflow(self, *argv: str, stdin: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
+        """The CLI's stdout."""
+        return self.demo.rackflow(*argv, stdin=stdin, ok=ok)
+
+    def json(self, *argv: str, ok: tuple[int, ...] = (0,)) -> Any:
+        """The CLI's JSON."""
+        return json.loads(self.rackflow(*argv, "--json", ok=ok))
+
+    def apply(self, name: str, *, ok: tuple[int, ...] = (0,)) -> dict[str, Any]:
+        """Apply one host; its row of `apply --json`."""
+        row: dict[str, Any] = self.json("apply", name, "--no-publish", ok=ok)["hosts"][0]
+        return row
+
+    def publish(self, files: dict[str, str]) -> None:
+        """Publish the clone's specs with some files replaced."""
+        tree = self.demo.data / "specs"
+        shutil.rmtree(tree, ignore_errors=True)
+        shutil.copytree(CLONE / "specs", tree, ignore=shutil.ignore_patterns("*.py", "__pycache__", "schema"))
+        for name, text in files.items():
+            (tree / name).write_text(text)
+        self.rackflow("spec", "publish", str(tree), "--dirty", "--force")
+
+    def inside(
+        self, *argv: str, stdin: str | None = None, timeout_s: int = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """A command in the edge's namespace, as another machine of the site would run it."""
+        return subprocess.run(
+            [sys.executable, "-m", "lab", "exec", "--ns", "edge", "--", *argv],
+            cwd=CLONE,
+            env=self.demo.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def ssh(self, address: str, command: str) -> str:
+        """Output of a command on a deployed system, by a plain ssh client."""
+        done = self.inside("ssh", *SSH_OPTIONS, "-i", str(self.key), f"rackflow@{address}", command)
+        if done.returncode:
+            raise Failed(f"ssh {address} {command}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def ipmitool(self, host: str, *verb: str) -> str:
+        """Ipmitool with the account that `rackflow credentials` shows: an independent client."""
+        account = next(c for c in self.json("credentials", host) if c["state"] == "current")
+        secret = self.demo.data / "bmc-password"
+        secret.touch(0o600)
+        secret.write_text(account["password"])
+        argv = (
+            "ipmitool",
+            "-I",
+            "lanplus",
+            "-H",
+            account["address"],
+            "-U",
+            account["user"],
+            "-f",
+            str(secret),
+        )
+        done = self.inside(*argv, *verb)
+        secret.unlink()
+        if done.returncode:
+            raise Failed(f"ipmitool {' '.join(verb)}: {done.stderr}")
+        return done.stdout.strip()
+
+
+def eventually(what: str, condition: Callable[[], T | None], deadline_s: float) -> T:
+    """Wait for a state, with a deadline; a call that fails meanwhile is not yet that state."""
+    failure: Failed | None = None
+    ends_at = time.monotonic() + deadline_s
+    while True:
+        try:
+            if found := condition():
+                return found
+        except Failed as error:
+            failure = error
+        if time.monotonic() > ends_at:
+            raise Failed(f"not within {deadline_s} s: {what}") from failure
+        time.sleep(0.5)
+
+
+def management_key(demo: Demo, folder: Path) -> Path:
+    """The site's management key in a file, for a plain ssh client."""
+    path = folder / "key"
+    path.touch(0o600)
+    with demo.edge("worker") as edge:
+        path.write_text(edge.management_key())
+    return path
