@@ -105,7 +105,7 @@ def run_step(
     intent = _write(work, "intent", {"says": step.reason})
     work.intents = (*open_intents, intent)
     try:
-        message = _carry_out(work)
+        needed, message = _carry_out(work)
     except LeaseLost:
         raise
     except RackflowError as error:
@@ -115,15 +115,15 @@ def run_step(
     seconds = around.clock() - began
     _write(work, "done", {"message": message, "writes": work.writes, "seconds": round(seconds, 1)})
     log(f"{step_id}: {message} ({work.writes} writes, {seconds:.1f} s)")
-    return StepOutcome(step_id, work.writes > 0, work.writes, seconds, message)
+    return StepOutcome(step_id, needed and work.writes > 0, work.writes, seconds, message)
 
 
-def _carry_out(work: Work) -> str:
-    """Observe, act if need be, observe again."""
+def _carry_out(work: Work) -> tuple[bool, str]:
+    """Observe, act if need be, observe again. Give whether it was needed, and what was done."""
     handler = HANDLERS[work.step.kind]
     before = () if handler.blind else handler.differences(work)
     if not handler.blind and not before:
-        return "not needed"
+        return False, "not needed"
     if work.step.destructive:
         hold_basis(work)
     handler.act(work)
@@ -135,7 +135,7 @@ def _carry_out(work: Work) -> str:
             reason="step-failed",
             hint="rackflow plan with --refresh shows what is there now",
         )
-    return "; ".join(before) or work.step.reason
+    return True, "; ".join(before) or work.step.reason
 
 
 def _may_run(plan: Plan, step: Step, open_intents: tuple[JournalRow, ...], host: str) -> None:
