@@ -1,0 +1,94 @@
+"""Runs every rack scenario and writes docs/rack-results.md: `python tests/rack/run.py [-k EXPRESSION]`.
+
+Resumable: what has passed at this commit is not run again, so that a run that was cut goes on where it
+was. The page is written after each scenario, with its date, seconds and result.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATE = ROOT / "build" / "rack-results.json"
+PAGE = ROOT / "docs" / "rack-results.md"
+
+
+class Results:
+    """Collects outcomes; knows what has passed at this commit."""
+
+    def __init__(self, commit: str) -> None:
+        self.commit = commit
+        self.rows: dict[str, dict[str, Any]] = json.loads(STATE.read_text()) if STATE.exists() else {}
+        self.setup_s: dict[str, float] = {}
+
+    def passed(self, name: str) -> bool:
+        """Whether the scenario has passed at this commit."""
+        row = self.rows.get(name, {})
+        return row.get("commit") == self.commit and row.get("result") == "passed"
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Leave out what has passed."""
+        done = [item for item in items if self.passed(item.nodeid)]
+        items[:] = [item for item in items if not self.passed(item.nodeid)]
+        config.hook.pytest_deselected(items=done)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note one scenario's end; the way there (its fixtures) is counted with it."""
+        if report.when == "setup":
+            self.setup_s[report.nodeid] = report.duration
+        if report.when == "call" or (report.when == "setup" and report.outcome != "passed"):
+            seconds = report.duration + (
+                self.setup_s.get(report.nodeid, 0.0) if report.when == "call" else 0.0
+            )
+            self.rows[report.nodeid] = {
+                "commit": self.commit,
+                "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
+                "seconds": round(seconds),
+                "result": report.outcome,
+            }
+            self.write()
+
+    def write(self) -> None:
+        """State for the next run, page for people."""
+        STATE.parent.mkdir(parents=True, exist_ok=True)
+        STATE.write_text(json.dumps(self.rows, indent=1))
+        lines = [
+            "# Rack scenarios",
+            "",
+            "Written by `make test-rack`. Seconds count the way to the scenario where it is the first to need it.",
+            "",
+            "| scenario | date (UTC) | commit | seconds | result |",
+            "|---|---|---|---|---|",
+        ]
+        for name, row in sorted(self.rows.items()):
+            shown = name.removeprefix("tests/rack/").replace("|", "\\|")
+            cells = (shown, row["date"], row["commit"][:9], row["seconds"], row["result"])
+            lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
+        PAGE.write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    """Run; exit with pytest's code, and 0 when everything had passed before."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-k", dest="expression", default="")
+    given = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    results = Results(commit)
+    argv = ["-q", "-m", "rack", "-p", "no:cacheprovider", str(ROOT / "tests")]
+    argv += ["-k", given.expression] if given.expression else []
+    code = pytest.main(argv, plugins=[results])
+    results.write()
+    nothing_left = code == pytest.ExitCode.NO_TESTS_COLLECTED and any(map(results.passed, results.rows))
+    sys.exit(0 if nothing_left else int(code))
+
+
+if __name__ == "__main__":
+    main()
