@@ -4,13 +4,13 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from pxe_edge.discovery.identify import KnownHost, Refusal, find
 from pxe_edge.registry import timeline
 from pxe_edge.registry.errors import ConflictError, NotFoundError
-from pxe_edge.registry.tables import ConditionRow, HostRow, MacRow
+from pxe_edge.registry.tables import ConditionRow, FormerNameRow, HostRow, MacRow
 from specs.phases import Phase, allowed
 from specs.records import ConditionStatus
 
@@ -29,10 +29,15 @@ def lookup(session: Session, name: str) -> HostRow | None:
     Former names count because a run is told a name at its start, and a spec that is bound meanwhile
     renames the host.
     """
-    row = session.scalar(select(HostRow).where((HostRow.name == name) | (HostRow.id == name)))
+    row = _named(session, name)
     if row is not None:
         return row
-    return next((h for h in session.scalars(select(HostRow)) if name in h.former_names), None)
+    former = session.get(FormerNameRow, name)
+    return session.get(HostRow, former.host_id) if former is not None else None
+
+
+def _named(session: Session, name: str) -> HostRow | None:
+    return session.scalar(select(HostRow).where((HostRow.name == name) | (HostRow.id == name)))
 
 
 def by_mac(session: Session, mac: str) -> HostRow | None:
@@ -73,7 +78,7 @@ def register(
     if clash is not None:
         said = clash.message if isinstance(clash, Refusal) else f"the machine is host {clash.name} already"
         raise ConflictError(said, code="identity-conflict", hint="rackflow hosts", host=name)
-    if lookup(session, name) is not None:
+    if _named(session, name) is not None:
         raise ConflictError(f"a host is called {name} already", code="name", hint="choose another", host=name)
     row = HostRow(
         id=f"h-{secrets.token_hex(4)}",
@@ -85,6 +90,7 @@ def register(
         serial=serial,
         created_at=now,
     )
+    session.execute(delete(FormerNameRow).where(FormerNameRow.name == name))
     session.add(row)
     session.flush()
     add_macs(session, row, wanted)
@@ -110,11 +116,11 @@ def rename(session: Session, now: datetime, host: HostRow, name: str, *, own_nam
     if host.name == name:
         host.own_name = own_name
         return
-    other = lookup(session, name)
-    if other is not None and other.id != host.id:
-        raise ConflictError(f"host {other.id} is called {name}", code="name", host=host.name)
+    if _named(session, name) is not None:
+        raise ConflictError(f"another host is called {name}", code="name", host=host.name)
     timeline.add(session, now, "host", f"renamed from {host.name} to {name}", host_id=host.id)
-    host.former_names = [*(n for n in host.former_names if n != name), host.name]
+    session.execute(delete(FormerNameRow).where(FormerNameRow.name == name))
+    session.merge(FormerNameRow(name=host.name, host_id=host.id))
     host.name = name
     host.own_name = own_name
     session.flush()

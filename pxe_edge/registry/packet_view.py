@@ -48,7 +48,7 @@ class PacketView:
         self._noted: dict[tuple[str, str], tuple[datetime, BootRequest, str]] = {}
         self._lock = threading.Lock()
         with registry.db.read() as session:
-            for host in session.scalars(select(HostRow)):
+            for host in session.scalars(select(HostRow)).all():
                 self._put(self._view(session, host))
         registry.db.on_commit(self._refresh)
         registry.on_current(self._take)

@@ -43,7 +43,6 @@ class HostRow(Base):
 
     id: Mapped[str] = mapped_column(String(20), primary_key=True)
     name: Mapped[str] = mapped_column(String(63), unique=True)
-    former_names: Mapped[list[str]] = mapped_column(default=list)
     own_name: Mapped[bool] = mapped_column(default=True)
     phase: Mapped[str] = mapped_column(String(20))
     phase_since: Mapped[datetime]
@@ -60,6 +59,15 @@ class HostRow(Base):
     created_at: Mapped[datetime]
     installed: Mapped[dict[str, Any] | None]
     console_released_until: Mapped[datetime | None]
+
+
+class FormerNameRow(Base):
+    """A name that a host once had; it finds the host until another host takes it."""
+
+    __tablename__ = "former_names"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    host_id: Mapped[str] = mapped_column(ForeignKey("hosts.id", ondelete="CASCADE"), index=True)
 
 
 class MacRow(Base):

@@ -117,6 +117,18 @@ def test_identities_are_unique(registry: Registry) -> None:
             add(registry, name, serial=serial, mac=mac)
 
 
+def test_a_former_name_finds_its_host_until_another_takes_it(registry: Registry) -> None:
+    first = add(registry, "old")
+    with registry.db.write() as session:
+        hosts.rename(session, registry.now(), hosts.get(session, "old"), "new", own_name=True)
+        assert hosts.get(session, "old").id == first
+    second = add(registry, "old")
+    with registry.db.write() as session:
+        assert [hosts.get(session, name).id for name in ("old", "new", first)] == [second, first, first]
+        with pytest.raises(ConflictError):
+            hosts.rename(session, registry.now(), hosts.get(session, "new"), "old", own_name=True)
+
+
 def test_bmc_addresses_are_the_next_free_ones_and_kept(registry: Registry) -> None:
     current = registry.current
     assert current is not None

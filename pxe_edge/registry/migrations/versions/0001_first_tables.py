@@ -29,6 +29,7 @@ def upgrade() -> None:
     _conditions()
     _consents()
     _credentials()
+    _former_names()
     _host_leases()
     _host_macs()
     _install_tokens()
@@ -76,7 +77,6 @@ def _hosts() -> None:
         "hosts",
         sa.Column("id", sa.String(length=20), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
-        sa.Column("former_names", sa.JSON(), nullable=False),
         sa.Column("own_name", sa.Boolean(), nullable=False),
         sa.Column("phase", sa.String(length=20), nullable=False),
         sa.Column("phase_since", sa.DateTime(), nullable=False),
@@ -320,6 +320,17 @@ def _credentials() -> None:
         sa.PrimaryKeyConstraint("no"),
     )
     op.create_index(op.f("ix_credentials_host_id"), "credentials", ["host_id"], unique=False)
+
+
+def _former_names() -> None:
+    op.create_table(
+        "former_names",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("host_id", sa.String(length=20), nullable=False),
+        sa.ForeignKeyConstraint(["host_id"], ["hosts.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_index(op.f("ix_former_names_host_id"), "former_names", ["host_id"], unique=False)
 
 
 def _host_leases() -> None:
