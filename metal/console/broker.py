@@ -30,14 +30,16 @@ log = logging.getLogger("rackflow.console")
 
 @dataclass
 class Console:
-    """One host's console: its session, the boot that is being logged, what the edge has of it."""
+    """One host's console: its session, the boot that is being logged, what the edge has of each log."""
 
     host: str
     host_id: str
     boot_no: int
     session: SolSession | None = None
     not_before: float = 0.0
-    sent_bytes: int = 0
+    send_not_before: float = 0.0
+    sent_bytes: dict[int, int] = field(default_factory=dict)
+    """Boot number -> bytes that the edge has; of earlier boots only while it lacks some."""
     pending: bytearray = field(default_factory=bytearray)
 
 
@@ -71,9 +73,7 @@ class Broker:
                 next_poll = self._clock() + POLL_S
                 self._guarded("poll", self.poll)
             self.read(timeout_s=0.5)
-            for console in self._consoles.values():
-                if console.pending:
-                    self._guarded(console.host, partial(self.send, console))
+            self.send_all()
         for console in self._consoles.values():
             self._close(console)
 
@@ -90,9 +90,8 @@ class Broker:
         console = self._consoles.setdefault(host_id, Console(str(row["host"]), host_id, boot_no))
         console.host = str(row["host"])
         if console.boot_no != boot_no:
-            if console.pending:
-                self.send(console)
-            console.boot_no, console.sent_bytes = boot_no, 0
+            self._keep(console)
+            console.boot_no = boot_no
         if released(row.get("released_until"), datetime.now(UTC)):
             self._close(console)
         elif console.session is None and row.get("bmc") and self._clock() >= console.not_before:
@@ -132,36 +131,61 @@ class Broker:
             elif data:
                 console.pending += data
 
-    def send(self, console: Console) -> None:
-        """Append to the boot's file and send the edge what it lacks."""
-        path = self._logs / console.host_id / f"{console.boot_no}.log"
+    def send_all(self) -> None:
+        """Keep what was read, and send the edge what it lacks, of earlier boots first."""
+        for console in self._consoles.values():
+            self._guarded(console.host, partial(self._keep, console))
+            if self._clock() < console.send_not_before:
+                continue
+            for boot_no in sorted(console.sent_bytes):
+                if not self._guarded(console.host, partial(self._send, console, boot_no)):
+                    console.send_not_before = self._clock() + RETRY_S
+                    break
+
+    def _log(self, console: Console, boot_no: int) -> Path:
+        return self._logs / console.host_id / f"{boot_no}.log"
+
+    def _keep(self, console: Console) -> None:
+        """Append what was read to the current boot's file."""
+        if not console.pending:
+            return
+        path = self._log(console, console.boot_no)
         path.parent.mkdir(parents=True, exist_ok=True)
         room = LOG_LIMIT_BYTES - (path.stat().st_size if path.exists() else 0)
         with path.open("ab") as out:
             out.write(console.pending[: max(room, 0)])
         console.pending.clear()
+        console.sent_bytes.setdefault(console.boot_no, 0)
+
+    def _send(self, console: Console, boot_no: int) -> None:
+        """Send what the edge lacks of one log; an earlier boot's is forgotten once it is whole there."""
+        path = self._log(console, boot_no)
         size = path.stat().st_size
-        while console.sent_bytes < size:
+        while console.sent_bytes[boot_no] < size:
             with path.open("rb") as kept:
-                kept.seek(console.sent_bytes)
+                kept.seek(console.sent_bytes[boot_no])
                 block = kept.read(512 << 10)
             try:
-                self._edge.put_console(console.host, console.boot_no, console.sent_bytes, block)
+                self._edge.put_console(console.host, boot_no, console.sent_bytes[boot_no], block)
             except Refused:
                 # The edge has another length (it or we restarted): learn it by reading, once.
-                there = len(self._edge.console(console.host, console.boot_no, limit_bytes=LOG_LIMIT_BYTES))
-                if there == console.sent_bytes:
+                there = len(self._edge.console(console.host, boot_no, limit_bytes=LOG_LIMIT_BYTES))
+                if there == console.sent_bytes[boot_no]:
                     raise
-                console.sent_bytes = there
+                console.sent_bytes[boot_no] = there
                 continue
-            console.sent_bytes += len(block)
+            console.sent_bytes[boot_no] += len(block)
+        if boot_no != console.boot_no:
+            del console.sent_bytes[boot_no]
 
     @staticmethod
-    def _guarded(what: str, act: Callable[[], None]) -> None:
+    def _guarded(what: str, act: Callable[[], None]) -> bool:
         try:
             act()
         except (RackflowError, OSError) as error:
             log.warning("console=failed about=%s error=%s", what, error)
+            return False
+        return True
 
 
 def released(until: str | None, now: datetime) -> bool:
