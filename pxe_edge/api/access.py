@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pxe_edge.registry import tokens
-from pxe_edge.registry.errors import ForbiddenError, RegistryError
+from pxe_edge.registry.errors import ForbiddenError, RegistryError, TokenError
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.specsets import FindingsError
 
@@ -30,13 +30,6 @@ TITLES = {
     422: "invalid",
     500: "the edge failed",
 }
-
-
-class TokenError(RegistryError):
-    """No token, or one that nobody made."""
-
-    status = 401
-    default_code = "token"
 
 
 def problem(

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from pxe_edge.discovery import identify
 from pxe_edge.jobs import rules
 from pxe_edge.registry import binding, hosts, jobs, timeline
-from pxe_edge.registry.errors import ConflictError, ForbiddenError, GoneError
+from pxe_edge.registry.errors import ConflictError, GoneError, TokenError
 from pxe_edge.registry.sealing import digest
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import BootRow, HostRow, InstallTokenRow
@@ -80,7 +80,7 @@ def report_in(
     """
     row = session.scalar(select(BootRow).where(BootRow.token_hash == digest(token)))
     if row is None or row.mac is None:
-        raise ForbiddenError("this is no boot token", code="token")
+        raise TokenError("this is no boot token")
     body = _body_hash(report.model_dump(mode="json"))
     if row.body_hash is not None:
         if row.body_hash == body and row.refused is None:
@@ -185,7 +185,7 @@ def phone_home(
     """Take the first word of a deployed system; its host key must be the one that the installer made."""
     row = session.get(InstallTokenRow, digest(token))
     if row is None:
-        raise ForbiddenError("this is no install token", code="token")
+        raise TokenError("this is no install token", code="token")
     body_hash = _body_hash(body)
     if row.used_at is not None:
         if row.body_hash == body_hash:

@@ -45,6 +45,13 @@ class InvalidError(RegistryError):
     default_code = "invalid"
 
 
+class TokenError(RegistryError):
+    """No token, or one that nobody made."""
+
+    status = 401
+    default_code = "token"
+
+
 class ForbiddenError(RegistryError):
     """The token is not good for this."""
 

@@ -28,7 +28,7 @@ def test_a_seed_is_for_one_address_and_one_whole_transfer(site: Any) -> None:
 
 def test_a_token_is_good_for_one_body_and_fifteen_minutes(site: Any) -> None:
     boot_no, token = site.boot()
-    assert site.report_in("0" * 32, boot_no) == (403, "token")
+    assert site.report_in("0" * 32, boot_no) == (401, "token")
     assert site.report_in(token, boot_no) == (204, None)
     assert site.report_in(token, boot_no) == (204, None)
     assert site.report_in(token, boot_no, serial="SN-B") == (409, "token")
@@ -133,7 +133,7 @@ def test_the_installers_host_key_is_the_only_one_that_phones_home(reported: Any)
     foreign = {**good, "ssh_host_key": "ssh-ed25519 STRANGER"}
     assert site.desk.phone_home(token, foreign, PEER)[0] == 409
     assert site.call("GET", f"/v1/hosts/{HOST}")["reason"] == "identity-conflict"
-    assert site.desk.phone_home("0" * 32, good, PEER)[0] == 403
+    assert site.desk.phone_home("0" * 32, good, PEER)[0] == 401
     assert site.desk.phone_home(token, {**good, "more": "x"}, PEER)[0] == 422
     assert site.desk.phone_home(token, good, PEER) == (204, None)
     assert site.desk.phone_home(token, good, PEER) == (204, None)
