@@ -36,7 +36,8 @@ JITTER: Final = 0.3
 
 def worth_a_retry(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the failed state's error is of a family that is worth a retry."""
-    error = state.result(raise_on_failure=False)
+    # Prefect asks with the raised exception itself as data; `state.result()` may read a result store.
+    error = state.data
     return any(WORTH_A_RETRY[family] for family in type(error).__mro__ if family in WORTH_A_RETRY)
 
 
