@@ -1,0 +1,214 @@
+"""`held`: whatever leaves the block becomes the job's outcome, once; a lost lease reports nothing."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import pytest
+
+from metal.errors import Cancelled, LeaseLost, RackflowError, Refused, Unreachable
+from metal.planning.plan import Destroyed, Plan, Step
+from specs.phases import Phase
+from specs.reasons import REASONS
+from specs.records import JobRecord, LeaseGrant
+from tasks import held as module
+from tasks.held import Run, held
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+@dataclass
+class FakeEdge:
+    """The calls of `held`, in order, with what they carried."""
+
+    job_: JobRecord
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    held_by_another: bool = False
+    cancelling: bool = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+    def job(self, name: str, number: int) -> JobRecord:
+        self.calls.append(("job", (name, number)))
+        return self.job_
+
+    def claim_job(self, name: str, **claim: Any) -> JobRecord:
+        self.calls.append(("claim_job", claim))
+        return self.job_
+
+    def lease(self, name: str, **claim: Any) -> LeaseGrant:
+        self.calls.append(("lease", claim))
+        if self.held_by_another:
+            raise LeaseLost("job 3 holds it", host=name, reason="lease-lost")
+        return LeaseGrant(epoch=5, ttl_s=90, cancelling=self.cancelling)
+
+    def phase(self, name: str, phase: Phase, **more: Any) -> None:
+        self.calls.append(("phase", phase))
+
+    def put_condition(self, name: str, type_: str, **more: Any) -> None:
+        self.calls.append(("condition", (type_, more["status"])))
+
+    def finish(self, name: str, number: int, **outcome: Any) -> None:
+        self.calls.append(("finish", {"host": name, "job": number} | outcome))
+
+    def all(self, what: str) -> list[Any]:
+        """What the calls of one name carried."""
+        return [carried for name, carried in self.calls if name == what]
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The one report."""
+        (only,) = self.all("finish")
+        return dict(only)
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> FakeEdge:
+    job = JobRecord(
+        host="web-01", host_id="id-1", no=7, verb="apply", state="delivered", by="t", created_at=NOW
+    )
+    fake = FakeEdge(job)
+    monkeypatch.setattr(module, "EdgeClient", lambda: fake)
+    return fake
+
+
+def plan(*, destructive: bool = False, drift: tuple[str, ...] = ()) -> Plan:
+    """A plan of one step, or of none."""
+    destroys = (Destroyed(serial="D0", size_bytes=1, found="blank"),)
+    step = Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=destroys)
+    return Plan(
+        host="web-01",
+        host_id="id-1",
+        specset=None,
+        spec="web-01",
+        observed_at=None,
+        seen_from=None,
+        steps=(step,) if destructive else (),
+        drift=drift,
+    )
+
+
+def test_a_block_that_ends_well_reports_what_it_did_under_its_epoch(edge: FakeEdge) -> None:
+    with held("web-01", 7, "apply") as run:
+        with run.stage("write") as stage:
+            stage.wrote(3)
+        run.applied(plan(destructive=True))
+
+    told = edge.outcome
+    assert (told["host"], told["job"], told["epoch"], told["result"]) == ("web-01", 7, 5, "applied")
+    assert {key: told["outcome"][key] for key in ("changes", "writes")} == {"changes": 1, "writes": 3}
+    assert [stage["name"] for stage in told["outcome"]["stages"]] == ["write"]
+    assert edge.all("phase") == [Phase.ACTIVE]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "message"),
+    [
+        (Refused("no disk fits", reason="no-matching-disk"), "no-matching-disk", "no disk fits"),
+        (Unreachable("silent", reason="unreachable"), "unreachable", "silent"),
+        (Cancelled("job 7 is being cancelled", reason="cancelled"), "cancelled", "job 7 is being cancelled"),
+        (ValueError("a bug"), "step-failed", "ValueError: a bug"),
+        (KeyboardInterrupt("SIGTERM"), "step-failed", "KeyboardInterrupt: SIGTERM"),
+    ],
+)
+def test_an_exception_becomes_a_failure_with_its_reason_and_next_step_and_goes_on(
+    edge: FakeEdge, error: BaseException, reason: str, message: str
+) -> None:
+    def writes_and_fails() -> None:
+        with held("web-01", 7, "apply") as run, run.stage("write") as stage:
+            stage.wrote(2)
+            raise error
+
+    with pytest.raises(type(error)):
+        writes_and_fails()
+
+    told = edge.outcome
+    assert (told["result"], told["reason"], told["message"]) == ("failed", reason, message)
+    assert told["next_step"] == REASONS[reason].next_step
+    assert told["outcome"]["writes"] == 2
+
+
+def test_a_run_that_lost_its_lease_reports_nothing(edge: FakeEdge) -> None:
+    """The host is another run's by now; its outcome must not be ours."""
+    with pytest.raises(LeaseLost), held("web-01", 7, "apply"):
+        raise LeaseLost("job 8 holds it", host="web-01", reason="lease-lost")
+
+    assert edge.all("finish") == []
+
+
+def test_a_host_that_another_run_holds_is_not_touched(edge: FakeEdge) -> None:
+    edge.held_by_another = True
+
+    with pytest.raises(LeaseLost, match="job 3 holds it"), held("web-01", 7, "apply"):
+        pytest.fail("the block ran")
+
+    assert edge.all("finish") == []
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_a_run_of_a_job_that_has_ended_does_nothing(edge: FakeEdge, state: Any) -> None:
+    edge.job_ = edge.job_.model_copy(update={"state": state})
+
+    with pytest.raises(LeaseLost, match=f"already ended as {state}"), held("web-01", 7, "apply"):
+        pytest.fail("the block ran")
+
+    assert [name for name, _ in edge.calls] == ["job"]
+
+
+def test_a_run_that_a_person_started_makes_its_own_job(edge: FakeEdge) -> None:
+    with held("web-01", 0, "power", {"action": "on"}) as run:
+        run.says("power off -> on")
+
+    (claimed,) = edge.all("claim_job")
+    assert (claimed["verb"], claimed["args"]) == ("power", {"action": "on"})
+    assert edge.outcome["job"] == 7
+
+
+def test_a_plan_that_waits_for_consent_names_what_it_would_erase(edge: FakeEdge) -> None:
+    waiting = plan(destructive=True)
+    with held("web-01", 7, "apply") as run:
+        run.waits_for_consent(waiting)
+
+    told = edge.outcome
+    assert (told["result"], told["plan"]) == ("waiting-consent", waiting.hash)
+    assert told["message"] == "waits for consent to erase D0"
+    assert told["next_step"] == "rackflow approve NAME"
+
+
+@pytest.mark.parametrize(
+    ("drift", "status", "reason"), [((), "True", "ok"), (("image: other",), "False", "drift")]
+)
+def test_a_run_without_work_says_whether_the_host_is_in_sync(
+    edge: FakeEdge, drift: tuple[str, ...], status: str, reason: str
+) -> None:
+    with held("web-01", 7, "apply") as run:
+        run.in_sync(plan(drift=drift))
+
+    assert (edge.outcome["result"], edge.outcome["reason"]) == ("in-sync", reason)
+    assert edge.all("condition") == [("InSync", status)]
+
+
+def test_an_adjustment_keeps_the_phase_and_an_installation_enters_provisioning(edge: FakeEdge) -> None:
+    def begins(made: Plan) -> Run:
+        with held("web-01", 7, "apply") as run:
+            run.begin(made)
+        return run
+
+    begins(plan())
+    assert edge.all("phase") == []
+    begins(plan(destructive=True))
+    assert edge.all("phase") == [Phase.PROVISIONING]
+
+
+def test_a_failure_to_report_is_not_swallowed(edge: FakeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object, **__: object) -> None:
+        raise Unreachable("the edge does not answer")
+
+    monkeypatch.setattr(edge, "finish", silent)
+
+    with pytest.raises(RackflowError), held("web-01", 7, "apply") as run:
+        run.says("done")
