@@ -105,7 +105,7 @@ class Shell(Protocol):
     def change(
         self, change: Change, *, step: str, epoch: int, progress: ProgressSink | None = None
     ) -> Output:
-        """Send one change through rf-exec. Raises Unreachable, LeaseLost (lower epoch), Refused (disk identity)."""
+        """Send one change through rf-exec. Raises Unreachable, LeaseLost (epoch), Refused (disk)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from prefect.runtime import flow_run
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim, LeaseKeeper, claim_host
 from metal.engine.steps import StepOutcome
-from metal.errors import LeaseLost, RackflowError
+from metal.errors import LeaseLost, RackflowError, Refused
 from metal.planning.plan import Plan
 from specs.phases import Phase
 from specs.reasons import REASONS
@@ -90,10 +90,12 @@ class Run:
         self._end("applied", "ok", "BMC and hardware are known")
 
     def in_sync(self, plan: Plan) -> None:
-        """End without a change; drift that nobody consented to repair is said."""
-        told = f"drift: {'; '.join(plan.drift)}" if plan.drift else "in sync (0 changes)"
+        """End without a change. Raises Refused (drift) for differences that an apply does not repair."""
+        told = "; ".join(plan.drift) or "in sync (0 changes)"
         self._synced(plan, told)
-        self._end("in-sync", "drift" if plan.drift else "ok", told, plan)
+        if plan.drift:
+            raise Refused(told, host=self.claim.host, reason="drift", hint=f"rackflow plan {self.claim.host}")
+        self._end("in-sync", "ok", told, plan)
 
     def observed(self, plan: Plan) -> None:
         """End after a reading alone."""

@@ -100,6 +100,8 @@ def files(recipe: Recipe) -> dict[str, tuple[int, str]]:
         "boot/grub/grub.cfg": (0o644, grub_cfg(recipe)),
         "etc/fstab": (0o644, fstab(recipe)),
         "etc/hostname": (0o644, "debian\n"),
+        # Else mmdebstrap's copy stays: the builder's own name servers, which a deployed system cannot reach.
+        "etc/resolv.conf": (0o644, "# name servers are set where the host is configured\n"),
         "etc/hosts": (0o644, "127.0.0.1 localhost\n127.0.1.1 debian\n::1 localhost ip6-localhost\n"),
         "etc/default/mdadm": (0o644, "AUTOCHECK=false\nAUTOSCAN=false\nSTART_DAEMON=false\n"),
         "etc/mdadm/mdadm.conf": (0o644, mdadm_conf()),

@@ -193,6 +193,10 @@ class RunCalls(EdgeWire):
         """Say what the machine's next boot request gets."""
         self.json("PUT", f"/v1/hosts/{name}/boot-wish", json={"epoch": epoch, "wish": wish})
 
+    def expect_os(self, name: str, *, epoch: int) -> int:
+        """Say that the deployed system is about to start; returns the number that its serial log bears."""
+        return int(self.json("POST", f"/v1/hosts/{name}/boots", json={"epoch": epoch})["boot_no"])
+
     def put_plan(self, plan_hash: str, plan: dict[str, Any]) -> None:
         """Store a plan under its hash; plans are immutable."""
         self.json("PUT", f"/v1/plans/{plan_hash}", json=plan)

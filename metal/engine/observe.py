@@ -92,7 +92,8 @@ def _open(
 
 def _awake(shell: Shell) -> Shell:
     """Give the shell if it answers: a kept one may lead to a machine that was switched off."""
-    shell.read(("true",), timeout_s=10)
+    # Not shorter: sudo on a system whose name does not resolve asks its name servers first.
+    shell.read(("true",), timeout_s=30)
     return shell
 
 

@@ -65,6 +65,8 @@ class Power:
         action: PowerAction = work.args["action"]
         if action in ("cycle", "reset", "off"):
             leave(work)
+        if action != "off":
+            work.edge.expect_os(work.host, epoch=work.claim.epoch)
         _act(work, action)
 
 
@@ -81,6 +83,7 @@ class RestartOs:
     def act(self, work: Work) -> None:
         """Power-cycle over the BMC."""
         if not sent_before(work):
+            work.edge.expect_os(work.host, epoch=work.claim.epoch)
             _act(work, "cycle")
 
 

@@ -180,6 +180,12 @@ class BootWishBody(Body):
     wish: Literal["boot-os", "none"]
 
 
+class ExpectOsBody(Body):
+    """The deployed system is about to be started."""
+
+    epoch: int
+
+
 class ConsentBody(Body):
     """Leave to carry out a plan."""
 

@@ -183,6 +183,15 @@ def boot_wish(name: str, body: b.BootWishBody, registry: Reg, _: Worker) -> None
         host.boot_wish = body.wish
 
 
+@router.post("/v1/hosts/{name}/boots", status_code=201)
+def expect_os(name: str, body: b.ExpectOsBody, registry: Reg, _: Worker) -> dict[str, int]:
+    """Number the boot of the deployed system that is about to start; its serial log bears that number."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        leases.require_epoch(session, host, body.epoch)
+        return {"boot_no": boots.expect_os(session, registry.now(), host.id).no}
+
+
 @router.put("/v1/plans/{plan_hash}", status_code=204)
 def put_plan(plan_hash: str, body: dict[str, Any], registry: Reg, _: Worker) -> None:
     """Store a plan under its hash; immutable."""

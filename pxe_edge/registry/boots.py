@@ -179,6 +179,24 @@ def install_token(session: Session, now: datetime, host: HostRow, *, job: int, d
     return token
 
 
+def expect_os(session: Session, now: datetime, host_id: str) -> BootRow:
+    """Number a boot of the deployed system before it starts, so that its serial log begins with it."""
+    row = _expected_os(session, host_id)
+    if row is None:
+        row = BootRow(host_id=host_id, kind="os", started_at=now)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _expected_os(session: Session, host_id: str) -> BootRow | None:
+    """The host's newest boot, if it is one of the deployed system that has not phoned home."""
+    newest = session.scalars(
+        select(BootRow).where(BootRow.host_id == host_id).order_by(BootRow.no.desc()).limit(1)
+    ).first()
+    return newest if newest is not None and newest.kind == "os" and newest.reported_at is None else None
+
+
 def phone_home(
     session: Session, now: datetime, *, token: str, body: dict[str, str], peer: str
 ) -> HostRow | None:
@@ -200,12 +218,9 @@ def phone_home(
     row.used_at, row.body_hash = now, body_hash
     if host.reason == "identity-conflict":
         host.reason, host.message = None, None
-    session.add(
-        BootRow(
-            host_id=host.id, kind="os", started_at=now, reported_at=now, boot_id=body["boot_id"],
-            address=(host.installed or {}).get("address") or peer, ssh_host_key=expected,
-        )
-    )  # fmt: skip
+    boot = _expected_os(session, host.id) or expect_os(session, now, host.id)
+    boot.reported_at, boot.boot_id, boot.ssh_host_key = now, body["boot_id"], expected
+    boot.address = (host.installed or {}).get("address") or peer
     timeline.add(session, now, "phone-home", f"the deployed system is up, from {peer}", host_id=host.id)
     hosts.set_condition(session, now, host.id, "Reachable", "True")
     session.flush()

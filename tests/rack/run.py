@@ -61,7 +61,7 @@ class Results:
         lines = [
             "# Rack scenarios",
             "",
-            "Written by `make test-rack`. Seconds count the way to the scenario where it is the first to need it.",
+            "Written by `make test-rack`. The first scenario of a session also counts the way there.",
             "",
             "| scenario | date (UTC) | commit | seconds | result |",
             "|---|---|---|---|---|",

@@ -102,6 +102,11 @@ class FakeEdge:
     def put_condition(self, host: str, type_: str, **said: Any) -> None:
         self.put[type_] = said
 
+    def expect_os(self, name: str, *, epoch: int) -> int:
+        """Number the boot that is about to start."""
+        self.expected_os = getattr(self, "expected_os", 0) + 1
+        return self.expected_os
+
     def boot_wish(self, host: str, wish: str, *, epoch: int) -> None:
         self.calls.append(f"boot-wish {wish}")
 

@@ -28,10 +28,12 @@ class GatedLeases(MemoryLeases):
         super().__init__()
         self.gate = threading.Event()
         self.broken = False
+        self.refused = threading.Event()
 
     def commit(self, rows):
         assert self.gate.wait(10)
         if self.broken:
+            self.refused.set()
             raise OSError("disk full")
         super().commit(rows)
 
@@ -101,6 +103,7 @@ def test_what_could_not_be_stored_is_not_acknowledged():
             bench.request(1)
             bench.send(2, dhcp.DISCOVER)
             assert await bench.receive() == (2, dhcp.OFFER)
+            assert await asyncio.to_thread(bench.store.refused.wait, 10)
             bench.store.broken = False
             bench.request(1)
             assert await bench.receive() == (1, dhcp.ACK)
