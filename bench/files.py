@@ -1,22 +1,30 @@
-"""The boot plane: one 64 MiB file to one client, against the standard library's server."""
+"""The boot plane: CPU time to send a 64 MiB file, against the standard library's server.
+
+On loopback the clock measures the client that copies the bytes, so the server's CPU time is compared:
+that is what runs out when a rack boots at once. The client is a process of its own.
+"""
 
 import asyncio
 import functools
 import socket
+import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from bench.row import Row, best_s, tell
+from bench.row import ROUNDS, Row, tell
 from pxe_edge.policy.views import SiteView
 from pxe_edge.servers.boot_plane import BootPlane
 from pxe_edge.servers.http import HttpServer
 from pxe_edge.servers.memory import MemoryBoot, MemoryView
 
 SIZE_BYTES = 64 << 20
+FETCHES = 8
 START_S = 10
 
 
@@ -75,17 +83,35 @@ def fetch(port: int) -> None:
     assert count > SIZE_BYTES, f"{count} of {SIZE_BYTES} bytes came"
 
 
+def cpu_s(port: int) -> float:
+    """This process's CPU seconds for one file, while another process fetches it several times."""
+    times = []
+    for _ in range(ROUNDS):
+        with subprocess.Popen(
+            [sys.executable, "-m", "bench.files", str(port)], stdin=subprocess.DEVNULL
+        ) as client:
+            began = time.process_time()
+            if client.wait(60):
+                sys.exit("the client failed")
+            times.append(time.process_time() - began)
+    return min(times) / FETCHES
+
+
 def main() -> None:
     """Both servers, the same client and file."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "blob").write_bytes(bytes(SIZE_BYTES))
         with our_port(folder) as port:
-            ours_s = best_s(lambda: fetch(port))
+            ours_s = cpu_s(port)
         with their_port(folder) as port:
-            theirs_s = best_s(lambda: fetch(port))
-    tell([Row(f"send {SIZE_BYTES >> 20} MiB over HTTP", ours_s, "each", "http.server", theirs_s)])
+            theirs_s = cpu_s(port)
+    tell([Row(f"send {SIZE_BYTES >> 20} MiB, CPU time", ours_s, "each", "http.server", theirs_s)])
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) > 1:
+        for _ in range(FETCHES):
+            fetch(int(sys.argv[1]))
+    else:
+        main()
