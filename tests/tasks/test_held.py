@@ -179,17 +179,22 @@ def test_a_plan_that_waits_for_consent_names_what_it_would_erase(edge: FakeEdge)
     assert told["next_step"] == "rackflow approve NAME"
 
 
-@pytest.mark.parametrize(
-    ("drift", "status", "reason"), [((), "True", "ok"), (("image: other",), "False", "drift")]
-)
-def test_a_run_without_work_says_whether_the_host_is_in_sync(
-    edge: FakeEdge, drift: tuple[str, ...], status: str, reason: str
-) -> None:
+def test_a_run_without_work_says_that_the_host_is_in_sync(edge: FakeEdge) -> None:
     with held("web-01", 7, "apply") as run:
-        run.in_sync(plan(drift=drift))
+        run.in_sync(plan())
 
-    assert (edge.outcome["result"], edge.outcome["reason"]) == ("in-sync", reason)
-    assert edge.all("condition") == [("InSync", status)]
+    assert (edge.outcome["result"], edge.outcome["reason"]) == ("in-sync", "ok")
+    assert edge.all("condition") == [("InSync", "True")]
+
+
+def test_drift_that_no_step_repairs_is_a_failure_that_names_it(edge: FakeEdge) -> None:
+    """Zero steps are not yet "in sync": what differs and stays so must not look done."""
+    with pytest.raises(Refused), held("web-01", 7, "apply") as run:
+        run.in_sync(plan(drift=("image: other",)))
+
+    told = edge.outcome
+    assert (told["result"], told["reason"], told["message"]) == ("failed", "drift", "image: other")
+    assert edge.all("condition") == [("InSync", "False")]
 
 
 def test_an_adjustment_keeps_the_phase_and_an_installation_enters_provisioning(edge: FakeEdge) -> None:
