@@ -12,8 +12,10 @@ from metal.cli.output import (
     EXIT_DONE,
     EXIT_FAILED,
     EXIT_PENDING,
+    exit_code,
     line,
     say,
+    show_error,
     show_json,
     show_table,
 )
@@ -55,7 +57,9 @@ def plan(
         hosts = chosen(edge, names, all_=all_)
         if refresh:
             wait_for_jobs(edge, [edge.post_job(host.name, "observe") for host in hosts])
-        plans = [plan_one(edge, host.name, reinstall=reinstall) for host in hosts]
+        plans, refused = plan_each(edge, [host.name for host in hosts], reinstall=reinstall)
+    if refused and not plans:
+        raise refused[0]
     answer = {"hosts": [as_json(p) for p in plans]}
     if out is not None:
         out.write_text(typer_json(answer))
@@ -64,7 +68,22 @@ def plan(
     else:
         for one in plans:
             show_plan(one)
+    for error in refused:
+        show_error(error)
+    if refused:
+        raise typer.Exit(exit_code(refused[0]))
     raise typer.Exit(EXIT_DONE if all(p.in_sync for p in plans) else EXIT_PENDING)
+
+
+def plan_each(edge: EdgeClient, names: list[str], *, reinstall: bool) -> tuple[list[Plan], list[SpecError]]:
+    """Plans, and why some hosts have none: one that was never read does not hide the others' plans."""
+    plans, refused = [], []
+    for name in names:
+        try:
+            plans.append(plan_one(edge, name, reinstall=reinstall))
+        except SpecError as error:
+            refused.append(error)
+    return plans, refused
 
 
 def plan_one(edge: EdgeClient, name: str, *, reinstall: bool = False) -> Plan:
