@@ -56,6 +56,22 @@ def test_a_plan_for_a_person_names_what_is_erased_and_what_stands_in_the_way(
     assert "refused before anything is touched: image-missing" in said.out
 
 
+def test_a_host_that_was_never_read_does_not_hide_the_plans_of_others(
+    edge: FakeEdge, rackflow: Rackflow, host: HostRecord, nothing_to_do: Host
+) -> None:
+    unread = host.model_copy(update={"name": "db-01", "observation": None})
+    edge.knows(host, nothing_to_do)
+    edge.knows(unread, nothing_to_do)
+    listed = [one.model_dump(mode="json") for one in (unread, host)]
+    edge.answers["GET /v1/hosts"] = (200, {"items": listed, "next": None})
+
+    said = rackflow("plan", "--all", "--json")
+
+    assert (said.code, [one["name"] for one in said.json["hosts"]]) == (2, ["web-01"])
+    assert "error: db-01: nothing was read of this host yet" in said.err
+    assert "next: rackflow plan db-01 --refresh" in said.err
+
+
 @pytest.mark.parametrize(
     ("state", "result", "code"),
     [
@@ -208,3 +224,29 @@ def test_power_waits_for_its_job(edge: FakeEdge, rackflow: Rackflow, job: JobRec
     assert edge.sent("POST /v1/hosts/web-01/jobs")[0]["args"] == {"action": "on"}
     edge.ends(job.model_copy(update={"verb": "power", "state": "failed", "message": "no BMC"}))
     assert rackflow("power", "status", "web-01").code == 1
+
+
+def test_an_image_is_sent_whole_and_waited_for(edge: FakeEdge, rackflow: Rackflow, tmp_path: Path) -> None:
+    image = tmp_path / "debian-12.raw"
+    image.write_text('{"a": "stand-in, in JSON"}')
+    edge.answers["POST /v1/images"] = (201, {})
+    edge.answers["PUT /v1/images/debian-12/blob"] = (202, {})
+    edge.answers["GET /v1/images/debian-12"] = (200, {"state": "ready", "digest": "sha256:1"})
+    argv = ("image", "add", "debian-12", "--file", str(image), "--format", "raw")
+
+    assert rackflow(*argv, "--json").json == {"state": "ready", "digest": "sha256:1"}
+    assert edge.sent("PUT /v1/images/debian-12/blob") == [{"a": "stand-in, in JSON"}]
+    edge.answers["GET /v1/images/debian-12"] = (200, {"state": "failed", "error": "has a backing file"})
+    said = rackflow(*argv)
+
+    assert (said.code, "image debian-12 was refused: has a backing file" in said.err) == (1, True)
+
+
+def test_a_console_without_a_boot_says_so_and_release_says_until_when(
+    edge: FakeEdge, rackflow: Rackflow, host: HostRecord
+) -> None:
+    edge.answers["GET /v1/hosts/web-01/boots"] = (200, {"items": [], "next": None})
+
+    assert rackflow("console", "web-01", "--no-follow").code == 2
+    edge.answers["POST /v1/hosts/web-01/console/release"] = (200, {"released_until": "12:10"})
+    assert "is free until 12:10" in rackflow("console", "web-01", "--release").err

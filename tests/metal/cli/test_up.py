@@ -1,6 +1,6 @@
 """`up` before it starts anything."""
 
-import os
+import contextlib
 import socket
 import subprocess
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from metal.cli.up.parts import CONTROL_PORT
 from tests.metal.cli.conftest import Rackflow
 
 
@@ -29,12 +30,19 @@ def test_a_taken_port_is_refused_in_one_sentence_before_anything_starts(
     assert not (tmp_path / "data").exists()
 
 
-def test_the_edge_command_becomes_the_edge(tmp_path: Path) -> None:
-    """Its exit code and its one sentence come through: no spec folder, exit 2."""
+def test_the_edge_command_becomes_the_edge_and_says_in_one_sentence_which_port_is_taken(
+    tmp_path: Path,
+) -> None:
     argv = [sys.executable, "-m", "metal.cli", "edge", "--specs", "nowhere", "--data", str(tmp_path)]
-    env = os.environ | {"RACKFLOW_DATA": str(tmp_path)}
-    done = subprocess.run(
-        argv, cwd=Path(__file__).parents[3], env=env, capture_output=True, text=True, check=False, timeout=60
-    )
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # somebody else has it: as good
+            taken.bind(("127.0.0.1", CONTROL_PORT))
+            taken.listen()
+        done = subprocess.run(
+            argv, cwd=Path(__file__).parents[3], capture_output=True, text=True, check=False, timeout=60
+        )
 
-    assert (done.returncode, done.stderr) == (2, "pxe_edge: there is no spec folder nowhere\n")
+    assert done.returncode == 1
+    (sentence,) = done.stderr.splitlines()
+    assert f"TCP port {CONTROL_PORT} (API) is in use" in sentence
+    assert "ss -ltnp" in sentence
