@@ -33,6 +33,8 @@ class Part:
     """What the part writes to its log once it serves."""
     grace_s: float = 10.0
     """Seconds between SIGTERM and SIGKILL: idle Prefect workers were seen to ignore SIGTERM for minutes."""
+    orphan_signal: str = "TERM"
+    """What the kernel sends when the supervisor itself was killed; nobody is left to send a second one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ def worker_part(run: SiteRun) -> Part:
     limit = run_limit(memory_bytes(), os.cpu_count() or 1)
     options = ("--pool", run.pool, "--type", "process", "--limit", str(limit), "--name", f"{run.pool}-local")
     argv = (sys.executable, "-m", "prefect", "worker", "start", *options)
-    return Part("worker", argv, prefect_env(run) | worker_env(run), cwd=run.data)
+    env = prefect_env(run) | worker_env(run)
+    return Part("worker", argv, env, cwd=run.data, orphan_signal="KILL")
 
 
 def console_part(run: SiteRun) -> Part:

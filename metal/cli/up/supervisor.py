@@ -22,7 +22,7 @@ from metal.errors import RackflowError
 BACKOFF_S: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 HEALTHY_AFTER_S: Final = 60.0
 POLL_S: Final = 0.1
-DIE_WITH_US: Final = ("setpriv", "--pdeathsig", "TERM", "--")
+DIE_WITH_US: Final = ("setpriv", "--pdeathsig")
 """A supervisor that is killed with SIGKILL must not leave parts behind that hold its ports."""
 
 
@@ -111,7 +111,7 @@ class Supervisor:
         part = running.part
         with running.log.open("ab") as log:
             running.process = subprocess.Popen(
-                (*DIE_WITH_US, *part.argv),
+                (*DIE_WITH_US, part.orphan_signal, "--", *part.argv),
                 env=os.environ | part.env,
                 cwd=part.cwd,
                 stdin=subprocess.DEVNULL,
