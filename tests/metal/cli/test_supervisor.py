@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from metal.cli.up import supervisor as module
-from metal.cli.up.parts import Part, SiteRun, edge_env, run_limit, server_env, worker_env
+from metal.cli.up.parts import Part, SiteRun, edge_env, run_limit, server_env, worker_env, worker_part
 from metal.cli.up.supervisor import Supervisor
 from metal.errors import RackflowError
 
@@ -107,11 +107,13 @@ def test_what_a_part_started_ends_with_it(site: Supervisor, tmp_path: Path) -> N
     eventually(lambda: gone(child), "the child of the part ends")
 
 
-def test_parts_end_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("program", "signal_name"), [(ENDLESS, "TERM"), (STUBBORN, "KILL")])
+def test_parts_end_when_their_supervisor_is_killed(tmp_path: Path, program: str, signal_name: str) -> None:
     code = (
         "import sys; from pathlib import Path; from metal.cli.up.parts import Part; "
         "from metal.cli.up.supervisor import Supervisor; s = Supervisor(Path(sys.argv[1]), print); "
-        f"s.start(Part('part', (sys.executable, '-c', {ENDLESS!r}), ready_text='up')); "
+        f"s.start(Part('part', (sys.executable, '-c', {program!r}), ready_text='up', "
+        f"orphan_signal={signal_name!r})); "
         "print('pid', s._parts[0].process.pid, flush=True); s.watch()"
     )
     root = Path(__file__).parents[3]
@@ -163,6 +165,7 @@ def test_what_a_run_reports_to_the_edge_with_are_paths_never_values(tmp_path: Pa
     run = SiteRun(data=tmp_path)
     run.prefect_home.mkdir()
     run.auth_file.write_text("rackflow:hidden\n")
+    assert worker_part(run).orphan_signal == "KILL", "an idle worker was seen to ignore SIGTERM"
 
     assert "hidden" not in str(edge_env(run)) + str(worker_env(run))
     assert server_env(run)["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"].endswith("filesystem")
