@@ -17,6 +17,8 @@ from specs.sizes import human_size
 WIPE_METHODS: Final = ("metadata",)
 """Methods that an installation can carry out."""
 
+MEMBER_SIGNATURE: Final = "linux_raid_member"
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -94,12 +96,14 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
     if target.size_bytes < image.size_bytes:
         sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
         return Refusal("layout-impossible", f"the image needs {sizes}")
-    seen = {part.name for disk in target.disks for part in disk.partitions}
+    existing = target.volume.existing if target.volume else None
+    parts = [*(existing.partitions if existing else ()), *(one for d in target.disks for one in d.partitions)]
+    seen = {part.name for part in parts}
     unsupported = _unsupported(layout, target) if layout else None
     if unsupported:
         return unsupported
     for part in layout.partitions if layout else ():
-        if part.preserve and part.name in seen:
+        if part.preserve and (part.name in seen or _unread_array(target)):
             told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
             return Refusal("layout-impossible", told)
     found = read_image(image.info, target.sector_bytes)
@@ -127,13 +131,29 @@ def _cut_data(layout: DiskLayout, target: Target) -> Cut | Refusal:
     if isinstance(plan, Refusal) or not keeps(layout):
         return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
     existing = target.volume.existing if target.volume else None
+    if target.volume and existing and existing.level != target.volume.spec.level:
+        wished = target.volume.spec.level
+        told = f"{target.name} is {existing.level} and holds data to preserve, wished {wished}"
+        return Refusal("layout-impossible", told)
     parts = existing.partitions if existing else target.disk.partitions if target.disk else ()
     found = {one.name: one for one in parts if one.name}
-    content = [*(existing.found if existing else ()), *(target.disk.found if target.disk else ())]
+    # The boot OS assembles no array: what an array that is not seen holds shows on its members alone.
+    below = () if existing else target.disks
+    content = [*(existing.found if existing else ()), *(said for disk in below for said in disk.found)]
     if not parts and not content:
         return Cut(layout, target, plan, {})
     missing = [part.name for part in layout.partitions if part.name not in found]
     if missing:
-        told = f"{target.name} holds data to preserve ({'; '.join(content)}) but no partition {missing[0]}"
+        held = "; ".join(dict.fromkeys(content))
+        told = f"{target.name} holds data to preserve ({held}) but no partition {missing[0]}"
+        if _unread_array(target):
+            told += " is seen: its array is not assembled; plan from the running system"
         return Refusal("layout-impossible", told)
     return Cut(layout, target, plan, {part.name: found[part.name] for part in layout.partitions})
+
+
+def _unread_array(target: Target) -> bool:
+    """Whether the drives belong to an array that nobody assembled, so that its content is not known."""
+    if target.volume is None or target.volume.existing is not None:
+        return False
+    return any(MEMBER_SIGNATURE in said for disk in target.disks for said in disk.found)
