@@ -54,6 +54,7 @@ from bootos.rf_records import EXIT_USAGE, Refused, System, load, locked, read, w
 EXIT_UNKNOWN_STEP, EXIT_LOST, EXIT_OTHER_COMMAND, EXIT_TIMEOUT = 66, 70, 76, 124
 OUTPUT_BYTES_MAX = 16 * 1024 * 1024
 PROGRESS_BYTES_MAX = 65536
+STDIN_WAIT_S = 60.0
 STEP_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 PR_SET_CHILD_SUBREAPER = 36
 OPTIONS = ("--status", "--epoch", "--step", "--disk", "--disk-open", "--timeout", "--wait", "--stdin")
@@ -101,11 +102,13 @@ def supervise(
     except BaseException as error:  # noqa: BLE001 - whatever it was, the status must say so
         status = {"exit": EXIT_LOST, "error": f"rf-exec: {type(error).__name__}: {error}"}
     finally:
-        if os.path.exists(f"{folder}/fenced"):
-            status["fenced"] = True
-        tell(system, step, f"exit={status['exit']}")
-        write_whole(f"{folder}/status.json", json.dumps({**status, "ended": time.time()}))
-        os._exit(0)
+        try:
+            if os.path.exists(f"{folder}/fenced"):
+                status["fenced"] = True
+            tell(system, step, f"exit={status['exit']}")
+            write_whole(f"{folder}/status.json", json.dumps({**status, "ended": time.time()}))
+        finally:
+            os._exit(0)  # never back into the caller's code, whatever the disk says
 
 
 def detach() -> None:
@@ -273,13 +276,14 @@ def begin(system: System, step: Step) -> None:
         admit(system, step.epoch)
         if known(system, step):
             return
+    # Before any lock: a caller that went silent while it sends must not keep a higher epoch out.
+    stdin = read_stdin() if step.stdin else os.open("/dev/null", os.O_RDONLY)
     with locked(f"{system.run}/machine", step.wait_s, holder), locked(gate, wait_s, dict) as gate_fd:
         admit(system, step.epoch)  # while we waited, a higher epoch or the same step may have come
         if known(system, step):
             return
         disks = [open_disk(system, wish) for wish in step.disks]
         argv = fill_in(system, step.argv, disks)
-        stdin = read_stdin() if step.stdin else os.open("/dev/null", os.O_RDONLY)
         make_folder(system, step)
         if os.fork() == 0:
             supervise(system, step, argv, disks, stdin, gate_fd)
@@ -311,7 +315,11 @@ def make_folder(system: System, step: Step) -> None:
 def read_stdin() -> int:
     """All of stdin in memory: it may be a secret, and it must outlive the SSH session."""
     fd = os.memfd_create("rf-exec-stdin")
-    while block := os.read(0, 65536):
+    block = b"-"
+    while block:
+        if not select.select([0], [], [], STDIN_WAIT_S)[0]:
+            raise Refused(EXIT_USAGE, f"nothing came on stdin for {STDIN_WAIT_S:g} s, nor its end")
+        block = os.read(0, 65536)
         os.write(fd, block)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -171,6 +171,9 @@ class Writer:
             self._report()
         if self._failure is not None:
             raise self._failure
+        missing = [index for index in range(count) if index not in self._journal.done]
+        if missing:
+            raise WriteError(EXIT_IO, f"{len(missing)} chunks were not written, the first is {missing[0]}")
         self._target.flush()
 
     def _report(self) -> None:
@@ -198,6 +201,8 @@ class Writer:
             self._failure = error
         except OSError as error:
             self._failure = WriteError(EXIT_IO, f"the disk does not take the image: {error}")
+        except BaseException as error:  # noqa: BLE001 - the chunk that this thread had taken is not written
+            self._failure = WriteError(EXIT_IO, f"writing stopped: {type(error).__name__}: {error}")
         finally:
             web.close()
 

@@ -209,6 +209,21 @@ def test_stdin_reaches_the_command_and_no_file(machine: Machine) -> None:
     assert not any(secret in path.read_bytes() for path in files)
 
 
+def test_a_caller_that_sends_no_end_of_stdin_keeps_no_higher_epoch_out(machine: Machine) -> None:
+    """The worker's machine may vanish while it sends; its SSH session then stays open for minutes."""
+    machine.run("--epoch", "1", "--step", "warm", "--", "true")
+    argv = machine.argv("--epoch", "1", "--step", "a", "--stdin", "--", "cat")
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as silent:
+        assert silent.stdin is not None
+        silent.stdin.write(b"x" * 65537)  # returns when the last byte fits into the pipe: it is being read
+        silent.stdin.flush()
+        done = machine.run("--epoch", "2", "--step", "b", "--wait", "0.1", "--", "true")
+        assert done.returncode == 0
+        silent.stdin.close()
+        assert silent.wait(DEADLINE_S) == 75
+    assert not (machine.root / "run/steps/a").exists()
+
+
 def test_a_command_that_takes_too_long_is_ended_with_its_children(machine: Machine) -> None:
     pids = machine.root / "pids"
     script = f"sleep 300 & echo $! > {pids}; wait"

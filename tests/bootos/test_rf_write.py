@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import mmap
 import os
 import random
 import re
@@ -286,3 +287,20 @@ def test_the_command_writes_only_the_block_device_that_rf_exec_verified(
             assert says in capfd.readouterr().err
     assert rf_write.main(["--disk", "S"], {}) == 64
     assert path.read_bytes() == STALE * 8192
+
+
+def test_a_thread_that_dies_is_no_success(
+    store: Store, disk: tuple[Path, Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a machine with little memory the chunk of one thread would be missing, and nobody told."""
+    manifest = fetch(*publish(store, make_image()))
+    real = rf_write.unpack
+
+    def short_of_memory(packed: bytes, chunk: Chunk, buffer: mmap.mmap) -> str | None:
+        if chunk == manifest.chunks[0]:
+            raise MemoryError
+        return real(packed, chunk, buffer)
+
+    monkeypatch.setattr(rf_write, "unpack", short_of_memory)
+    with pytest.raises(WriteError, match="MemoryError"):
+        write_image(manifest, disk[1])
