@@ -1,6 +1,7 @@
 """Who may call what: bearer tokens, scopes, the 1 MiB limit, and refusals as problem+json (RFC 9457)."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.specsets import FindingsError
 
 MAX_BODY_BYTES = 1 << 20
+_BLOB = re.compile(r"/v1/images/[^/]+/blob")
+"""The one call whose handler reads its body in pieces, after the token was looked at."""
 log = logging.getLogger("edge.api")
 
 TITLES = {
@@ -91,7 +94,7 @@ class BodyLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in."""
-        if scope["type"] != "http" or (scope["method"] == "PUT" and scope["path"].endswith("/blob")):
+        if scope["type"] != "http" or (scope["method"] == "PUT" and _BLOB.fullmatch(scope["path"])):
             await self._app(scope, receive, send)
             return
         told = dict(scope["headers"]).get(b"content-length", b"0")
@@ -131,6 +134,10 @@ def _invalid(_request: Request, error: Exception) -> JSONResponse:
     return problem(422, "invalid", said, hint="docs/openapi.json has the shape")
 
 
+def _too_large(_request: Request, _error: Exception) -> JSONResponse:
+    return problem(422, "invalid", "a number is too large to be one of ours", hint="64 bits are read")
+
+
 def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return problem(
@@ -150,6 +157,7 @@ def install(app: FastAPI) -> None:
     """Errors as problem+json, and the limit."""
     app.add_exception_handler(RegistryError, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(OverflowError, _too_large)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)
     app.add_middleware(BodyLimit)

@@ -199,5 +199,5 @@ def get_timeline(name: str, registry: Reg, _: Anybody, after: After = "0") -> b.
     """The host's history, oldest first."""
     with registry.db.read() as session:
         host = hosts.get(session, name)
-        rows = timeline.of_host(session, host.id, after=int(after) if after.isdigit() else 0)
+        rows = timeline.of_host(session, host.id, after=int(after) if after.isdecimal() else 0)
         return b.Page(items=[entry for _, entry in rows])

@@ -193,7 +193,7 @@ def expect_os(name: str, body: b.ExpectOsBody, registry: Reg, _: Worker) -> dict
 
 
 @router.put("/v1/plans/{plan_hash}", status_code=204)
-def put_plan(plan_hash: str, body: dict[str, Any], registry: Reg, _: Worker) -> None:
+def put_plan(plan_hash: str, body: b.AnyJson, registry: Reg, _: Worker) -> None:
     """Store a plan under its hash; immutable."""
     with registry.db.write() as session:
         consents.put_plan(session, registry.now(), plan_hash, body)

@@ -168,3 +168,35 @@ def test_the_ca_stays_and_the_server_certificate_follows_the_addresses(tmp_path:
     signed = x509.load_pem_x509_certificate(server.read_bytes())
     signed.verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
     ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+
+
+@pytest.mark.parametrize("path", ["/v1/plans/blob", "/v1/secrets/blob", "/v1/hosts/a/conditions/blob"])
+def test_only_an_image_may_be_large(site: Any, path: str) -> None:
+    # These handlers' bodies are read whole, and before the token is looked at.
+    refused = site.raw("PUT", path, content=b"x" * ((1 << 20) + 1))
+    assert (refused.status_code, refused.json()["code"]) == (413, "too-large")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"/v1/hosts/a/jobs/{10**30}",
+        f"/v1/events?after={10**30}",
+        f"/v1/hosts/a/timeline?after={10**30}",
+        "/v1/hosts/a/timeline?after=\N{SUPERSCRIPT TWO}",
+    ],
+)
+def test_numbers_that_no_row_has_are_refused_not_stumbled_over(site: Any, path: str) -> None:
+    site.call("POST", "/v1/hosts", scope="admin", json={"name": "a", "mac": MAC}, expect=201)
+    assert site.raw("GET", path, headers=site.token("worker")).status_code in (200, 422)
+
+
+@pytest.mark.parametrize("value", ['"\\udcff"', "NaN", '{"a":' * 80 + "1" + "}" * 80])
+def test_what_could_never_be_read_again_is_not_stored(site: Any, value: str) -> None:
+    headers = {**site.token("admin"), "Content-Type": "application/json"}
+    plan = site.raw("PUT", "/v1/plans/p", content=f'{{"a": {value}}}', headers=headers)
+    assert plan.status_code == 422
+    site.call("POST", "/v1/hosts", scope="admin", json={"name": "a", "mac": MAC}, expect=201)
+    wish = f'{{"verb": "power", "args": {{"a": {value}}}}}'
+    assert site.raw("POST", "/v1/hosts/a/jobs", content=wish, headers=headers).status_code == 422
+    assert site.call("GET", "/v1/hosts/a/jobs")["items"] == []
