@@ -34,10 +34,13 @@ class ImageWish:
         )
 
 
-def write(target: Target, image: ImageWish, disk_bytes: int) -> Command:
-    """Give the command; a new start with the same resume file goes on at the first chunk not yet written."""
+def write(target: Target, image: ImageWish, disk_bytes: int, *, job: int) -> Command:
+    """Give the command; a new start with the same resume file goes on at the first chunk not yet written.
+
+    The file is the job's own: another job has wiped and cut the disk since, so its chunks are to be written.
+    """
     guard = target.guard
-    name = image.manifest_sha256[:16]
+    name = f"{job}-{image.manifest_sha256[:16]}"
     return Command(
         argv=(
             *(RF_WRITE, "--manifest", image.manifest_url, "--manifest-sha256", image.manifest_sha256),

@@ -21,6 +21,7 @@ from specs.facts import Disk, PartitionFact, RaidArray
 ALIGN_BYTES: Final = 1 << 20
 GPT_TAIL_BYTES: Final = 34 * 512
 LINUX_DATA: Final = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+MEMBER_SIGNATURE: Final = "linux_raid_member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,8 @@ class Target:
     @property
     def guard(self) -> DiskGuard:
         """Give what rf-exec checks."""
-        if self.raid_uuid:
-            return DiskGuard(guard_identity(self.raid_uuid))
-        return DiskGuard(self.identity or "", self.size_bytes)
+        identity = guard_identity(self.raid_uuid) if self.raid_uuid else self.identity or ""
+        return DiskGuard(identity, self.size_bytes)
 
     def __str__(self) -> str:
         """Name it for messages."""
@@ -69,20 +69,34 @@ class BlockView:
     def on(self, target: Target) -> "Device":
         """The device of a target. Raises Refused when it is not there."""
         if target.raid_uuid is None:
-            disk = self.disk(target.identity or "")
-            return _disk_device(disk)
-        array = find_array(self.arrays, target.raid_uuid)
-        if array is None:
+            device = _disk_device(self.disk(target.identity or ""))
+        else:
+            array = find_array(self.arrays, target.raid_uuid)
+            if array is None:
+                raise Refused(
+                    f"no {target} ({colon_uuid(target.raid_uuid)}) is assembled",
+                    host=self.host,
+                    reason="no-matching-disk",
+                )
+            device = self._array(array)
+        if target.size_bytes not in (None, device.size_bytes):
             raise Refused(
-                f"no {target} ({colon_uuid(target.raid_uuid)}) is assembled",
+                f"{target} has {device.size_bytes} bytes, the plan is for {target.size_bytes}",
                 host=self.host,
                 reason="no-matching-disk",
+                hint="rackflow plan with --refresh shows the disks that are there now",
             )
-        return _array_device(array)
+        return device
 
     def devices(self) -> "list[Device]":
         """All disks and arrays."""
-        return [*(_array_device(array) for array in self.arrays), *(_disk_device(d) for d in self.disks)]
+        return [*(self._array(array) for array in self.arrays), *(_disk_device(d) for d in self.disks)]
+
+    def _array(self, array: RaidArray) -> "Device":
+        members = [d for d in self.disks if {d.serial, d.wwn} & {*array.members, *array.spares}]
+        block_bytes = max((disk.logical_block_bytes for disk in members), default=512)
+        path = device_path(array.uuid)
+        return Device(path, array.size_bytes, block_bytes, array.partitions, array.found, raid=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +117,6 @@ class Device:
 
 def _disk_device(disk: Disk) -> Device:
     return Device(disk.device, disk.size_bytes, disk.logical_block_bytes, disk.partitions, disk.found)
-
-
-def _array_device(array: RaidArray) -> Device:
-    path = device_path(array.uuid)
-    return Device(path, array.size_bytes, 512, array.partitions, array.found, raid=True)
 
 
 def read_block(shell: Shell) -> BlockView:
@@ -174,13 +183,21 @@ def find_root(view: BlockView, fs_uuid: str, target: Target | None = None) -> tu
     Raises Refused when it is not there, or on two disks.
     """
     devices = [view.on(target)] if target else view.devices()
+    # A member of an array that is not assembled shows the root too: mounted, it would part from its mirror.
+    members = [d for d in devices if any(said.startswith(MEMBER_SIGNATURE) for said in d.found)]
+    devices = [d for d in devices if d not in members]
     found = [(d, p) for d in devices for p in d.partitions if (p.fs_uuid or "").lower() == fs_uuid.lower()]
     on_arrays = [one for one in found if one[0].raid]
     found = on_arrays or found
     if len(found) != 1:
         where = str(target) if target else "the machine's disks"
         raise Refused(
-            f"{len(found)} file systems {fs_uuid} are on {where}, expected the deployed root",
+            f"{len(found)} file systems {fs_uuid} are on {where}, expected the deployed root"
+            + (
+                f"; of an array that is not assembled: {', '.join(d.path for d in members)}"
+                if members
+                else ""
+            ),
             host=view.host,
             reason="image-mismatch",
             hint="rackflow plan with --refresh shows what is there now",

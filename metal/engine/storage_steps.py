@@ -1,16 +1,24 @@
 """Steps over disks: arrays, wipe, image, partitions, file systems. All of them in the boot OS."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers import filesystems, image, partitions
 from metal.drivers.bundle import Query, read_bundle
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
-from metal.drivers.partitions import BlockView, Extent, NewPartition, RootWish, Target
+from metal.drivers.partitions import (
+    MEMBER_SIGNATURE,
+    BlockView,
+    Device,
+    Extent,
+    NewPartition,
+    RootWish,
+    Target,
+)
 from metal.drivers.raid import MD
-from metal.drivers.raid.volume import Volume, find_array
+from metal.drivers.raid.volume import Member, Volume, find_array
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
@@ -25,9 +33,6 @@ d=${f#/sys/block/}; [ "$v" -gt 0 ] && echo "${d%%/*}"; done; :""",
     ),
 )
 """Disks that zero a range by one command; on others zeroing a disk takes as long as writing it."""
-
-
-MEMBER_SIGNATURE: Final = "linux_raid_member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class RaidDelete:
         view = work.block()
         if find_array(view.arrays, str(work.args["uuid"])):
             return (f"array {work.args['name']} is still there",)
-        members = (view.disk(str(identity)) for identity in work.args.get("members", ()))
+        members = (view.disk(Member.of(one).identity) for one in work.args.get("members", ()))
         return tuple(
             f"{disk.identity} is still a member"
             for disk in members
@@ -103,8 +108,8 @@ class Wipe:
                 f"wipe by {work.args['method']} is not known here", host=work.host, reason="step-failed"
             )
         work.unmount()
-        target = work.target()
-        work.send((partitions.wipe_command(target, work.block().on(target)),))
+        target, device = _found(work)
+        work.send((partitions.wipe_command(target, device),))
         if work.block().on(target).partitions:
             # The kernel keeps the partitions that it knew; wipefs asks it once, and udev may be in the way.
             work.send((image.reread_table(target),))
@@ -129,9 +134,8 @@ class WriteImage:
     def act(self, work: Work) -> None:
         """Write; a server that cannot be reached may be reached later."""
         work.unmount()
-        target = work.target()
-        device = work.block().on(target)
-        command = image.write(target, ImageWish.of(work.args), device.size_bytes)
+        target, device = _found(work)
+        command = image.write(target, ImageWish.of(work.args), device.size_bytes, job=work.claim.job)
         try:
             work.send((command,), progress=True)
         except Refused as error:
@@ -156,9 +160,9 @@ class Partition:
     def act(self, work: Work) -> None:
         """One sgdisk call, if the table is not right yet; then check and grow the root."""
         work.unmount()
-        target = work.target()
         view = work.block()
-        device, laid = view.on(target), _extents(work, view)
+        target, device = _found(work, view)
+        laid = _extents(work, view)
         root = work.args.get("root")
         if partitions.differences(device, laid):
             work.send((partitions.table_command(target, device, laid, fresh=root is None),))
@@ -183,7 +187,10 @@ class Mkfs:
     def act(self, work: Work) -> None:
         """Make it."""
         work.unmount()
-        work.send((filesystems.make(work.target(), _filesystem(work)),))
+        target = work.target()
+        if target.size_bytes is None:
+            target, _ = _found(work)
+        work.send((filesystems.make(target, _filesystem(work)),))
 
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {
@@ -202,6 +209,16 @@ def _volume(work: Work, *, zeroed: bool = False) -> Volume:
 
 def _filesystem(work: Work) -> FilesystemWish:
     return FilesystemWish.of(work.args, work.made(f"fs:{work.args['name']}"))
+
+
+def _found(work: Work, view: BlockView | None = None) -> tuple[Target, Device]:
+    """Give the step's target with the size that it has now, for the guard, and its device.
+
+    A disk's size was planned, and another one is refused; an array's is known when it stands.
+    """
+    target = work.target()
+    device = (view or work.block()).on(target)
+    return replace(target, size_bytes=device.size_bytes), device
 
 
 def _has_root(view: BlockView, target: Target, fs_uuid: str) -> bool:

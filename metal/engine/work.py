@@ -40,6 +40,8 @@ class Kept:
     """Whether the deployed root is mounted in the boot OS; None until it was looked at."""
     observed: tuple[str, float] | None = None
     """When this run read the host itself: the observation's time, and our clock."""
+    basis_held: bool = False
+    """Whether this process has seen that the machine is where the plan expects it."""
     order: WorkOrder | None = None
     secrets: dict[str, SecretValue] = field(default_factory=dict)
 

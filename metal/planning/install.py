@@ -68,10 +68,11 @@ def _arrays(chosen: Chosen, erased: set[str]) -> Iterator[Step]:
     disks = [disk for target in _targets(chosen) for disk in target.disks]
     disks += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     for array in chosen.storage.removed:
-        held = members_of(array, disks)
+        held = list({disk.device: disk for disk in members_of(array, disks)}.values())
         name = array.name or array.uuid
+        alone = sum((other.name or other.uuid) == name for other in chosen.storage.removed) == 1
         yield Step(
-            id=f"raid-delete:{name}",
+            id=f"raid-delete:{name if alone else array.uuid}",
             kind="raid-delete",
             field="raid",
             old=f"{name} {array.level}, {human_size(array.size_bytes)}",
@@ -79,7 +80,7 @@ def _arrays(chosen: Chosen, erased: set[str]) -> Iterator[Step]:
             destructive=True,
             destroys=_destroyed(held, erased),
             minutes=0.1,
-            args={"name": name, "uuid": array.uuid, "members": [disk.identity for disk in held]},
+            args={"name": name, "uuid": array.uuid, "members": [_member(disk) for disk in held]},
         )
     kept = {cut.target.name for cut in chosen.data if cut.kept}
     for volume in chosen.storage.volumes:

@@ -127,6 +127,7 @@ def test_every_destructive_command_carries_the_disk_that_it_may_touch(rig):
     assert guards.pop("mdadm") == ["RF-D0", "RF-D1"]
     assert guards.pop("sh") == []  # the array's speed; it writes nothing to a disk
     assert set(map(tuple, guards.values())) == {(f"md-uuid:{uuid}",)}
+    assert all(disk.size_bytes for sent in rig.machine.sent for disk in sent.change.disks)
     write = next(s.change for s in rig.machine.sent if s.change.argv[0].endswith("rf-write"))
     assert [(disk.mode, disk.size_bytes) for disk in write.disks] == [("hold", 8 * GIB - MIB)]
     assert {sent.epoch for sent in rig.machine.sent} == {4}
@@ -339,6 +340,7 @@ def test_a_plan_made_in_the_running_system_holds_in_the_boot_os_but_not_on_other
     rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048, "fstype": "ext4"}}
     assert run(rig, plan, "write-image")[0].changed
     rig.edge.rows.clear()
+    rig.around.memory.forget("web-01")
     rig.machine.disks["RF-D1"]["size"] = 4 * GIB
     with pytest.raises(Refused) as caught:
         run(rig, plan, "write-image")

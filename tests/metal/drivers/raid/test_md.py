@@ -120,8 +120,17 @@ def test_a_root_that_shows_on_members_too_is_the_arrays():
     twins = tuple(disk.model_copy(update={"partitions": (part,)}) for disk in view.disks[:2])
     device, root = find_root(BlockView("h", twins, view.arrays), ROOT)
     assert (device.path, root.device) == (device_path(UUID), "/dev/md127p1")
-    with pytest.raises(Refused, match="2 file systems"):
-        find_root(BlockView("h", twins, ()), ROOT)
+    for left in (twins, twins[:1]):  # one side of a mirror that nobody assembled is no root to write to
+        with pytest.raises(Refused, match=r"0 file systems .* not assembled: /dev/sda"):
+            find_root(BlockView("h", left, ()), ROOT)
+
+
+def test_an_array_has_the_blocks_of_its_members_and_a_target_the_size_that_was_planned():
+    view = read_block(FakeShell(SCRIPT, host="web-01"))
+    large = tuple(disk.model_copy(update={"logical_block_bytes": 4096}) for disk in view.disks)
+    assert BlockView("h", large, view.arrays).on(Target(raid_uuid=UUID)).block_bytes == 4096
+    with pytest.raises(Refused, match="disk RF-M2-D2 has 8589934592 bytes, the plan is for 1"):
+        view.on(Target(identity="RF-M2-D2", size_bytes=1))
 
 
 def test_a_target_is_found_by_serial_and_a_missing_one_is_refused_with_what_was_seen():

@@ -1,0 +1,123 @@
+"""What a start finds that another left behind: its own traces are no movement, everybody else's are."""
+
+import pytest
+
+from metal.drivers.hardware import read_hardware
+from metal.engine.claim import Claim
+from metal.engine.steps import run_step
+from metal.errors import Refused, Unreachable
+from metal.planning.basis import basis_of
+from metal.planning.plan import Destroyed, Plan, Step
+from metal.protocols import Output
+from specs.facts import Observation
+
+GIB = 1 << 30
+DISK = {"identity": "RF-D0", "size_bytes": 8 * GIB}
+IMAGE = {"image_digest": "sha256:1", "manifest_sha256": "ab", "manifest_url": "http://e/m", "size_bytes": GIB}
+ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
+
+
+def planned(rig) -> Plan:
+    """A wipe that finds nothing, then the image: the first step that writes is the image's."""
+    hardware, _ = read_hardware(rig.machine, None)
+    seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
+    erased = (Destroyed(serial="RF-D0", size_bytes=8 * GIB, found="blank"),)
+    steps = (
+        Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=erased,
+             args={"target": DISK, "method": "metadata"}),
+        Step(id="write-image", kind="write-image", field="image", reason="r", destructive=True,
+             restart="repeat", args={"target": DISK, **IMAGE, "root_uuid": ROOT_UUID}),
+    )  # fmt: skip
+    return Plan(
+        host="web-01", host_id="h1", specset="s", spec="web-01", observed_at=None, seen_from="boot-os",
+        steps=steps, basis=basis_of(seen, "hardware"),
+    )  # fmt: skip
+
+
+def run(rig, plan: Plan, step: str, *, job: int = 7, run_id: str = "run-1"):
+    claim = Claim("web-01", job, run_id, 4)
+    return run_step(rig.edge, claim, plan, step, log=rig.said.append, around=rig.around)
+
+
+def lose_the_server(rig) -> None:
+    """The image's server goes away after a part of the image was written."""
+    obeys = rig.machine.changed
+
+    def half(change):
+        obeys(change)
+        return (
+            Output(change.argv, 69, "", "no answer, 9 times") if change.argv[0].endswith("rf-write") else None
+        )
+
+    rig.machine.on_change = half
+
+
+def resume_file(rig) -> str:
+    argv = [sent.change.argv for sent in rig.machine.sent if sent.change.argv[0].endswith("rf-write")][-1]
+    return argv[argv.index("--resume") + 1]
+
+
+def test_an_image_whose_server_went_away_is_gone_on_with(rig):
+    plan = planned(rig)
+    assert run(rig, plan, "wipe").message == "not needed"
+    lose_the_server(rig)
+    with pytest.raises(Unreachable):
+        run(rig, plan, "write-image")
+    rig.machine.on_change = rig.machine.changed
+    assert run(rig, plan, "write-image").changed
+
+
+def test_a_new_run_finds_its_jobs_traces_but_no_disk_that_was_swapped(rig):
+    plan = planned(rig)
+    lose_the_server(rig)
+    with pytest.raises(Unreachable):
+        run(rig, plan, "write-image")
+    del rig.edge.rows[-1]  # the run died before it could write the outcome
+    rig.machine.on_change = rig.machine.changed
+    other = rig.machine.disks.pop("RF-D1")
+    rig.machine.disks["RF-NEW"] = other
+    sent = len(rig.machine.sent)
+    with pytest.raises(Refused, match=r"hardware\.disks\.RF-D1: was .* is gone") as caught:
+        run(rig, plan, "write-image", run_id="run-2")
+    assert caught.value.reason == "plan-moved"
+    assert "RF-D0" not in caught.value.message
+    assert len(rig.machine.sent) == sent
+    rig.machine.disks["RF-D1"] = rig.machine.disks.pop("RF-NEW")
+    assert run(rig, plan, "write-image", run_id="run-2").changed
+
+
+def test_a_disk_of_the_serial_but_another_size_is_not_written(rig):
+    plan = planned(rig).model_copy(update={"basis": {"reads": "system"}})
+    rig.machine.disks["RF-D0"]["size"] = 4 * GIB
+    with pytest.raises(Refused, match=f"disk RF-D0 has {4 * GIB} bytes, the plan is for {8 * GIB}"):
+        run(rig, plan, "write-image")
+    assert rig.machine.sent == []
+
+
+def test_another_job_writes_the_image_anew(rig):
+    """It wiped the disk first: chunks that an earlier job wrote are not there any more."""
+    plan = planned(rig)
+    run(rig, plan, "write-image")
+    first = resume_file(rig)
+    again = plan.model_copy(update={"specset": "s2", "basis": {"reads": "system"}})
+    run(rig, again, "write-image", job=8)
+    assert resume_file(rig) != first
+
+
+def test_members_of_an_array_that_is_deleted_are_guarded_by_size(rig):
+    members = [{"identity": name, "size_bytes": 8 * GIB} for name in ("RF-D0", "RF-D1")]
+    rig.machine.disks["RF-D0"]["signature"] = rig.machine.disks["RF-D1"]["signature"] = "linux_raid_member"
+    args = {"name": "old", "uuid": "00" * 16, "members": members}
+    step = Step(
+        id="raid-delete:old", kind="raid-delete", field="raid", reason="r", destructive=True, args=args
+    )
+    plan = planned(rig).model_copy(update={"steps": (step,)})
+
+    def cleared(change):
+        for guard in change.disks:
+            rig.machine.disks[guard.identity]["signature"] = None
+
+    rig.machine.on_change = cleared
+    run(rig, plan, "raid-delete:old")
+    guards = [disk for sent in rig.machine.sent for disk in sent.change.disks]
+    assert [(disk.identity, disk.size_bytes) for disk in guards] == [("RF-D0", 8 * GIB), ("RF-D1", 8 * GIB)]
