@@ -126,7 +126,7 @@ def read_block(shell: Shell) -> BlockView:
     sysfs = parse_disk_sysfs(said["disk-sysfs"].stdout)
     return BlockView(
         host=shell.host,
-        disks=build_disks(nodes, sysfs, {}, {}),
+        disks=build_disks(nodes, sysfs, {}, None),
         arrays=parse_detail(said["md-detail"].stdout, nodes, sysfs),
     )
 

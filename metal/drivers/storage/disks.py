@@ -1,8 +1,8 @@
 """Disks and what lies on them, from lsblk, sysfs and a look at the first sectors.
 
 lsblk gives sizes, partitions and signatures; sysfs gives the identity (see `identity`); a disk whose
-first 64 KiB are not zero is not blank even if no signature is known, because "blank" is what
-`destroy: allow` may erase without asking.
+first 64 KiB are not zero, or could not be read, is not blank even if no signature is known, because
+"blank" is what `destroy: allow` may erase without asking.
 """
 
 import json
@@ -33,6 +33,7 @@ DISK_HEADS: Final = Query(
         "-c",
         r"""for d in /sys/block/*; do n=${d##*/}
 case $n in loop*|ram*|zram*|fd*|sr*|nbd*|dm-*|md*) continue ;; esac
+[ "$(dd if="/dev/$n" bs=65536 count=1 2>/dev/null | wc -c)" -eq 65536 ] || continue
 if dd if="/dev/$n" bs=65536 count=1 2>/dev/null | tr -d '\000' | dd bs=1 count=1 2>/dev/null | grep -q ''
 then echo "$n data"; else echo "$n zero"; fi; done; :""",
     ),
@@ -101,11 +102,14 @@ def walk(nodes: tuple[BlockNode, ...]) -> Iterator[BlockNode]:
 
 
 def build_disks(
-    nodes: tuple[BlockNode, ...], sysfs: Sysfs, by_path: Mapping[str, str], heads: Mapping[str, bool]
+    nodes: tuple[BlockNode, ...],
+    sysfs: Sysfs,
+    by_path: Mapping[str, str],
+    heads: Mapping[str, bool] | None,
 ) -> tuple[Disk, ...]:
-    """All real disks, in the order of their kernel names."""
+    """All real disks, in the order of their kernel names; `heads` is None where nobody asked for them."""
     disks = {
-        node.kname: _disk(node, sysfs, by_path.get(node.kname), has_data=heads.get(node.kname))
+        node.kname: _disk(node, sysfs, by_path.get(node.kname), heads)
         for node in nodes
         if node.type == "disk" and not _NOT_DISKS.match(node.kname) and node.size_bytes > 0
     }
@@ -119,7 +123,7 @@ def partitions_of(node: BlockNode, numbers: Mapping[str, int]) -> tuple[Partitio
 
 
 def found_on(
-    node: BlockNode, holders: tuple[str, ...] = (), *, has_data: bool | None = None
+    node: BlockNode, holders: tuple[str, ...] = (), heads: Mapping[str, bool] | None = None
 ) -> tuple[str, ...]:
     """What lies on a device, in words; empty means blank."""
     words = []
@@ -138,12 +142,12 @@ def found_on(
     )
     words.extend(f"held by {holder}" for holder in holders)
     words.extend(f"mounted at {mount}" for each in walk((node,)) for mount in each.mounts)
-    if not words and has_data:
-        words.append("data without a known signature")
+    if not words and heads is not None and heads.get(node.kname) is not False:
+        words.append("data without a known signature" if node.kname in heads else "content not read")
     return tuple(dict.fromkeys(words))
 
 
-def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, *, has_data: bool | None) -> Disk:
+def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, heads: Mapping[str, bool] | None) -> Disk:
     seen = sysfs.disks.get(node.kname, SysfsDisk(node.kname, None, None, (), {}))
     driver = sysfs.host_drivers.get(_scsi_host(node.value("hctl")))
     model = " ".join((node.value("model") or "").replace("_", " ").split()) or None
@@ -166,7 +170,7 @@ def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, *, has_data: bool 
         removable=bool(node.flags.get("rm")) or virtual_media,
         read_only=bool(node.flags.get("ro")),
         holders=seen.holders,
-        found=found_on(node, seen.holders, has_data=has_data),
+        found=found_on(node, seen.holders, heads),
         partition_table=node.value("pttype"),
         partitions=partitions_of(node, seen.partitions),
     )

@@ -1,12 +1,13 @@
 """Disks: identity, media, and above all what counts as blank."""
 
 import json
+import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metal.drivers.storage.disks import build_disks, parse_heads, parse_lsblk
+from metal.drivers.storage.disks import DISK_HEADS, build_disks, parse_heads, parse_lsblk
 from metal.drivers.storage.identity import normalise_wwn, parse_by_path, parse_disk_sysfs
 from metal.errors import Unparsable
 
@@ -40,9 +41,14 @@ def row(kname, **more):
     return {"name": kname, "kname": kname, "type": "disk", "size": 8 * GIB, **more}
 
 
-def disks(*rows, heads="", sysfs=SYSFS, by_path=BY_PATH):
+def disks(*rows, heads=None, sysfs=SYSFS, by_path=BY_PATH):
     nodes = parse_lsblk(json.dumps({"blockdevices": list(rows)}))
-    built = build_disks(nodes, parse_disk_sysfs(sysfs), parse_by_path(by_path), parse_heads(heads))
+    built = build_disks(
+        nodes,
+        parse_disk_sysfs(sysfs),
+        parse_by_path(by_path),
+        parse_heads(heads) if heads is not None else None,
+    )
     return {disk.device: disk for disk in built}
 
 
@@ -98,7 +104,12 @@ def test_what_lies_on_a_disk_is_said_in_words():
 
 @pytest.mark.parametrize(
     ("heads", "found"),
-    [("vda zero", ()), ("", ()), ("vda data", ("data without a known signature",))],
+    [
+        ("vda zero", ()),
+        ("vda data", ("data without a known signature",)),
+        ("vdb zero", ("content not read",)),  # the look timed out, or the disk does not read
+        (None, ()),
+    ],
 )
 def test_blank_is_a_disk_without_signature_and_without_data(heads, found):
     assert disks(row("vda"), heads=heads)["/dev/vda"].found == found
@@ -196,3 +207,15 @@ def test_old_util_linux_writes_numbers_as_texts():
         False,
         ("/x",),
     )
+
+
+def test_the_look_at_a_disk_that_does_not_read_is_no_zero(tmp_path):
+    """As the shell runs it: a disk of zeros, one of data, and one whose reads fail."""
+    for name, content in (("sda", bytes(1 << 16)), ("sdb", bytes(100) + b"x" * (1 << 16)), ("sdc", b"")):
+        (tmp_path / "sys" / name).mkdir(parents=True)
+        (tmp_path / name).write_bytes(content)
+    script = (
+        DISK_HEADS.argv[2].replace("/sys/block/", f"{tmp_path}/sys/").replace("/dev/$n", f"{tmp_path}/$n")
+    )
+    said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=20)
+    assert parse_heads(said.stdout) == {"sda": False, "sdb": True}
