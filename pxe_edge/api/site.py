@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
 from pxe_edge.registry import lease_store, sightings, specsets, timeline, why
-from pxe_edge.registry.errors import ConflictError
 from pxe_edge.registry.site_tables import FleetRunRow
 from specs.records import SpecSetRecord
 
@@ -25,9 +24,10 @@ def healthz(registry: Reg) -> dict[str, Any]:
 @router.post("/specsets", status_code=201)
 def store_specset(body: b.SpecSetBody, registry: Reg, _: Admin) -> SpecSetRecord:
     """Check and store a set; 422 with all findings, nothing stored."""
+    checked = specsets.check(body.files)
     with registry.db.write() as session:
         row = specsets.store(
-            session, registry.now(), body.files, commit=body.commit, author=body.author,
+            session, registry.now(), checked, commit=body.commit, author=body.author,
             dirty=body.dirty or body.force, expected_current=None if body.force else body.expected_current,
         )  # fmt: skip
         return specsets.record(row, files=False)
@@ -36,13 +36,7 @@ def store_specset(body: b.SpecSetBody, registry: Reg, _: Admin) -> SpecSetRecord
 @router.put("/specsets/current")
 def make_current(body: b.CurrentBody, registry: Reg, _: Admin) -> SpecSetRecord:
     """Make a stored set current: binds hosts, keeps addresses, posts due jobs."""
-    if body.expected_current is not None and registry.specset not in (None, body.expected_current, body.id):
-        raise ConflictError(
-            f"the current set is {registry.specset}, not {body.expected_current}",
-            code="version",
-            hint="publish again",
-        )
-    return registry.publish(body.id)
+    return registry.publish(body.id, expected_current=body.expected_current)
 
 
 @router.get("/specsets/{set_id}")

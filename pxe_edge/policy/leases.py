@@ -52,7 +52,8 @@ class LeaseTable:
         self._by_holder: dict[tuple[str, str], LeaseRow] = {}
         self._offers = 0
         self._pools: dict[str, _Pool] = {}
-        for row in rows:
+        # Of two rows of one holder (it moved, and its former address is still known) the live one counts.
+        for row in sorted(rows, key=lambda row: (row.state == "bound", row.expires_at)):
             self.put(row)
 
     def of(self, network: str, mac: str) -> LeaseRow | None:
@@ -112,7 +113,7 @@ class LeaseTable:
         pool = self._pool(network, avoid)
         row = self._by_holder.get((network.name, mac))
         for wish in (row.address if row is not None else None, requested):
-            if wish is not None and pool.offers(wish) and self._free(wish, mac, now):
+            if wish is not None and pool.offers(wish, mac) and self._free(wish, mac, now):
                 return wish
         return pool.next(self, now)
 
@@ -125,7 +126,7 @@ class LeaseTable:
             return address == reserved
         if network.mode == "reservations":
             return False
-        return self._pool(network, avoid).offers(address) and self._free(address, mac, now)
+        return self._pool(network, avoid).offers(address, mac) and self._free(address, mac, now)
 
     def _free(self, address: IPv4Address, mac: str, now: float) -> bool:
         row = self._by_address.get(address)
@@ -161,9 +162,11 @@ class _Pool:
         heapify(self._used)
         self._compact_at = max(4096, 4 * len(self._used))
 
-    def offers(self, address: IPv4Address) -> bool:
+    def offers(self, address: IPv4Address, mac: str = "") -> bool:
+        owner = self.network.kept.get(address)
         return (
-            any(address in part for part in self.network.pool)
+            (owner is None or mac in owner)
+            and any(address in part for part in self.network.pool)
             and address in self.network.subnet
             and address not in self._kept
             and not any(address in part for part in self.network.exclude)

@@ -62,6 +62,8 @@ class NetworkView:
     trusted: bool = False
     """Take option 82 also without giaddr (RFC 3046 section 2.1)."""
     reservations: Mapping[str, IPv4Address] = field(default_factory=lambda: MappingProxyType({}))
+    kept: Mapping[IPv4Address, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Addresses that IPAM keeps or a spec names, and the MACs that may lease them all the same."""
     options: tuple[SiteOption, ...] = ()
 
 

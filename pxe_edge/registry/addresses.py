@@ -11,8 +11,9 @@ from ipaddress import IPv4Address, IPv4Interface
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pxe_edge.registry import timeline
+from pxe_edge.registry import hosts, timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError
+from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
 from specs.model import Host, PoolAddress, Site, SiteNetwork
@@ -61,10 +62,29 @@ def keep_named(
             hint="choose another address, or retire that host",
             host=host.name,
         )
+    leased = _leased(session, now, [str(address)])
+    holder = leased.get(str(address))
+    if holder is not None and holder not in hosts.macs_of(session, host.id):
+        raise ConflictError(
+            f"{address} is leased by DHCP to {holder}",
+            code="address",
+            hint="choose another address, or wait for the end of that lease: rackflow leases",
+            host=host.name,
+        )
     if mine is not None:
         session.delete(mine)
         session.flush()
     return _insert(session, now, host, key, str(address), network)
+
+
+def _leased(session: Session, now: datetime, wanted: Iterable[str] | None = None) -> dict[str, str]:
+    """Addresses that DHCP has given away and may not give back yet, with the MACs that have them."""
+    query = select(DhcpLeaseRow.address, DhcpLeaseRow.mac).where(
+        DhcpLeaseRow.state.in_(("bound", "declined")), DhcpLeaseRow.expires_at > now.timestamp()
+    )
+    if wanted is not None:
+        query = query.where(DhcpLeaseRow.address.in_(list(wanted)))
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def keep_any(
@@ -77,7 +97,7 @@ def keep_any(
     mine = kept(session, host.id).get(key)
     if mine is not None and mine.network == network.name:
         return mine
-    taken = named.union(session.scalars(select(AddressRow.address)))
+    taken = named.union(session.scalars(select(AddressRow.address)), _leased(session, now))
     free = next((a for a in pool_addresses(network) if str(a) not in taken), None)
     if free is None:
         raise ConflictError(

@@ -66,9 +66,10 @@ def valid(
     session: Session, now: datetime, host: HostRow, *, plan: str | None, job: int | None
 ) -> list[ConsentRow]:
     """The consents that count now; with a job, free ones are spent by it and stay good for it to its end."""
-    query = select(ConsentRow).where(
-        ConsentRow.host_id == host.id, or_(ConsentRow.expires > now, ConsentRow.spent_by_job == job)
-    )
+    good = ConsentRow.expires > now
+    if job is not None:
+        good = or_(good, ConsentRow.spent_by_job == job)
+    query = select(ConsentRow).where(ConsentRow.host_id == host.id, good)
     if plan is not None:
         query = query.where(ConsentRow.plan == plan)
     rows = [r for r in session.scalars(query.order_by(ConsentRow.no)) if r.spent_by_job in (None, job)]

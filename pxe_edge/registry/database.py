@@ -34,7 +34,12 @@ def _begin(connection: Any) -> None:
 
 def open_engine(path: Path) -> Engine:
     """Open (or make) the database file with our pragmas on each connection."""
-    engine = create_engine(f"sqlite:///{path}", pool_size=20, max_overflow=60)
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=20,
+        max_overflow=60,
+        hide_parameters=True,  # an error's text goes into the log, and a row may be about a secret
+    )
     event.listen(engine, "connect", _tune)
     event.listen(engine, "begin", _begin)
     return engine

@@ -36,6 +36,7 @@ class LeaseStore:
                         DhcpLeaseRow.network == row.network,
                         DhcpLeaseRow.mac == row.mac,
                         DhcpLeaseRow.address != str(row.address),
+                        DhcpLeaseRow.state != "declined",  # in quarantine whatever its finder has now
                     )
                 )
             values = [_columns(row) for row in newest.values()]

@@ -35,9 +35,7 @@ def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
             "bmc_user": (spec.bmc.user if spec else None) or current.site.bmc.user,
             "bmc_netmask": str(network.subnet.netmask) if network else None,
             "bmc_gateway": str(network.gateway) if network and network.gateway else None,
-            "image": images.ready_record(session, registry.boot_url, spec.image)
-            if spec and spec.image
-            else None,
+            "image": _image(session, registry, current, spec.image) if spec and spec.image else None,
             "file_sources": _sources(spec, dict(current.specs.files)) if spec else {},
             "discovery": current.site.discovery,
         }

@@ -7,6 +7,7 @@ a second: a machine that hammers the edge costs a row, not a transaction per pac
 
 import threading
 from datetime import datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from sqlalchemy import select
@@ -16,7 +17,7 @@ from pxe_edge.jobs.due import BootState, BootWish, boot_os_due
 from pxe_edge.jobs.rules import OPEN
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteView
-from pxe_edge.registry import hosts, jobs, sightings, timeline
+from pxe_edge.registry import addresses, hosts, jobs, sightings, timeline
 from pxe_edge.registry.database import Touched
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
@@ -45,11 +46,14 @@ class PacketView:
         self._by_mac: dict[str, HostView] = {}
         self._by_uuid: dict[str, HostView] = {}
         self._of_host: dict[str, HostView] = {}
+        self._kept: dict[str, frozenset[IPv4Address]] = {}
         self._noted: dict[tuple[str, str], tuple[datetime, BootRequest, str]] = {}
         self._lock = threading.Lock()
+        self._taking = threading.Lock()
         with registry.db.read() as session:
             for host in session.scalars(select(HostRow)).all():
                 self._put(self._view(session, host))
+                self._kept[host.id] = _kept(session, host.id)
         registry.db.on_commit(self._refresh)
         registry.on_current(self._take)
 
@@ -58,19 +62,31 @@ class PacketView:
         """What TFTP and the boot plane serve."""
         return self._registry.data / "boot"
 
-    def _take(self, current: Current) -> None:
-        self._site = site_view(
-            current.site,
-            self._registry.addresses,
-            http_port=self._registry.ports.boot,
-            bootos=bootos_view(self.boot_folder),
-        )
+    def _take(self, _current: Current | None = None) -> None:
+        with self._taking:  # the newest set and the newest addresses, whoever of three threads calls
+            current = self._registry.current
+            if current is None:
+                return
+            self._site = site_view(
+                current.site,
+                self._registry.addresses,
+                http_port=self._registry.ports.boot,
+                bootos=bootos_view(self.boot_folder),
+                kept=self._owners(current),
+            )
+
+    def _owners(self, current: Current) -> dict[IPv4Address, frozenset[str]]:
+        """Addresses that no lease may take from a host: those that specs name, and those that IPAM keeps."""
+        owners = {IPv4Address(address): frozenset[str]() for address in current.named_addresses}
+        for host_id, kept in list(self._kept.items()):
+            view = self._of_host.get(host_id)
+            owners.update(dict.fromkeys(kept, view.macs if view is not None else frozenset()))
+        return owners
 
     def look_again(self) -> None:
         """Take up a boot OS that was built, or an address that an interface got, since the last look."""
-        if self._registry.current is not None:
-            self._registry.read_addresses()
-            self._take(self._registry.current)
+        self._registry.read_addresses()
+        self._take()
 
     def site(self) -> SiteView:
         """The site as it is now."""
@@ -116,10 +132,15 @@ class PacketView:
             return
         with self._registry.db.read() as session:
             found = {host.id: host for host in session.scalars(select(HostRow).where(HostRow.id.in_(ids)))}
+            before = dict(self._kept)
             for host_id in ids:
                 self._drop(host_id)
+                self._kept.pop(host_id, None)
                 if host_id in found:
                     self._put(self._view(session, found[host_id]))
+                    self._kept[host_id] = _kept(session, host_id)
+        if self._kept != before:
+            self._take()
 
     def _put(self, view: HostView) -> None:
         self._of_host[view.host_id] = view
@@ -136,6 +157,10 @@ class PacketView:
                 del self._by_mac[mac]
         if old.uuid is not None and self._by_uuid.get(old.uuid) is old:
             del self._by_uuid[old.uuid]
+
+
+def _kept(session: Session, host_id: str) -> frozenset[IPv4Address]:
+    return frozenset(IPv4Address(row.address) for row in addresses.kept(session, host_id).values())
 
 
 def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -> None:

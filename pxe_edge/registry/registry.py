@@ -80,12 +80,16 @@ class Registry:
         if self.current is not None:
             listener(self.current)
 
-    def publish(self, set_id: str, *, by: str = "publish") -> SpecSetRecord:
+    def publish(
+        self, set_id: str, *, by: str = "publish", expected_current: str | None = None
+    ) -> SpecSetRecord:
         """Make a stored set current: bindings, addresses, due jobs in one transaction; then the views."""
         with self._publishing:
+            with self.db.read() as session:
+                current = specsets.read_current(specsets.get(session, set_id))
             with self.db.write() as session:
-                row = specsets.get(session, set_id)
-                current = specsets.make_current(session, self.now(), row)
+                specsets.require_current(session, expected_current, or_already=current.id)
+                row = specsets.make_current(session, self.now(), current.id)
                 bound = binding.publish(session, self.now(), current)
                 binding.post_due(session, self.now(), bound, current, by)
                 record = specsets.record(row)
@@ -94,15 +98,17 @@ class Registry:
 
     def publish_files(self, given: Given, *, author: str) -> SpecSetRecord:
         """Check, store and make current in one go; for `edge --specs DIR`."""
+        checked = specsets.check(given)
         with self.db.write() as session:
-            row = specsets.store(session, self.now(), given, commit=None, author=author, dirty=True)
-            set_id = row.id
-        return self.publish(set_id)
+            specsets.store(session, self.now(), checked, commit=None, author=author, dirty=True)
+        return self.publish(checked.id)
 
     def read_addresses(self) -> None:
         """Ask the kernel for the edge's own addresses on the site's networks."""
-        if self.current is not None:
-            self.addresses = server_addresses(self.current.site, own_addresses())
+        own = own_addresses()
+        # A host has loopback at least: nothing read means that reading failed, so what was read last stays.
+        if self.current is not None and own:
+            self.addresses = server_addresses(self.current.site, own)
 
     def _take(self, current: Current) -> None:
         self.current = current

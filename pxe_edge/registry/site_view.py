@@ -1,6 +1,7 @@
 """The current set's Site as the packet plane sees it."""
 
 import json
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import MappingProxyType
@@ -11,22 +12,27 @@ from specs.model import DhcpOption, Site, SiteNetwork, seconds
 
 
 def site_view(
-    site: Site, addresses: dict[str, IPv4Address], *, http_port: int, bootos: BootOsView | None
+    site: Site,
+    addresses: dict[str, IPv4Address],
+    *,
+    http_port: int,
+    bootos: BootOsView | None,
+    kept: Mapping[IPv4Address, frozenset[str]] = MappingProxyType({}),
 ) -> SiteView:
-    """One immutable view of the site."""
+    """One immutable view of the site; `kept` are the addresses that are somebody's, with their MACs."""
     return SiteView(
         name=site.metadata.name,
         discovery=site.discovery,
         boot_order=site.boot.order,
         loader=site.boot.loader,
-        networks=tuple(_network(network) for network in site.networks),
+        networks=tuple(_network(network, kept) for network in site.networks),
         server_addresses=MappingProxyType(dict(addresses)),
         http_port=http_port,
         bootos=bootos,
     )
 
 
-def _network(network: SiteNetwork) -> NetworkView:
+def _network(network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]]) -> NetworkView:
     return NetworkView(
         name=network.name,
         purpose=network.purpose,
@@ -44,6 +50,7 @@ def _network(network: SiteNetwork) -> NetworkView:
         relays=network.relays,
         trusted=network.trusted,
         reservations=MappingProxyType({r.mac: r.address for r in network.reservations}),
+        kept=MappingProxyType({address: macs for address, macs in kept.items() if address in network.subnet}),
         options=tuple(option for given in network.options for option in _options(given)),
     )
 

@@ -91,44 +91,67 @@ def set_id(files: Mapping[str, bytes]) -> str:
     return hashlib.sha256(json.dumps(listing, sort_keys=True).encode()).hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class Checked:
+    """A set without findings, ready to be stored."""
+
+    id: str
+    given: Given
+
+
+def check(given: Given) -> Checked:
+    """Read a set whole; FindingsError with everything that is wrong with it.
+
+    Reading takes seconds for thousands of hosts, so it is done before the registry is locked: DHCP's
+    leases wait for the same lock.
+    """
+    files = contents(given)
+    specs = read_set(files)
+    if specs.findings:
+        raise FindingsError(specs.findings)
+    return Checked(set_id(files), given)
+
+
 def store(
     session: Session,
     now: datetime,
-    given: Given,
+    checked: Checked,
     *,
     commit: str | None,
     author: str | None,
     dirty: bool,
     expected_current: str | None = None,
 ) -> SpecSetRow:
-    """Check and keep a set; FindingsError with everything wrong, 409 when another one is current."""
-    row = current_row(session)
-    if expected_current is not None and row is not None and row.id != expected_current:
-        raise ConflictError(
-            f"the current set is {row.id} ({row.commit}), not {expected_current}",
-            code="version",
-            hint="pull, merge, publish again; or --force",
-        )
-    files = contents(given)
-    specs = read_set(files)
-    if specs.findings:
-        raise FindingsError(specs.findings)
-    there = session.get(SpecSetRow, set_id(files))
+    """Keep a checked set; 409 when another one is current than was expected."""
+    require_current(session, expected_current)
+    there = session.get(SpecSetRow, checked.id)
     if there is not None:
         return there
     made = SpecSetRow(
-        id=set_id(files),
+        id=checked.id,
         commit=commit,
         author=author,
         dirty=dirty,
         created_at=now,
-        files=dict(given),
+        files=dict(checked.given),
         findings=[],
     )
     session.add(made)
     session.flush()
     timeline.add(session, now, "specset", f"set {made.id} stored, commit {commit} by {author}")
     return made
+
+
+def require_current(session: Session, expected: str | None, *, or_already: str | None = None) -> None:
+    """409 unless the current set is the one that the publisher knew, or already the one that it wants."""
+    row = current_row(session)
+    if expected is None or row is None or row.id in (expected, or_already):
+        return
+    raise ConflictError(
+        f"the current set is {row.id} ({row.commit}), not {expected}",
+        code="version",
+        hint="pull, merge, publish again; or --force",
+    )
 
 
 def current_row(session: Session) -> SpecSetRow | None:
@@ -144,13 +167,14 @@ def get(session: Session, set_name: str) -> SpecSetRow:
     return row
 
 
-def make_current(session: Session, now: datetime, row: SpecSetRow) -> Current:
-    """Make a stored set the current one and read it."""
+def make_current(session: Session, now: datetime, set_name: str) -> SpecSetRow:
+    """Make a stored set the current one."""
+    row = get(session, set_name)
     session.execute(update(SpecSetRow).values(current=False))
     row.current = True
     session.flush()
     timeline.add(session, now, "specset", f"set {row.id} is current")
-    return read_current(row)
+    return row
 
 
 def read_current(row: SpecSetRow) -> Current:
