@@ -1,10 +1,10 @@
 """Read a host."""
 
-from metal.engine.observe import observe as engine_observe
 from prefect import get_run_logger, task
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
+from metal.engine.observe import observe as engine_observe
 from specs.facts import Observation
 from tasks.retries import RETRY
 
@@ -15,6 +15,6 @@ def observe(claim: Claim) -> Observation:
     with EdgeClient() as edge:
         seen = engine_observe(edge, claim.host, claim)
     for path, why in seen.unknown.items():
-        get_run_logger().warning("%s: %s is not known: %s", claim.host, path, why)
+        get_run_logger().info("%s: %s is not known: %s", claim.host, path, why)
     get_run_logger().info("%s: seen from %s", claim.host, seen.seen_from)
     return seen

@@ -1,11 +1,14 @@
 """The fleet: read active hosts with a bound, plan all in one process, post jobs only where work is due."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 from metal.edge_client.runs import RunCalls
+from metal.edge_client.wire import Conflict
 from metal.engine.observe import observe
 from metal.errors import RackflowError
+from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from specs.phases import Phase
 
@@ -40,17 +43,30 @@ def post_jobs(edge: RunCalls, names: list[str]) -> list[str]:
     """Plan on what was read, set InSync, post `apply` where steps are due; names of those posted."""
     posted = []
     for name in names:
-        order = edge.order(name)
-        plan = make_plan(order, order.host.observation)
-        told = "; ".join(plan.drift) or f"{len(plan.steps)} steps pending"
-        edge.put_condition(
-            name,
-            "InSync",
-            status="True" if plan.in_sync else "False",
-            reason="ok" if plan.in_sync else "drift",
-            message="in sync (0 changes)" if plan.in_sync else told,
-        )
+        try:
+            plan = plan_one(edge, name)
+        except RackflowError as error:
+            # One host that can't be planned (just being wiped, say) must not end the run for the others.
+            edge.put_condition(name, "InSync", status="Unknown", reason=error.reason, message=error.message)
+            continue
         if plan.steps and not plan.blocked and not plan.destructive:
-            edge.post_job(name, "apply", by="fleet")
-            posted.append(name)
+            # A host with another job under way is not disturbed; the next turn looks at it again.
+            with suppress(Conflict):
+                edge.post_job(name, "apply", by="fleet")
+                posted.append(name)
     return posted
+
+
+def plan_one(edge: RunCalls, name: str) -> Plan:
+    """Plan a host on its last reading and say whether it is in sync."""
+    order = edge.order(name)
+    plan = make_plan(order, order.host.observation)
+    told = "; ".join(plan.drift) or f"{len(plan.steps)} steps pending"
+    edge.put_condition(
+        name,
+        "InSync",
+        status="True" if plan.in_sync else "False",
+        reason="ok" if plan.in_sync else "drift",
+        message="in sync (0 changes)" if plan.in_sync else told,
+    )
+    return plan

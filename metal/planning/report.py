@@ -1,5 +1,6 @@
 """A plan for people: rows for a terminal, markdown for an artifact, the shape of `plan --json`."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -7,7 +8,7 @@ from metal.planning.plan import UNKNOWN, Plan, Step
 from specs.facts import Hardware, Nic
 from specs.sizes import human_size
 
-HEADER: Final = ("step", "field", "from", "to", "why", "erases", "min")
+HEADER: Final = ("step", "field", "from", "to", "erases", "why", "min")
 
 _MARKDOWN_SPECIAL: Final = str.maketrans({"|": "\\|", "\n": " ", "\r": " ", "<": "&lt;", "`": "'"})
 
@@ -20,8 +21,8 @@ def table_rows(plan: Plan) -> list[tuple[str, ...]]:
             step.field,
             step.old or "",
             step.new or "",
-            _why(step),
             _erases(step),
+            _why(step),
             f"{step.minutes:.1f}",
         )
         for step in plan.steps
@@ -93,6 +94,11 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "drift": list(plan.drift),
         "notes": list(plan.notes),
     }
+
+
+def artifact_key(kind: str, host: str) -> str:
+    """A key as Prefect wants it, lower case letters, digits and dashes; a host's name may have dots."""
+    return re.sub(r"[^a-z0-9-]+", "-", f"{kind}-{host}".lower())
 
 
 def _erases(step: Step) -> str:
