@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy.exc import DatabaseError
+
 from pxe_edge.api.server import StartError as ApiStartError
 from pxe_edge.api.server import bind
 from pxe_edge.process import Edge, PrefectSettings
@@ -31,9 +33,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pxe_edge", description="The edge of a site.")
     parser.add_argument("--data", type=Path, default=Path(default), help="data folder")
     parser.add_argument("--specs", type=Path, help="make this folder the current spec set at start")
-    parser.add_argument("--port", type=int, default=Ports().control, help="TCP port of the API")
-    parser.add_argument("--boot-port", type=int, default=Ports().boot, help="TCP port of the boot plane")
+    parser.add_argument("--port", type=_port, default=Ports().control, help="TCP port of the API")
+    parser.add_argument("--boot-port", type=_port, default=Ports().boot, help="TCP port of the boot plane")
     return parser
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
+        raise argparse.ArgumentTypeError(f"expected a TCP port from 1 to 65535, got {text!r}")
+    return int(text)
 
 
 def _say(text: str) -> None:
@@ -105,6 +113,10 @@ def main(argv: list[str] | None = None) -> int:
             Edge(registry, PrefectSettings.from_environment(), listening).run(stop)
     except (ApiStartError, StartError) as error:
         _say(str(error))
+        return FAILED
+    except (RegistryError, DatabaseError) as error:
+        _say(f"the registry in {data / 'edge'} can't be used: {error}")
+        _say("give --specs a folder with a good set, or restore a backup")
         return FAILED
     except PermissionError as error:
         _say(f"may not use {error.filename}: run as the user that owns the data folder")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+from sqlalchemy.exc import SQLAlchemyError
 
 from pxe_edge.api import app, server, tls
 from pxe_edge.images.store import ImageStore
@@ -157,18 +158,25 @@ class Edge:
                 if time.monotonic() - looked_at >= LOOK_EVERY_S:
                     looked_at = time.monotonic()
                     self.view.look_again()
-                self.view.flush()
+                self._note()
                 self._check()
                 if stop.wait(TURN_S):
                     return
         finally:
             ends_at = time.monotonic() + STOP_S
             clean = self._packets.stop(STOP_S) and self._api.stop(max(0.1, ends_at - time.monotonic()))
-            self.view.flush()
+            self._note()
             self._registry.db.close()
             log.info("event=stopped clean=%s", clean)
             if not clean:
                 os._exit(0)
+
+    def _note(self) -> None:
+        try:
+            self.view.flush()
+        except SQLAlchemyError:
+            # History is worth less than answers: a full disk must not end DHCP for who has a lease.
+            log.exception("event=sightings-lost")
 
     def _check(self) -> None:
         if self._packets.error is not None:

@@ -106,7 +106,7 @@ def find_place(packet: Packet, arrival: Arrival, site: SiteView) -> Place | Sile
     network = _network(packet, arrival, site, relay)
     if isinstance(network, Silence):
         return network
-    if relay.raw and not int(packet.giaddr) and not network.trusted:
+    if opt.RELAY_AGENT in packet.options and not int(packet.giaddr) and not network.trusted:
         return Silence("untrusted-relay-option")
     server = site.server_addresses.get(network.name) or arrival.link.address_in(network.subnet)
     if server is None:

@@ -17,9 +17,8 @@ from pxe_edge.discovery.seed import Seed, seed_cpio
 from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.policy.seeds import SEED_S, SeedTicket, finish_transfer, start_transfer
 from pxe_edge.policy.views import BootPlan
-from pxe_edge.registry import boots, hosts, leases
+from pxe_edge.registry import boots, hosts, jobs, leases
 from pxe_edge.registry.errors import RegistryError
-from pxe_edge.registry.packet_view import boot_state
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.tables import HostRow
 from pxe_edge.servers.ports import Problem
@@ -65,7 +64,7 @@ class BootDesk:
                 host = session.scalar(select(HostRow).where(HostRow.uuid == known_uuid))
             if host is None and current.site.discovery not in ("inspect", "register"):
                 return None
-            if host is not None and not boot_os_due(boot_state(session, host)):
+            if host is not None and not boot_os_due(jobs.boot_state(session, host)):
                 return None
             network = next((n.name for n in current.site.networks if address in n.subnet), None)
             boot = boots.begin(session, now, mac=mac, host=host, network=network)

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from pxe_edge.discovery import identify
 from pxe_edge.jobs import rules
+from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.registry import binding, hosts, jobs, timeline
 from pxe_edge.registry.errors import ConflictError, GoneError, TokenError
 from pxe_edge.registry.sealing import digest
@@ -27,6 +28,8 @@ from specs.phases import Phase
 
 BOOT_TOKEN_S = 15 * 60
 TOKEN_BYTES = 16
+MAX_STRANGERS = 4096
+"""Boots kept of machines that never reported in: whoever makes up MACs fills no disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ def begin(session: Session, now: datetime, *, mac: str, host: HostRow | None, ne
     )
     session.add(row)
     session.flush()
+    if host is None:
+        _forget_strangers(session)
     timeline.add(
         session,
         now,
@@ -65,6 +70,19 @@ def begin(session: Session, now: datetime, *, mac: str, host: HostRow | None, ne
         mac=mac,
     )
     return NewBoot(row.no, token)
+
+
+def _forget_strangers(session: Session) -> None:
+    newest = (
+        select(BootRow.no)
+        .where(BootRow.host_id.is_(None))
+        .order_by(BootRow.no.desc())
+        .offset(MAX_STRANGERS)
+        .limit(1)
+    )
+    oldest = session.scalar(newest)
+    if oldest is not None:
+        session.execute(delete(BootRow).where(BootRow.host_id.is_(None), BootRow.no <= oldest))
 
 
 def _body_hash(body: Any) -> str:
@@ -92,6 +110,8 @@ def report_in(
     known = hosts.known(session, uuid=uuid, serial=serial, macs=(row.mac,))
     owner = row.host_id or next((h.id for h in known if row.mac in h.macs), None)
     found = identify.discover(report, identify.Boot(row.no, row.mac, owner), peer, known)
+    if not isinstance(found, identify.Refusal) and row.host_id is None and found.host_id is not None:
+        found = _may_be(session, found, hosts.get(session, found.host_id))
     if isinstance(found, identify.Refusal):
         raise RefusedReportError(found, row.no, body)
     row.body_hash = body
@@ -102,6 +122,20 @@ def report_in(
         jobs.post(session, now, host, "discover", by="discovery")
     session.flush()
     return host
+
+
+def _may_be(session: Session, found: Discovery, host: HostRow) -> Discovery | identify.Refusal:
+    """A stranger's boot that turns out to be a known host: only if that host would have been booted.
+
+    Anybody on the LAN gets a stranger's boot where discovery is open. Without this rule its report would
+    put another machine's address and host key in the place of a running host's.
+    """
+    if boot_os_due(jobs.boot_state(session, host)):
+        return found
+    said = (
+        f"a boot that was given to the unknown machine {found.mac} reports as {host.name}, which has none due"
+    )
+    return identify.Refusal("identity-conflict", said, host.id)
 
 
 class RefusedReportError(ConflictError):
@@ -213,7 +247,7 @@ def phone_home(
         raise GoneError("the token has expired", code="token")
     host = hosts.get(session, row.host_id)
     expected = (host.installed or {}).get("ssh_host_key")
-    if _key(body["ssh_host_key"]) != _key(expected or ""):
+    if not expected or _key(body["ssh_host_key"]) != _key(expected):
         raise HostKeyError(host.id, peer)
     row.used_at, row.body_hash = now, body_hash
     if host.reason == "identity-conflict":

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs import rules
+from pxe_edge.jobs.due import BootState, BootWish
 from pxe_edge.registry import hosts, leases, timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.tables import HostRow, JobRow, RunRow
@@ -34,6 +35,13 @@ def unfinished(session: Session, host_id: str) -> list[JobRow]:
 def as_rule(row: JobRow) -> rules.Job:
     """The row as the rules see it."""
     return rules.Job(row.no, _verb(row.verb), _state(row.state))
+
+
+def boot_state(session: Session, host: HostRow) -> BootState:
+    """What decides over a host's next boot."""
+    job = next((row for row in map(as_rule, unfinished(session, host.id)) if row.state in rules.OPEN), None)
+    wish: BootWish = "boot-os" if host.boot_wish == "boot-os" else "none"
+    return BootState(Phase(host.phase), wish, job, installed_by=(host.installed or {}).get("job"))
 
 
 def _verb(text: str) -> Verb:

@@ -13,8 +13,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pxe_edge.jobs.due import BootState, BootWish, boot_os_due
-from pxe_edge.jobs.rules import OPEN
+from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteView
 from pxe_edge.registry import addresses, hosts, jobs, sightings, timeline
@@ -23,18 +22,9 @@ from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
-from specs.phases import Phase
 
 MAX_NOTED = 4096
 """Requests kept between two writes; what comes on top of it is not noted."""
-
-
-def boot_state(session: Session, host: HostRow) -> BootState:
-    """What decides over a host's next boot."""
-    unfinished = [jobs.as_rule(row) for row in jobs.unfinished(session, host.id)]
-    job = next((j for j in unfinished if j.state in OPEN), None)
-    wish: BootWish = "boot-os" if host.boot_wish == "boot-os" else "none"
-    return BootState(Phase(host.phase), wish, job, installed_by=(host.installed or {}).get("job"))
 
 
 class PacketView:
@@ -123,7 +113,7 @@ class PacketView:
             name=host.name,
             macs=frozenset(hosts.macs_of(session, host.id)),
             uuid=host.uuid,
-            due="boot-os" if boot_os_due(boot_state(session, host)) else None,
+            due="boot-os" if boot_os_due(jobs.boot_state(session, host)) else None,
         )
 
     def _refresh(self, touched: Touched) -> None:
@@ -177,7 +167,7 @@ def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -
                 uuid=request.uuid,
                 arch=arch,
                 network=request.network,
-                reason=_reason(outcome),
+                outcome=outcome,
             )
         return
     sightings.forget(session, request.mac)
@@ -185,9 +175,3 @@ def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -
         session, at, request.via, f"{request.client} request of {request.mac}: {outcome}",
         host_id=host.id, mac=request.mac, detail={"arch": request.arch, "network": request.network},
     )  # fmt: skip
-
-
-def _reason(outcome: str) -> str:
-    # The packet plane says `answer=none reason=awaiting-approval`; the code is what `why` looks up.
-    words = dict(word.split("=", 1) for word in outcome.split() if "=" in word)
-    return words.get("reason", outcome)[:40]

@@ -34,8 +34,11 @@ def explain(session: Session, what: str) -> dict[str, Any]:
             host=what,
         )
     known = REASONS.get(sighting.reason or "")
-    sentence = known.sentence if known else f"It asked {sighting.count} times and got: {sighting.reason}."
-    step = known.next_step.replace("MAC", mac) if known else f"rackflow host approve {mac}"
+    times = f"{sighting.count} time{'s' if sighting.count > 1 else ''}"
+    sentence = f"It asked {times} and got: {sighting.reason}; it has not reported in."
+    step = f"Look at its screen; if it hangs: rackflow host approve {mac}, and start it anew."
+    if known is not None:
+        sentence, step = known.sentence, known.next_step.replace("MAC", mac)
     return _answer(None, sighting.reason, sentence, step, timeline.of_mac(session, mac))
 
 

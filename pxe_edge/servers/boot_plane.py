@@ -14,7 +14,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from pxe_edge.policy.boot import Script, Silence, decide
+from pxe_edge.policy.boot import LocalDisk, Script, Silence, decide
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.script import boot_script, chain_script, message_script
 from pxe_edge.servers.files import ServedFile, open_inside
@@ -97,7 +97,8 @@ class BootPlane:
         host = find_host(self._view, wanted)
         answer = host if isinstance(host, Silence) else decide(wanted, host, site)
         if not isinstance(answer, Script):
-            return message_script(answer, site), f"answer={type(answer).__name__} reason={answer}"
+            reason = answer.reason if isinstance(answer, LocalDisk | Silence) else "no-script"
+            return message_script(answer, site), f"answer=none reason={reason}"
         if site.bootos is None:
             return message_script(answer, site), "answer=none reason=no-boot-os"
         if not begin:  # a HEAD begins no boot, so its script can't name a seed

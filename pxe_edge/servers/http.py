@@ -196,7 +196,11 @@ class _Exchange:
                 headers["Accept-Ranges"] = "bytes"
             if unchanged(self._head, response.file.etag):
                 status, count = 304, 0
-            elif response.ranges and (part := byte_range(self._head, size, response.file.etag)) is not None:
+            elif (  # RFC 9110 section 14.2: Range means something to GET only
+                response.ranges
+                and self._head.method == "GET"
+                and (part := byte_range(self._head, size, response.file.etag)) is not None
+            ):
                 status, first, count = part.status, part.first, part.count
                 headers["Content-Range"] = part.content_range
         self.status = status

@@ -1,9 +1,15 @@
 """Boots: seeds, tokens, hostile report-ins, and the phone-home of a deployed system."""
 
+from datetime import timedelta
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from sqlalchemy import select
+
+from pxe_edge.registry import boots, hosts, jobs
+from pxe_edge.registry.tables import BootRow
+from specs.phases import Phase
 
 MAC = "52:54:00:00:00:0a"
 HOST = "mac-52540000000a"
@@ -150,3 +156,46 @@ def test_an_install_token_dies_with_its_deadline_and_with_the_next_one(reported:
     assert site.desk.phone_home(first, good, PEER)[0] == 410
     site.clock.forward(91 * 60)
     assert site.desk.phone_home(second, good, PEER)[0] == 410
+
+
+def test_a_strangers_boot_takes_no_running_hosts_place(site: Any) -> None:
+    boot_no, token = site.boot()
+    assert site.report_in(token, boot_no) == (204, None)
+    with site.registry.db.write() as session:
+        hosts.get(session, HOST).phase = Phase.ACTIVE
+        for job in jobs.unfinished(session, hosts.get(session, HOST).id):
+            job.state = "done"
+    before = site.call("GET", f"/v1/hosts/{HOST}")
+    # It boots under a MAC of its own, says no UUID to iPXE, and the known host's to the edge.
+    stranger = "52:54:00:00:00:66"
+    boot_no, token = site.boot(mac=stranger, uuid=None)
+    told = {"mac": stranger, "serial": None, "ssh_host_key": "ssh-ed25519 MINE", "addresses": []}
+    assert site.report_in(token, boot_no, **told) == (409, "identity-conflict")
+    after = site.call("GET", f"/v1/hosts/{HOST}")
+    assert (after["address"], after["boot"], after["macs"]) == (
+        before["address"],
+        before["boot"],
+        before["macs"],
+    )
+    assert stranger in site.call("GET", f"/v1/why/{HOST}")["sentence"]
+
+
+def test_made_up_machines_do_not_fill_the_disk(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boots, "MAX_STRANGERS", 3)
+    for number in range(8):
+        site.boot(mac=f"52:54:00:00:01:0{number}", uuid=None)
+    with site.registry.db.read() as session:
+        assert sorted(session.scalars(select(BootRow.mac))) == [f"52:54:00:00:01:0{n}" for n in (5, 6, 7)]
+    boot_no, token = site.boot()
+    assert site.report_in(token, boot_no) == (204, None)
+
+
+def test_no_host_key_is_not_the_installers(site: Any) -> None:
+    boot_no, token = site.boot()
+    site.report_in(token, boot_no)
+    with site.registry.db.write() as session:
+        host = hosts.get(session, HOST)
+        deadline = site.registry.now() + timedelta(hours=1)
+        install = boots.install_token(session, site.registry.now(), host, job=1, deadline=deadline)
+    status, told = site.desk.phone_home(install, {"host": HOST, "boot_id": "b", "ssh_host_key": ""}, PEER)
+    assert (status, told.code) == (409, "host-key")

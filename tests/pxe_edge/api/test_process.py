@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from pxe_edge.__main__ import main
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -78,3 +80,20 @@ def test_it_waits_for_a_first_set_refuses_a_second_edge_and_ends_in_time(tmp_pat
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "x", "²"])
+def test_a_port_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str], port: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path), "--port", port])
+    assert ended.value.code == 2
+    assert "expected a TCP port from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_registry_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "edge").mkdir()
+    (tmp_path / "edge" / "registry.sqlite").write_bytes(b"no database\n" * 500)
+    process = start(tmp_path, free_port())
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, "Traceback" in errors) == (1, False)
+    assert "can't be used: " in errors

@@ -116,6 +116,8 @@ def test_conditions(tmp_path):
         assert (await plane.ask("/f.bin", If_None_Match='"x"'))[0] == 200
         assert (await plane.ask("/f.bin", Range="bytes=0-0", If_Range=etag))[0] == 206
         assert (await plane.ask("/f.bin", Range="bytes=0-0", If_Range='"x"'))[0] == 200
+        got, headers, _ = await plane.ask("/f.bin", "HEAD", Range="bytes=0-0")  # RFC 9110: GET's alone
+        assert (got, headers["content-length"]) == (200, str(len(CONTENT)))
 
     serve(tmp_path, talk)
 
@@ -275,3 +277,11 @@ def test_the_peer_is_the_one_who_asks():
     nonce = plan.seed_url.removeprefix("/seed/")
     assert boot.seed(nonce, IPv4Address("10.0.0.2"), peek=False) is None
     assert boot.seed(nonce, IPv4Address("10.0.0.1"), peek=False)
+
+
+def test_a_refused_boot_is_seen_with_its_reason_code(tmp_path):
+    async def talk(plane):
+        await plane.ask(f"/boot.ipxe?mac={MAC}")
+        assert [said for _, said in plane.view.sightings] == ["answer=none reason=awaiting-approval"]
+
+    serve(tmp_path, talk, discovery="hold")
