@@ -1,12 +1,13 @@
 """Read the hardware of a machine in the boot OS."""
 
-from metal.engine.observe import observe
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
-from metal.planning.report import hardware_markdown
+from metal.engine.observe import observe
+from metal.errors import Unreachable
+from metal.planning.report import artifact_key, hardware_markdown
 from specs.facts import Hardware
 from tasks.retries import RETRY
 
@@ -16,9 +17,10 @@ def read_hardware(claim: Claim) -> Hardware:
     """CPU, memory, NICs, disks, RAID, BMC; stored at the edge and shown as an artifact."""
     with EdgeClient() as edge:
         seen = observe(edge, claim.host, claim)
-    assert seen.hardware is not None
+    if seen.hardware is None:
+        raise Unreachable(seen.unknown["hardware"], host=claim.host, reason="unreachable")
     create_markdown_artifact(
-        key=f"hardware-{claim.host}".lower(), markdown=hardware_markdown(seen.hardware, seen.unknown)
+        key=artifact_key("hardware", claim.host), markdown=hardware_markdown(seen.hardware, seen.unknown)
     )
     for path, why in seen.unknown.items():
         get_run_logger().warning("%s: %s is not known: %s", claim.host, path, why)

@@ -14,13 +14,15 @@ from prefect.runtime import flow_run
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim, LeaseKeeper, claim_host
 from metal.engine.steps import StepOutcome
-from metal.errors import LeaseLost, RackflowError, Refused
+from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.plan import Plan
 from specs.phases import Phase
 from specs.reasons import REASONS
 from specs.records import JobRecord, Result, Verb
 
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
+FINISH_DELAYS_S: Final = (2.0, 5.0, 10.0, 20.0, 20.0)
+"""An edge that is upgraded meanwhile must not cost a host, installed and verified, its job's outcome."""
 
 
 class Stage:
@@ -138,7 +140,15 @@ class Run:
         self.message = error.message if isinstance(error, RackflowError) else told
 
     def finish(self) -> None:
-        """Tell the edge."""
+        """Tell the edge; while it does not answer again, as long as the lease lives."""
+        for delay_s in FINISH_DELAYS_S:
+            try:
+                return self._tell()
+            except Unreachable:
+                time.sleep(delay_s)
+        return self._tell()
+
+    def _tell(self) -> None:
         known = REASONS.get(self.reason or "")
         self.edge.finish(
             self.claim.host,

@@ -7,6 +7,7 @@ from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
 from metal.engine.serial_log import newest_logs
 from metal.errors import RackflowError
+from metal.planning.report import artifact_key
 
 
 @task(name="serial log", task_run_name="serial log of {claim.host}")
@@ -23,7 +24,7 @@ def show_serial_log(claim: Claim) -> None:
     for number, kind, text in logs:
         shown = text.replace("```", "'''")
         create_markdown_artifact(
-            key=f"serial-{claim.host}".lower(),
+            key=artifact_key("serial", claim.host),
             markdown=f"Serial console of {claim.host}, boot {number} ({kind})\n\n```text\n{shown}\n```\n",
             description=f"boot {number} ({kind})",
         )

@@ -1,10 +1,10 @@
 """See whether what was asked for is there."""
 
-from metal.engine.verify import verify as engine_verify
 from prefect import get_run_logger, task
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
+from metal.engine.verify import verify as engine_verify
 from tasks.retries import RETRY
 
 

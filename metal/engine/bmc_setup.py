@@ -20,7 +20,7 @@ from metal.drivers.bmc.setup import PROOF_LENGTH, BmcWish, proof_change, setup_c
 from metal.drivers.bundle import read_bundle
 from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim, check
-from metal.engine.connect import SESSIONS, Sessions, boot_os_shell
+from metal.engine.connect import SESSIONS, Sessions, boot_os_shell, lock_bmc
 from metal.errors import RackflowError, Refused, Unreachable
 from metal.protocols import Bmc, Command, Shell
 from specs.facts import BmcFacts
@@ -93,7 +93,7 @@ def setup_bmc(
         return BmcOutcome("none", None, 0, proven=False, message="no BMC in the machine")
     setup = _Setup(edge, claim, order, shell, seen, sessions, clock, sleep)
     owner = f"{claim.run_id}:bmc-setup"
-    known = edge.bmc_lock(claim.host, owner=owner, ttl_s=LOCK_S)
+    known = lock_bmc(edge, claim.host, owner=owner, ttl_s=LOCK_S, clock=clock, sleep=sleep)
     try:
         return _converge(setup, _wish(order, claim.host), known)
     finally:

@@ -29,11 +29,24 @@ class Claim:
 
 
 def claim_host(edge: RunCalls, host: str, *, job: int, run_id: str) -> Claim:
-    """Take the host's lease for a run. Raises LeaseLost naming the holder, Cancelled."""
+    """Take the host's lease for a run. Raises LeaseLost naming the holder, Cancelled.
+
+    A job that was cancelled while no run of it lived ends here, and its lease with it.
+    """
     grant = edge.lease(host, job=job, run_id=run_id)
     claim = Claim(host, job, run_id, grant.epoch)
     if grant.cancelling:
-        raise _cancelled(claim)
+        error = _cancelled(claim)
+        edge.finish(
+            host,
+            job,
+            epoch=grant.epoch,
+            run_id=run_id,
+            result="failed",
+            reason=error.reason,
+            message=error.message,
+        )
+        raise error
     return claim
 
 
@@ -93,7 +106,7 @@ class LeaseKeeper:
             self._stopped = error
             if isinstance(error, Cancelled):
                 self._renewed_at = self._clock()
-        except RackflowError:
+        except Exception:  # noqa: BLE001 - an answer that makes no sense is none; the thread must live
             return
         else:
             self._renewed_at = self._clock()

@@ -6,12 +6,14 @@ sessions are never kept: BMCs have few of them and the edge's lock covers one sh
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from metal.edge_client.runs import RunCalls
+from metal.edge_client.wire import Conflict
 from metal.errors import RackflowError, Refused, Unreachable
 from metal.protocols import Bmc, Shell
 from metal.transport.ipmi import IpmiBmc
@@ -20,6 +22,9 @@ from specs.records import BmcCredential, HostRecord
 
 Where = Literal["boot-os", "running-os"]
 BMC_LOCK_S: Final = 60
+BMC_LOCK_WAIT_S: Final = 90.0
+"""Longer than a lock lives: one that a dead run left behind is no reason to fail."""
+BMC_LOCK_POLL_S: Final = 1.0
 MANAGEMENT_USER: Final = "rackflow"
 
 
@@ -152,7 +157,7 @@ def bmc(edge: RunCalls, host: str, *, owner: str, sessions: Sessions = SESSIONS)
 
     Raises Refused (bmc-unverified) when it takes none, Unreachable when it does not answer.
     """
-    credentials = edge.bmc_lock(host, owner=owner, ttl_s=BMC_LOCK_S)
+    credentials = lock_bmc(edge, host, owner=owner, ttl_s=BMC_LOCK_S)
     try:
         session = log_in(host, credentials, sessions.openers)
         try:
@@ -163,6 +168,29 @@ def bmc(edge: RunCalls, host: str, *, owner: str, sessions: Sessions = SESSIONS)
     finally:
         with suppress(RackflowError):
             edge.bmc_unlock(host, owner=owner)
+
+
+def lock_bmc(
+    edge: RunCalls,
+    host: str,
+    *,
+    owner: str,
+    ttl_s: int,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[BmcCredential]:
+    """Take the BMC's lock, and wait for it while another has it: a fleet's reading, or a run that died.
+
+    Raises Conflict naming the holder when it is not free in time.
+    """
+    deadline = clock() + BMC_LOCK_WAIT_S
+    while True:
+        try:
+            return edge.bmc_lock(host, owner=owner, ttl_s=ttl_s)
+        except Conflict:
+            if clock() > deadline:
+                raise
+        sleep(BMC_LOCK_POLL_S)
 
 
 def log_in(host: str, credentials: list[BmcCredential], openers: Openers) -> Bmc:

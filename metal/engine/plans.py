@@ -24,7 +24,7 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
     job = edge.job(claim.host, claim.job)
     stored = stored_hash(edge, job)
     if stored is not None:
-        return Plan.model_validate(edge.plan(stored))
+        return _stored(edge, claim, stored)
     plan = make_plan(edge.order(claim.host), seen, reinstall=job.verb == "reinstall")
     if job.verb != "observe" and plan.steps:
         edge.put_plan(plan.hash, plan.model_dump(mode="json"))
@@ -37,6 +37,19 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
             phase="done",
             plan=plan.hash,
             detail={"steps": len(plan.steps)},
+        )
+    return plan
+
+
+def _stored(edge: RunCalls, claim: Claim, stored: str) -> Plan:
+    """Give the plan under a hash. Raises UnsafeChange when it has another: what was shown is what runs."""
+    plan = Plan.model_validate(edge.plan(stored))
+    if plan.hash != stored:
+        raise UnsafeChange(
+            f"the plan stored under {stored[:12]} has the hash {plan.hash[:12]}: another version made it",
+            host=claim.host,
+            reason="plan-moved",
+            hint=f"rackflow apply {claim.host} makes a new plan",
         )
     return plan
 

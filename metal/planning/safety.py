@@ -12,7 +12,8 @@ from metal.planning.plan import Plan
 from metal.planning.steps import BUSY, INSTALLED
 from specs.phases import Phase
 
-PostedBy = Literal["person", "discovery", "fleet", "publish", "webhook"]
+PostedBy = Literal["person", "discovery", "fleet", "publish", "webhook", "prefect-ui"]
+"""Who wants a job. Prefect's UI knows no users: a run that was started there is nobody's consent."""
 Destroy = Literal["never", "ask", "allow"]
 
 
@@ -66,7 +67,7 @@ def consent_needed(
         return Forbidden(forbidden)
     if not plan.destructive:
         return ALLOWED
-    if destroy == "ask" or not disks:
+    if destroy == "ask" or posted_by == "prefect-ui" or not disks:
         # A destructive step that names no disk is nothing that a standing consent could cover.
         return NeedsConsent("waiting-consent", disks)
     if foreign and not take_disks:

@@ -214,6 +214,38 @@ def test_a_failure_to_report_is_not_swallowed(edge: FakeEdge, monkeypatch: pytes
         raise Unreachable("the edge does not answer")
 
     monkeypatch.setattr(edge, "finish", silent)
+    slept: list[float] = []
+    monkeypatch.setattr(module.time, "sleep", slept.append)
 
     with pytest.raises(RackflowError), held("web-01", 7, "apply") as run:
         run.says("done")
+    assert 45 < sum(slept) < 90  # longer than a restart, shorter than the lease
+
+
+def test_an_outcome_waits_for_an_edge_that_restarts(edge: FakeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, answers = edge.finish, iter([Unreachable("restarting"), Unreachable("restarting"), None])
+
+    def finish(name: str, number: int, **outcome: Any) -> None:
+        if error := next(answers):
+            raise error
+        told(name, number, **outcome)
+
+    monkeypatch.setattr(edge, "finish", finish)
+    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    with held("web-01", 7, "apply") as run:
+        run.says("done")
+    assert edge.outcome["message"] == "done"
+
+
+def test_a_job_that_was_cancelled_between_its_runs_ends_and_frees_the_host(edge: FakeEdge) -> None:
+    """The lease was taken to learn it; without an outcome the job would stay cancelling."""
+    edge.cancelling = True
+
+    with pytest.raises(Cancelled), held("web-01", 7, "apply"):
+        pytest.fail("the block ran")
+
+    assert (edge.outcome["result"], edge.outcome["reason"], edge.outcome["epoch"]) == (
+        "failed",
+        "cancelled",
+        5,
+    )

@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+from prefect.client.schemas.actions import ArtifactCreate
 
-from metal.planning.report import as_json, markdown
+from metal.planning.report import artifact_key, as_json, markdown
 from metal.planning.steps import make_plan
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -63,3 +64,9 @@ def test_facts_cannot_become_markup(make_order, observe, hardware) -> None:
     text = markdown(plan)
     assert "<script>" not in text.split("```diff")[0]
     assert "\n# big" not in text
+
+
+@pytest.mark.parametrize("name", ["web-01", "web-01.example.net", "mac-5254"])
+def test_an_artifact_has_a_key_that_prefect_takes_for_every_host_name(name: str) -> None:
+    key = artifact_key("plan", name)
+    assert ArtifactCreate(key=key, type="markdown", data="").key == key

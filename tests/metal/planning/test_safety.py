@@ -1,11 +1,12 @@
 """Every combination of phase, lifecycle, poster and disk content, against the rules written out once more."""
 
 from itertools import product
+from typing import get_args
 
 import pytest
 
 from metal.planning.plan import Destroyed, Plan, Step
-from metal.planning.safety import Allowed, Forbidden, NeedsConsent, consent_needed
+from metal.planning.safety import Allowed, Forbidden, NeedsConsent, PostedBy, consent_needed
 from specs.phases import Phase
 
 OURS = "OURS"
@@ -45,7 +46,7 @@ def expected(content: str, phase: Phase, destroy: str, posted_by: str, *, take_d
         return "forbidden destroy-never"
     if phase in RUNNING and posted_by != "person":
         return "forbidden drift"
-    if destroy == "ask" or content == "none":
+    if destroy == "ask" or posted_by == "prefect-ui" or content == "none":
         return "consent waiting-consent"
     return "consent foreign-content" if content == "foreign" and not take_disks else "allowed"
 
@@ -63,7 +64,7 @@ def test_every_combination(phase: Phase) -> None:
         ("none", "blank", "ours", "foreign", "harmless"),
         ("never", "ask", "allow"),
         (False, True),
-        ("person", "discovery", "fleet", "publish", "webhook"),
+        get_args(PostedBy),
     ):
         verdict = consent_needed(
             plan(content),
