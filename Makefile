@@ -1,7 +1,8 @@
 # Two commands for newcomers: `make demo` and `make test`. Both install what is missing first.
 PY := .venv/bin/python
 # Servers that only tests need are unpacked there, see scripts/setup.
-export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH)
+# An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
+export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
 .PHONY: help setup demo test lint unit rack test-rack bench lock docs
 

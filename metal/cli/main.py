@@ -1,5 +1,6 @@
 """`rackflow`: the commands an operator types. This file only lists them; each topic has its own."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -53,6 +54,8 @@ def root(
 
 def main() -> None:
     """Run the CLI; our errors become one message and an exit code, never a traceback."""
+    # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     try:
         app()
     except RackflowError as error:
