@@ -47,7 +47,9 @@ def worker(*, site: Annotated[str, typer.Option(help="Name of the site.")] = "de
     run = SiteRun(data=data_dir(), site=site)
     part = worker_part(run)
     environment = prefect_env(run) if run.auth_file.exists() else {}
+    run.worker_tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
     here = {key: os.environ.get(key, value) for key, value in (environment | worker_env(run)).items()}
+    here["TMPDIR"] = str(run.worker_tmp)
     become(*part.argv[2:], env=here)
 
 

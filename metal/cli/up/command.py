@@ -110,6 +110,7 @@ def start_in_rack(supervisor: Supervisor, run: SiteRun) -> None:
 def make_auth(run: SiteRun) -> None:
     """Make Prefect's one shared secret at first start."""
     run.prefect_home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    run.worker_tmp.mkdir(exist_ok=True, mode=0o700)
     if not run.auth_file.exists():
         descriptor = os.open(run.auth_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as out:

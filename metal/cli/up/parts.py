@@ -56,6 +56,11 @@ class SiteRun:
         return self.data / "prefect"
 
     @property
+    def worker_tmp(self) -> Path:
+        """Temporary files of the worker and its flow runs."""
+        return self.prefect_home / "tmp"
+
+    @property
     def auth_file(self) -> Path:
         """`user:password` of Prefect's API, 0600."""
         return self.prefect_home / "auth"
@@ -141,8 +146,9 @@ def worker_part(run: SiteRun) -> Part:
     limit = run_limit(memory_bytes(), os.cpu_count() or 1)
     options = ("--pool", run.pool, "--type", "process", "--limit", str(limit), "--name", f"{run.pool}-local")
     argv = (sys.executable, "-m", "prefect", "worker", "start", *options)
-    env = prefect_env(run) | worker_env(run)
-    return Part("worker", argv, env, cwd=run.data, orphan_signal="KILL")
+    # Prefect's runner keeps its files in one folder below the temporary folder, for all users of a machine.
+    env = prefect_env(run) | worker_env(run) | {"TMPDIR": str(run.worker_tmp)}
+    return Part("worker", argv, env, cwd=run.data, orphan_signal="KILL", ready_text="started!")
 
 
 def console_part(run: SiteRun) -> Part:
