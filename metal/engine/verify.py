@@ -5,24 +5,27 @@ from typing import Final
 
 from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim, check
+from metal.engine.connect import running_os
 from metal.engine.observe import observe
 from metal.engine.steps import REAL, Surroundings
-from metal.engine.waits import wait_os
+from metal.engine.waits import OS_DEADLINE_S, MayGoOn, until_reached, wait_os
 from metal.engine.work import Log
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from specs.facts import Observation
 from specs.phases import Phase
-from specs.records import BootRecord, WorkOrder
+from specs.records import WorkOrder
 
 PATIENCE_S: Final = 120.0
 
 
-def await_os(
-    edge: RunCalls, claim: Claim, plan: Plan, *, log: Log, around: Surroundings = REAL
-) -> BootRecord:
-    """Wait for the phone-home that follows the plan's last power step. Raises Refused (os-timeout)."""
+def await_os(edge: RunCalls, claim: Claim, plan: Plan, *, log: Log, around: Surroundings = REAL) -> str:
+    """Wait for the system that the plan's last power step started; give its address.
+
+    A system phones home once, after it was installed; one that was merely switched on answers over SSH.
+    Raises Refused (os-timeout).
+    """
 
     def may_go_on() -> None:
         try:
@@ -30,7 +33,9 @@ def await_os(
         except Unreachable as error:
             log(f"the edge does not answer: {error.message}")
 
-    return wait_os(
+    if all(step.kind != "phone-home" for step in plan.steps):
+        return _await_ssh(edge, claim, may_go_on, around)
+    found = wait_os(
         edge,
         claim.host,
         since=_started(edge, claim, plan),
@@ -38,6 +43,25 @@ def await_os(
         clock=around.clock,
         sleep=around.sleep,
     )
+    return found.address or claim.host
+
+
+def _await_ssh(edge: RunCalls, claim: Claim, may_go_on: MayGoOn, around: Surroundings) -> str:
+    def reach() -> str:
+        may_go_on()
+        at = running_os(edge.host(claim.host))
+        around.sessions.shell(edge, at).read(("true",))
+        return at.address
+
+    try:
+        return until_reached(reach, deadline_s=OS_DEADLINE_S, clock=around.clock, sleep=around.sleep)
+    except Unreachable as error:
+        raise Refused(
+            f"the system was started and does not answer within {OS_DEADLINE_S:.0f} s: {error.message}",
+            host=claim.host,
+            reason="os-timeout",
+            hint=f"rackflow console {claim.host}",
+        ) from error
 
 
 def verify(edge: RunCalls, claim: Claim, *, around: Surroundings = REAL) -> tuple[Plan, Observation]:

@@ -18,6 +18,7 @@ from specs.model import Host, HostFile, SecretRef, User
 from specs.records import WorkOrder
 
 GENERATED = "generated"
+MANAGEMENT_USER = "rackflow"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,9 @@ def wish_of(spec: Host, order: WorkOrder, nics: Sequence[Nic] | None) -> Wish:
     missing = sorted(name for name in _secrets(spec.users) if name not in order.secrets)
     if missing:
         refusals["users"] = Refusal("secret-missing", f"no secret is called {', '.join(missing)}")
+    if any(user.name == MANAGEMENT_USER for user in spec.users):
+        told = f"user {MANAGEMENT_USER} is the site's own, with its key and sudo rule; choose another name"
+        refusals["users"] = Refusal("unsupported", told)
     generated = sorted(user.name for user in spec.users if user.password_from == GENERATED)
     if generated:
         # Nothing could show the password to anybody afterwards, nor tell whether it is still the one.

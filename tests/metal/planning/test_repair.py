@@ -184,3 +184,22 @@ def test_network_files_are_compared_by_the_digest_that_observers_report(make_ord
 def test_vfat_has_room_for_a_part_of_an_id() -> None:
     assert same_fs_uuid("1a2b3c4d-0000-5000-8000-000000000000", "1A2B-3C4D")
     assert not same_fs_uuid("1a2b3c4d-0000-5000-8000-000000000000", "1A2B-3C4E")
+
+
+def test_a_machine_that_is_off_as_the_spec_asks_is_in_sync_and_its_system_no_drift(
+    hosts, make_order, installed
+) -> None:
+    wished = hosts["web-01"].model_copy(update={"power": "off"})
+    off = Observation(at=installed.at, seen_from="bmc", bmc=installed.bmc.model_copy(update={"power": "off"}))
+    assert plan(make_order, off, spec=wished).in_sync
+    assert [step.id for step in plan(make_order, installed, spec=wished).steps] == ["power"]
+
+
+def test_a_user_of_the_management_users_name_is_refused_before_anything_is_erased(
+    hosts, make_order, observe, hardware
+) -> None:
+    """Two steps would write its keys in turn, and the second reading never agree."""
+    (user, *_) = hosts["web-01"].users
+    spec = hosts["web-01"].model_copy(update={"users": (user.model_copy(update={"name": "rackflow"}),)})
+    found = make_plan(make_order("web-01", spec=spec), observe(hardware["web-01"]))
+    assert found.blocked == "unsupported"
