@@ -15,17 +15,25 @@ PROTOCOL_OPTIONS: Final[dict[int, str]] = {
     3: "gateway",
     50: "the client",
     51: "lease",
+    52: "the protocol",
     53: "the protocol",
     54: "the edge",
+    55: "the client",
+    57: "the client",
     58: "lease",
     59: "lease",
+    61: "the client",
     82: "the relay",
+    97: "the client",
+    118: "the client",
 }
-"""DHCP options (RFC 2132, RFC 3046) that the edge sets itself, and from what."""
+"""DHCP options (RFC 2132, 3046, 4578, 3011) that the edge sets itself, and from what."""
 
 _INTEGER_LIMITS: Final[dict[str, int]] = {"u8": 0xFF, "u16": 0xFFFF, "u32": 0xFFFF_FFFF}
 _WIDTHS: Final[dict[str, int]] = {"u8": 1, "u16": 2, "u32": 4}
-_MAX_OPTION_BYTES: Final = 255
+_MAX_OPTION_BYTES: Final = 1024
+"""Above 255 octets an option is sent split (RFC 3396); a message must still fit into an Ethernet frame."""
+_MAX_INTERFACE_NAME: Final = 15
 
 
 def parse_range(text: str) -> tuple[IPv4Address, IPv4Address]:
@@ -106,6 +114,13 @@ def _network(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
         if network.interface and relay in network.subnet:
             told = f"relay {relay} is on a network that the edge serves directly ({network.interface})"
             yield place("relays", index).finding(told, "leave out interface or relays")
+    name = network.interface
+    # The kernel's IFNAMSIZ is 16 with the closing zero; what it refuses would end the edge at its next start.
+    if name is not None and (
+        not 0 < len(name.encode()) <= _MAX_INTERFACE_NAME or any(c in name for c in "/ \t\n")
+    ):
+        told = f"expected an interface name of 1 to {_MAX_INTERFACE_NAME} characters, got {name!r}"
+        yield place("interface").finding(told, "see which there are: ip link")
     if network.interface and network.purpose != "provisioning":
         told = f"interface is for provisioning networks; {network.name} is for {network.purpose}"
         yield place("interface").finding(told, "leave it out")
@@ -186,7 +201,7 @@ def _option(at: Mark, option: DhcpOption) -> Iterator[Finding]:
     if size_bytes == 0:
         yield at.finding(f"option {option.code} is empty", "give it a value or leave it out")
     if size_bytes > _MAX_OPTION_BYTES:
-        told = f"option {option.code} has {size_bytes} bytes; at most {_MAX_OPTION_BYTES} fit (RFC 2132)"
+        told = f"option {option.code} has {size_bytes} bytes; at most {_MAX_OPTION_BYTES} fit"
         yield at.finding(told, "shorten it")
 
 

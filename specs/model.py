@@ -10,7 +10,6 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Final, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,6 +19,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from specs.durations import Duration
 from specs.identity import Mac, Uuid
 from specs.sizes import SizeBytes
 
@@ -378,20 +378,6 @@ class DhcpOption(Spec):
         return self
 
 
-def _duration(text: str) -> str:
-    if not text[:-1].isdigit() or text[-1] not in "smhd":
-        raise ValueError(f"expected a duration such as 90s, 30m, 1h or 7d, got {text!r}")
-    return text
-
-
-Duration = Annotated[str, AfterValidator(_duration)]
-
-
-def seconds(duration: str) -> int:
-    """Turn a checked `Duration` into seconds."""
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[duration[-1]]
-
-
 class SiteNetwork(Spec):
     """One network of the site, and what the edge does on it."""
 
@@ -458,6 +444,10 @@ class ImageSource(Spec):
         given = sorted(key for key in self.model_fields_set if getattr(self, key) is not None)
         if len(given) != 1:
             raise ValueError(f"an image needs exactly one source; got {given or 'none'}")
+        if self.url is not None and not self.url.startswith(("https://", "http://")):
+            raise ValueError(
+                f"expected an http:// or https:// URL, got {self.url[:80]!r}; a path goes into file"
+            )
         return self
 
 

@@ -159,3 +159,8 @@ def _convert(
     except (UnfitImageError, OSError) as error:
         upload.drop()
         _failed(registry, name, str(error))
+    except Exception as error:
+        # The bytes are a stranger's: whatever they upset, the image must not stay "converting" for ever.
+        log.exception("event=image-failed image=%s", name)
+        upload.drop()
+        _failed(registry, name, f"{type(error).__name__} while converting; see the edge's log")

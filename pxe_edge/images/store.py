@@ -114,9 +114,12 @@ class ImageStore:
 
 
 def _describe(raw: Path, root: RootFilesystem) -> dict[str, Any]:
+    size_bytes = raw.stat().st_size
     with raw.open("rb") as file:
 
         def read(offset: int, length: int) -> bytes:
+            if offset >= size_bytes:  # a table may point anywhere, also where no file can seek to
+                return b""
             file.seek(offset)
             return file.read(length)
 

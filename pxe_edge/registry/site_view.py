@@ -8,7 +8,8 @@ from types import MappingProxyType
 
 from pxe_edge.policy.views import AddressRange, BootOsView, NetworkView, SiteOption, SiteView
 from pxe_edge.registry.addresses import address_range
-from specs.model import DhcpOption, Site, SiteNetwork, seconds
+from specs.durations import seconds
+from specs.model import DhcpOption, Site, SiteNetwork
 
 
 def site_view(

@@ -44,7 +44,19 @@ def test_a_good_set_has_no_findings() -> None:
     assert findings(GOOD) == ()
 
 
+def test_a_long_option_is_taken_because_it_is_sent_split() -> None:
+    text = f'interface: p0, options: [{{code: 66, text: "{"t" * 600}"}}],'
+    assert findings(GOOD.replace("interface: p0,", text)) == ()
+
+
 SITE = [
+    ("interface: p0,", "interface: p0123456789abcdef,", "expected an interface name of 1 to 15 characters"),
+    ("interface: p0,", "interface: p0, lease: 0s,", "expected a duration such as"),
+    ("interface: p0,", "interface: p0, lease: 4294967296s,", "expected a duration such as"),
+    ("interface: p0,", 'interface: p0, lease: "\N{SUPERSCRIPT TWO}h",', "expected a duration such as"),
+    ("source: {upload: true}", 'source: {url: "file:///etc/shadow"}', "expected an http:// or https:// URL"),
+    ("interface: p0,", 'interface: p0, options: [{code: 61, hex: "00"}],', "option 61 is set by the edge"),
+    ("interface: p0,", f'interface: p0, options: [{{code: 66, text: "{"t" * 1025}"}}],', "at most 1024 fit"),
     ("gateway: 10.0.0.1", "gateway: 10.0.1.1", "10.0.1.1 lies outside 10.0.0.0/24"),
     ("10.0.0.50-10.0.0.99", "10.0.1.50-10.0.1.99", "10.0.1.50-10.0.1.99 lies outside 10.0.0.0/24"),
     ("10.0.0.50-10.0.0.99", "10.0.0.99-10.0.0.50", "10.0.0.99-10.0.0.50 ends before it starts"),

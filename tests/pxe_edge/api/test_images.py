@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import zstandard
+
+from pxe_edge.images import contents
 
 MIB = 1 << 20
 SECTOR = 512
@@ -127,3 +130,25 @@ def test_a_damaged_image_fails_and_the_one_before_stays(site: Any, raw: Path, qc
         time.sleep(0.02)
     assert "qemu-img" in state["error"]
     assert (state["state"], state["digest"]) == ("ready", good)
+
+
+@pytest.mark.parametrize(("lba", "first"), [(1 << 63, 0), (2, 1 << 60)])
+def test_a_table_that_points_beyond_every_file_is_no_table(site: Any, lba: int, first: int) -> None:
+    disk = bytearray(2 * MIB)
+    disk[SECTOR : SECTOR + 8] = b"EFI PART"
+    struct.pack_into("<QII", disk, SECTOR + 72, lba, 4, 128)
+    disk[2 * SECTOR : 2 * SECTOR + 16] = b"\x01" * 16
+    struct.pack_into("<QQ", disk, 2 * SECTOR + 32, first, 1 << 62)
+    put(site, bytes(disk), format="raw")
+    assert ended(site)["state"] == "ready"
+
+
+def test_a_conversion_that_stumbles_has_failed(site: Any, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumble(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(contents, "describe", stumble)
+    put(site, raw.read_bytes(), format="raw")
+    state = ended(site)
+    assert (state["state"], "ZeroDivisionError" in state["error"]) == ("failed", True)
+    assert list((site.registry.data / "images" / "incoming").iterdir()) == []
