@@ -11,7 +11,10 @@ from typing import Any, Final
 
 from pxe_edge.images.formats import UnfitImageError
 
-MEMORY_BYTES: Final = 1 << 30
+MEMORY_BYTES: Final = 2 << 30
+"""Address space. Up to 64 threads reserve 8 MiB of stack each, and glibc an arena per few threads: with
+1 GiB a conversion was seen to end with "qemu_thread_create: Resource temporarily unavailable"."""
+ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "MALLOC_ARENA_MAX": "2"}
 INFO_CPU_S: Final = 30
 CONVERT_CPU_S: Final = 1800
 _SLACK_BYTES: Final = 16 << 20
@@ -31,7 +34,7 @@ def _run(argv: list[str], *, cpu_s: int, file_bytes: int, folder: Path) -> str:
             _limited(argv, cpu_s=cpu_s, file_bytes=file_bytes),
             capture_output=True,
             cwd=folder,
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+            env=ENVIRONMENT,
             timeout=cpu_s * 4,
             check=False,
         )
