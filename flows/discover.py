@@ -10,7 +10,7 @@ from tasks.held import held
 
 @flow(name="discover", flow_run_name="discover {host}")
 def discover(host: str, job: int = 0, specset: str | None = None) -> None:
-    """Boot OS up, BMC set in band and verified over the LAN, hardware read, ready."""
+    """Boot OS up, BMC set in band and verified over the LAN (unless only inspected), hardware read, ready."""
     with held(host, job, "discover", {"specset": specset}) as run:
         run.inspects()
         with run.stage("boot OS"):
@@ -18,5 +18,5 @@ def discover(host: str, job: int = 0, specset: str | None = None) -> None:
         with run.stage("BMC") as stage:
             stage.wrote(initialise_bmc(run.claim).writes)
         with run.stage("hardware"):
-            read_hardware(run.claim)
-        run.ready()
+            hardware = read_hardware(run.claim)
+        run.ready(hardware)

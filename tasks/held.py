@@ -16,6 +16,7 @@ from metal.engine.claim import Claim, LeaseKeeper, claim_host
 from metal.engine.steps import StepOutcome
 from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.plan import Plan
+from specs.facts import Hardware
 from specs.phases import Phase
 from specs.reasons import REASONS
 from specs.records import JobRecord, Result, Verb
@@ -86,10 +87,15 @@ class Run:
         """Enter the inspecting phase, whose clock the edge watches."""
         self.edge.phase(self.claim.host, Phase.INSPECTING, epoch=self.claim.epoch)
 
-    def ready(self) -> None:
-        """End as ready for a spec."""
-        self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason="ok")
-        self._end("applied", "ok", "BMC and hardware are known")
+    def ready(self, hardware: Hardware) -> None:
+        """End as ready for a spec; a system that no spec claims is said with the disks that carry it."""
+        foreign = foreign_systems(hardware) if self.edge.order(self.claim.host).spec is None else ()
+        reason = "foreign-system" if foreign else "ok"
+        told = (
+            f"no spec claims what lies on {', '.join(foreign)}" if foreign else "BMC and hardware are known"
+        )
+        self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason=reason, message=told)
+        self._end("applied", reason, told)
 
     def in_sync(self, plan: Plan) -> None:
         """End without a change. Raises Refused (drift) for differences that an apply does not repair."""
@@ -162,6 +168,12 @@ class Run:
             outcome={"changes": self.changes, "writes": self.writes, "stages": self.stages},
             plan=self.plan_hash,
         )
+
+
+def foreign_systems(hardware: Hardware) -> tuple[str, ...]:
+    """Disks that carry a partitioned system, by identity."""
+    fixed = (disk for disk in hardware.disks if not disk.removable)
+    return tuple(disk.identity or disk.device for disk in fixed if any(p.filesystem for p in disk.partitions))
 
 
 @contextmanager

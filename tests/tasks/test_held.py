@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
 
 from metal.errors import Cancelled, LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.plan import Destroyed, Plan, Step
+from specs.facts import Disk, Hardware, PartitionFact
 from specs.phases import Phase
 from specs.reasons import REASONS
 from specs.records import JobRecord, LeaseGrant
@@ -25,6 +27,7 @@ class FakeEdge:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     held_by_another: bool = False
     cancelling: bool = False
+    spec: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -54,6 +57,9 @@ class FakeEdge:
 
     def finish(self, name: str, number: int, **outcome: Any) -> None:
         self.calls.append(("finish", {"host": name, "job": number} | outcome))
+
+    def order(self, name: str) -> SimpleNamespace:
+        return SimpleNamespace(spec=self.spec)
 
     def all(self, what: str) -> list[Any]:
         """What the calls of one name carried."""
@@ -166,6 +172,25 @@ def test_a_run_that_a_person_started_makes_its_own_job(edge: FakeEdge) -> None:
     (claimed,) = edge.all("claim_job")
     assert (claimed["verb"], claimed["args"]) == ("power", {"action": "on"})
     assert edge.outcome["job"] == 7
+
+
+@pytest.mark.parametrize(
+    ("filesystem", "spec", "reason"),
+    [("ext4", None, "foreign-system"), ("ext4", object(), "ok"), (None, None, "ok")],
+)
+def test_a_system_that_no_spec_claims_is_said_when_the_host_is_ready(
+    edge: FakeEdge, filesystem: str | None, spec: object, reason: str
+) -> None:
+    part = PartitionFact(number=1, device="sda1", start_bytes=0, size_bytes=1, filesystem=filesystem)
+    disk = Disk(device="/dev/sda", serial="D0", size_bytes=10, partitions=(part,))
+    edge.spec = spec
+
+    with held("web-01", 7, "discover") as run:
+        run.ready(Hardware(disks=(disk,)))
+
+    assert edge.outcome["reason"] == reason
+    assert edge.all("phase") == [Phase.READY]
+    assert ("D0" in edge.outcome["message"]) == (reason == "foreign-system")
 
 
 def test_a_plan_that_waits_for_consent_names_what_it_would_erase(edge: FakeEdge) -> None:

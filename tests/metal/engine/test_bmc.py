@@ -105,6 +105,17 @@ def test_the_candidate_is_stored_before_it_is_set_and_promoted_after_the_proof(f
     assert "new-secret-1234" not in repr([sent.change for sent in fresh.machine.sent])
 
 
+def test_a_site_that_only_inspects_leaves_the_bmc_of_an_unclaimed_machine_alone(fresh):
+    """`discovery: inspect` changes nothing on disk or BMC; a spec that claims the machine does."""
+    fresh.edge.order_ = fresh.edge.order_.model_copy(update={"discovery": "inspect", "spec": None})
+
+    outcome = setup(fresh)
+
+    assert (outcome.state, outcome.writes) == ("none", 0)
+    assert "in band" not in fresh.edge.calls
+    assert fresh.edge.credentials_ == []
+
+
 def test_a_bmc_that_is_so_already_gets_no_write(converged):
     outcome = setup(converged)
     assert (outcome.state, outcome.writes) == ("verified", 0)
