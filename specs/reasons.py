@@ -118,7 +118,7 @@ REASONS: Final[dict[str, Reason]] = {
             "The deployed system is not what the spec asks for.",
             "rackflow plan NAME --refresh",
         ),
-        Reason("drift", "The machine differs from its spec.", "rackflow apply NAME"),
+        Reason("drift", "The machine differs from its spec.", "rackflow plan NAME shows what apply repairs."),
         Reason("secret-missing", "A named secret is not set.", "rackflow secret set NAME"),
         Reason("job-crashed", "The job's run ended without an outcome.", "rackflow apply NAME"),
         Reason("cancelled", "An operator cancelled the job.", "rackflow apply NAME"),

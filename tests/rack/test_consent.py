@@ -1,5 +1,6 @@
 """`destroy: ask`: a plan that erases waits for a person, and goes on when one consents to exactly it."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 from lab.demo import CLONE, Machine
 from lab.site import Site, eventually
 from specs.records import JobRecord
+
+Publish = Callable[[dict[str, str]], None]
 
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(900)]
 
@@ -30,14 +33,15 @@ def reinstall(site: Site, host: str) -> int:
 
 
 @pytest.fixture
-def asks(site: Site, installed: dict[str, Machine]) -> None:
-    """The demo's profile with `destroy: ask` for the BIOS machine."""
-    host = spec_text("hosts/db-01.yaml") + "lifecycle: {destroy: ask}\n"
-    site.publish({"hosts/db-01.yaml": host})
+def specs(site: Site, installed: dict[str, Machine]) -> Iterator[Publish]:
+    """Publish the committed specs with some files replaced; afterwards as they are committed."""
+    yield site.publish
+    site.publish({})
 
 
-def test_a_reinstallation_waits_for_consent_and_then_runs(site: Site, asks: None) -> None:
+def test_a_reinstallation_waits_for_consent_and_then_runs(site: Site, specs: Publish) -> None:
     """Exit 4 names the disk; before the consent nothing is erased; after it the host ends in sync."""
+    specs({"hosts/db-01.yaml": spec_text("hosts/db-01.yaml") + "lifecycle: {destroy: ask}\n"})
     before = site.ssh("10.77.1.22", "sudo sha256sum /etc/rackflow/install.json")
     number = reinstall(site, "db-01")
     waiting = eventually("waiting", lambda: ended_as(site, "db-01", number, "waiting-consent"), 120)
@@ -51,15 +55,13 @@ def test_a_reinstallation_waits_for_consent_and_then_runs(site: Site, asks: None
     assert (row["result"], row["writes"]) == ("in-sync", 0)
 
 
-def test_a_rule_that_fits_no_disk_or_two_is_refused_untouched(
-    site: Site, installed: dict[str, Machine]
-) -> None:
+def test_a_rule_that_fits_two_disks_is_refused_untouched(site: Site, specs: Publish) -> None:
     """Nothing is touched, and the disks that were seen are named."""
     two = spec_text("profiles/web.yaml").replace(
         "rootDevice: {raid: system}", "rootDevice: {transport: sata}"
     )
     two = two[: two.index("raid:\n")] + two[two.index("rootDevice:") :]
-    site.publish({"profiles/web.yaml": two})
+    specs({"profiles/web.yaml": two})
     disk = Path(site.demo.data) / "lab" / "machines" / "m2"
     before = {path.name: path.stat().st_mtime_ns for path in disk.glob("disk*")}
 
