@@ -1,6 +1,7 @@
 """`reconcile-fleet`: refresh and plan all active hosts, post jobs where work is due."""
 
 from prefect import flow
+
 from tasks.fleet import active_hosts, post_due, refresh
 
 
