@@ -7,6 +7,7 @@ power buttons are pressed; the rest happens by itself and is watched through the
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from rich.console import Console
 from rich.live import Live
@@ -128,7 +129,8 @@ def forget(demo: Demo) -> None:
     """End an earlier demo and forget its registry: blank machines must not be known."""
     demo.python("-m", "lab", "down", ok=(0, 1))
     for part in ("edge", "prefect", "logs"):
-        subprocess.run(["rm", "-rf", str(demo.data / part)], check=True)
+        if (demo.data / part).exists():
+            shutil.rmtree(demo.data / part)
 
 
 @contextlib.contextmanager
@@ -239,8 +241,8 @@ def table(machines: list[Machine]) -> Table:
     return shown
 
 
-def summary_line(machine: Machine) -> str:
-    """One machine's last line."""
+def summary_line(machine: Machine, again: dict[str, Any]) -> str:
+    """One machine's last line; `again` is its row of the second apply, which says whether it is in sync."""
     ways = {
         "dhcp": "power→dhcp",
         "boot OS": "→boot OS",
@@ -249,17 +251,23 @@ def summary_line(machine: Machine) -> str:
         "OS up": "→OS up",
     }
     steps = "  ".join(f"{ways[s]} {machine.seconds[s]:.0f}s" for s in ways if s in machine.seconds)
+    told = f"{again['result'].replace('-', ' ')} ({again['changes']} changes)"
     run = run_url(machine.record.last_run) if machine.record else None
-    return f"{machine.host}  {FIRMWARE[machine.host]}  {steps}  run {run}  in sync (0 changes)"
+    return f"{machine.host}  {FIRMWARE[machine.host]}  {steps}  run {run}  {told}"
 
 
-def second_apply(demo: Demo) -> dict[str, int]:
-    """Apply again: a converged host is a run with zero writes."""
+def second_apply(demo: Demo) -> dict[str, dict[str, Any]]:
+    """Apply again, a row per host: a converged host is a run with zero writes."""
     answer = json.loads(demo.rackflow("apply", "--all", "--json", "--no-publish"))
     rows = answer["hosts"]
     if len(rows) != len(MACHINES) or any(row["result"] != "in-sync" for row in rows):
         raise RackflowError(f"the second apply was not in sync: {rows}")
-    return {key: sum(row[key] for row in rows) for key in ("changes", "writes")}
+    return {row["name"]: row for row in rows}
+
+
+def totals(again: dict[str, dict[str, Any]]) -> dict[str, int]:
+    """What the second apply did in all."""
+    return {key: sum(row[key] for row in again.values()) for key in ("changes", "writes")}
 
 
 def stop(demo: Demo, site: subprocess.Popen[bytes]) -> None:
@@ -271,10 +279,13 @@ def stop(demo: Demo, site: subprocess.Popen[bytes]) -> None:
     demo.python("-m", "lab", "down")
 
 
-def report(demo: Demo, machines: list[Machine], again: dict[str, int], total_s: float) -> None:
-    """The summary on stdout and as demo.json."""
-    lines = [summary_line(machine) for machine in machines]
-    lines.append(f"second apply: {again['changes']} changes, {again['writes']} writes")
+def report(
+    demo: Demo, machines: list[Machine], again: dict[str, dict[str, Any]], total_s: float
+) -> dict[str, int]:
+    """The summary on stdout and as demo.json; what the second apply did in all."""
+    done = totals(again)
+    lines = [summary_line(machine, again[machine.host]) for machine in machines]
+    lines.append(f"second apply: {done['changes']} changes, {done['writes']} writes")
     lines.append(f"total {int(total_s) // 60}m{int(total_s) % 60:02d}s")
     facts = {
         "machines": [
@@ -286,13 +297,14 @@ def report(demo: Demo, machines: list[Machine], again: dict[str, int], total_s: 
             }
             for m in machines
         ],
-        "second_apply": again,
+        "second_apply": done,
         "total_s": round(total_s, 1),
         "lines": lines,
     }
     (demo.root / "demo.json").write_text(json.dumps(facts, indent=2) + "\n")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+    return done
 
 
 def show(demo: Demo, image: Path, started: float) -> dict[str, int]:
@@ -304,8 +316,7 @@ def show(demo: Demo, image: Path, started: float) -> dict[str, int]:
     press_buttons(demo, machines)
     watch(demo, machines)
     again = second_apply(demo)
-    report(demo, machines, again, time.monotonic() - started)
-    return again
+    return report(demo, machines, again, time.monotonic() - started)
 
 
 def run(demo: Demo, *, keep: bool) -> bool:

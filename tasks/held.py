@@ -47,7 +47,8 @@ class Stage:
 class Run:
     """What this run did so far, and how it ends. Tasks get `claim`, which is plain data."""
 
-    def __init__(self, edge: EdgeClient, claim: Claim, job: JobRecord) -> None:
+    def __init__(self, edge: EdgeClient, claim: Claim, job: JobRecord, keeper: LeaseKeeper) -> None:
+        self._keeper = keeper
         self.edge, self.claim, self.job = edge, claim, job
         self.changes = 0
         self.writes = 0
@@ -64,7 +65,11 @@ class Run:
 
     @contextmanager
     def stage(self, name: str) -> Iterator["Stage"]:
-        """Time one stage; what it wrote and changed is added to the run's sums, also when it fails."""
+        """Time one stage; what it wrote and changed is added to the run's sums, also when it fails.
+
+        Raises LeaseLost or Cancelled where this run may not start another one.
+        """
+        self._keeper.must_stop()
         stage = Stage()
         began = time.monotonic()
         try:
@@ -187,8 +192,9 @@ def held(host: str, job: int, verb: Verb, args: dict[str, Any] | None = None) ->
         if record.state in ENDED:
             return_early(record)
         claim = claim_host(edge, record.host, job=record.no, run_id=run_id)
-        run = Run(edge, claim, record)
-        with LeaseKeeper(edge, claim, clock=time.monotonic):
+        keeper = LeaseKeeper(edge, claim, clock=time.monotonic)
+        run = Run(edge, claim, record, keeper)
+        with keeper:
             try:
                 yield run
             except LeaseLost:

@@ -146,6 +146,21 @@ def test_a_run_that_lost_its_lease_reports_nothing(edge: FakeEdge) -> None:
     assert edge.all("finish") == []
 
 
+def wipe_after_the_lease_was_lost() -> None:
+    """A run whose renewing thread has learnt that another holds the host."""
+    with held("web-01", 7, "apply") as run:
+        run._keeper._stopped = LeaseLost("job 8 holds it", host="web-01", reason="lease-lost")
+        with run.stage("wipe"):
+            pytest.fail("the stage was started")
+
+
+def test_a_run_whose_lease_was_lost_starts_no_further_stage(edge: FakeEdge) -> None:
+    with pytest.raises(LeaseLost):
+        wipe_after_the_lease_was_lost()
+
+    assert edge.all("finish") == []
+
+
 def test_a_host_that_another_run_holds_is_not_touched(edge: FakeEdge) -> None:
     edge.held_by_another = True
 
