@@ -4,6 +4,9 @@ Unreachable is worth a retry, nothing else is: repeating a refused or unsafe act
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+
+from specs.records import WaitEvent
 
 
 @dataclass
@@ -47,3 +50,28 @@ class LeaseLost(RackflowError):
 
 class Cancelled(RackflowError):
     """The job was cancelled; the run stops between steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """What a job waits for, as it stands at the edge: plain data, so that tasks can give it back."""
+
+    host: str
+    event: WaitEvent
+    since: datetime
+    deadline: datetime
+    message: str
+
+
+@dataclass
+class JobWaits(Exception):
+    """The wait is registered at the edge, which starts the job's next run; this run ends.
+
+    No RackflowError: nothing failed, and no step has an outcome yet.
+    """
+
+    wait: Wait
+
+    def __str__(self) -> str:
+        """Say what is waited for."""
+        return f"{self.wait.host}: {self.wait.message}"

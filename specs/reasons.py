@@ -122,5 +122,28 @@ REASONS: Final[dict[str, Reason]] = {
         Reason("secret-missing", "A named secret is not set.", "rackflow secret set NAME"),
         Reason("job-crashed", "The job's run ended without an outcome.", "rackflow apply NAME"),
         Reason("cancelled", "An operator cancelled the job.", "rackflow apply NAME"),
+        Reason(
+            "runs-lost",
+            "Six runs of the job were lost, one after the other, and none finished a step.",
+            "rackflow doctor, then rackflow apply NAME",
+        ),
+        Reason(
+            "phase-deadline",
+            "The phase took longer than it may.",
+            "Read the timeline for what it waited for, then rackflow apply NAME",
+        ),
+        Reason("consent-expired", "Nobody consented within seven days.", "rackflow apply NAME asks anew"),
+        Reason("consent-refused", "A person refused the plan.", "Change the spec, or rackflow apply NAME"),
+        Reason("released", "An operator took the host from its run.", "rackflow apply NAME"),
+        Reason(
+            "identity-unproven",
+            "The machine did not prove that it is this host, so it gets no secret.",
+            "Compare rackflow host NAME with the machine in the rack.",
+        ),
+        Reason(
+            "boot-os-lost",
+            "The boot OS went away, and the machine may not be power-cycled without a command.",
+            "rackflow power cycle NAME",
+        ),
     )
 }

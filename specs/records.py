@@ -30,8 +30,18 @@ Verb = Literal[
     "retire",
 ]
 JobState = Literal[
-    "wanted", "delivered", "claimed", "waiting-consent", "done", "failed", "cancelling", "cancelled"
+    "wanted",
+    "delivered",
+    "claimed",
+    "waiting",
+    "waiting-consent",
+    "done",
+    "failed",
+    "cancelling",
+    "cancelled",
 ]
+WaitEvent = Literal["boot-os", "os", "bmc"]
+"""What a job may wait for: a report-in, a phone-home, or (by the clock alone) a BMC that comes back."""
 Result = Literal["in-sync", "applied", "waiting-consent", "failed"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -116,6 +126,17 @@ class HostRecord(Record):
     last_run: str | None = None
 
 
+class WaitRecord(Record):
+    """What a job waits for while no flow run of it lives, and until when at the latest."""
+
+    event: WaitEvent
+    since: datetime
+    deadline: datetime
+    """When the next run starts although the event has not come."""
+    message: str
+    """What an operator reads: what is waited for, why, until when altogether."""
+
+
 class JobRecord(Record):
     """One wish for a change, and the flow runs made for it."""
 
@@ -136,6 +157,11 @@ class JobRecord(Record):
     outcome: dict[str, Any] = {}
     """What the run reported at its end: changes, writes, stages [{name, seconds}]."""
     plan: str | None = None
+    wait: WaitRecord | None = None
+    lost_runs: int = 0
+    """Runs lost since the job's last finished step."""
+    ask_in_ui: bool = False
+    """Whether a run that waits for consent shows the form in Prefect's UI; a Site can switch it off."""
 
 
 class LeaseGrant(Record):

@@ -43,6 +43,14 @@ class EdgeClient(RunCalls):
         """Ask a job to stop at the next safe point."""
         return JobRecord.model_validate(self.json("POST", f"/v1/hosts/{name}/jobs/{number}/cancel"))
 
+    def release_host(self, name: str, *, by: str) -> HostRecord:
+        """Take the host from the run that holds it and end its job: an operator knows it to be dead."""
+        return HostRecord.model_validate(self.json("POST", f"/v1/hosts/{name}/release", json={"by": by}))
+
+    def jobs(self, name: str) -> list[JobRecord]:
+        """The newest jobs of a host, newest first."""
+        return [JobRecord.model_validate(j) for j in self.items(f"/v1/hosts/{name}/jobs")]
+
     def consent(self, host: str, *, plan: str | None, by: str) -> Consent:
         """Give consent to a waiting plan; the edge posts the job's next run."""
         body = {"host": host, "plan": plan, "by": by}

@@ -1,5 +1,6 @@
 """What a flow run asks of the edge: lease, journal, observation, credentials, outcome."""
 
+from datetime import datetime
 from typing import Any, Literal
 
 from metal.edge_client.wire import EdgeWire
@@ -14,6 +15,7 @@ from specs.records import (
     LeaseGrant,
     Result,
     SecretValue,
+    WaitEvent,
     WorkOrder,
 )
 
@@ -67,15 +69,54 @@ class RunCalls(EdgeWire):
         body = {"verb": verb, "args": args or {}} | ({"by": by} if by else {})
         return JobRecord.model_validate(self.json("POST", f"/v1/hosts/{name}/jobs", json=body))
 
-    def lease(self, name: str, *, job: int, run_id: str) -> LeaseGrant:
-        """Claim the host for this run; Raises LeaseLost naming the holder."""
-        body = {"job": job, "run_id": run_id}
+    def lease(self, name: str, *, job: int, run_id: str, holder: str = "") -> LeaseGrant:
+        """Claim the host for this process of a run; raises LeaseLost naming who holds it.
+
+        `holder` is the process's own random word: Prefect may start one run a second time (a retry from
+        its UI, a resumed run), and the earlier process may live on; the later one gets a higher epoch.
+        """
+        body = {"job": job, "run_id": run_id} | ({"holder": holder} if holder else {})
         return LeaseGrant.model_validate(self.json("POST", f"/v1/hosts/{name}/lease", json=body))
 
     def renew(self, name: str, *, epoch: int, run_id: str) -> LeaseGrant:
         """Renew the lease, and learn whether the job is being cancelled."""
         body = {"epoch": epoch, "run_id": run_id}
         return LeaseGrant.model_validate(self.json("PUT", f"/v1/hosts/{name}/lease", json=body))
+
+    def wait(
+        self,
+        name: str,
+        number: int,
+        *,
+        epoch: int,
+        run_id: str,
+        event: WaitEvent,
+        since: datetime,
+        deadline: datetime,
+        message: str,
+    ) -> bool:
+        """Register what the job waits for and give the lease into the edge's keeping: True when it has come.
+
+        After True nothing is registered and the run goes on; after False the run ends, and the edge starts
+        the job's next run on the event or at the deadline.
+        """
+        body = {
+            "epoch": epoch,
+            "run_id": run_id,
+            "event": event,
+            "since": since.isoformat(),
+            "deadline": deadline.isoformat(),
+            "message": message,
+        }
+        return bool(self.json("PUT", f"/v1/hosts/{name}/jobs/{number}/wait", json=body)["seen"])
+
+    def answer_form(self, name: str, number: int, *, run_id: str, plan: str, consents: bool) -> JobRecord:
+        """Hand on what a person answered in the form of Prefect's UI for the plan that this job waits with.
+
+        Raises Refused when the job does not wait with this plan, or the Site has switched the form off.
+        """
+        body = {"run_id": run_id, "plan": plan, "consents": consents}
+        return JobRecord.model_validate(self.json("POST", f"/v1/hosts/{name}/jobs/{number}/form", json=body))
 
     def release(self, name: str, *, epoch: int, run_id: str) -> None:
         """Give the lease back."""
