@@ -1,0 +1,37 @@
+"""Parts of a site are found by command line and data folder, and nothing else is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import parts
+
+
+def start(data: Path, *argv: str) -> subprocess.Popen[bytes]:
+    """A process that looks like a part: its words, its folder in the environment."""
+    program = "import sys; print(flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *argv],
+        env={"PREFECT_HOME": str(data / "prefect")},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def test_only_the_part_of_this_site_is_killed(tmp_path: Path) -> None:
+    ours, other, another = tmp_path / "a", tmp_path / "b", ("-m", "pxe_edge")
+    worker = start(ours, "-m", "prefect", "worker", "start")
+    edge = start(ours, *another)
+    foreign = start(other, "-m", "prefect", "worker", "start")
+    try:
+        assert parts.kill(ours, "worker") == [worker.pid]
+        assert worker.wait(5) == -9
+        assert parts.pids(ours, "edge") == [edge.pid]
+        assert parts.pids(other, "worker") == [foreign.pid]
+    finally:
+        for process in (worker, edge, foreign):
+            process.kill()
+            process.communicate()
