@@ -26,6 +26,18 @@ class Claim:
     job: int
     run_id: str
     epoch: int
+    ttl_s: float = 90.0
+    """How long the lease lives after a renewal, as the edge said."""
+
+    @property
+    def renew_every_s(self) -> float:
+        """When to renew: three renewals may fail before the run must stop."""
+        return self.ttl_s * 2 / 9
+
+    @property
+    def stop_after_s(self) -> float:
+        """CONTRACTS 2: a run that could not renew for that long stops before its next step."""
+        return self.ttl_s * 2 / 3
 
 
 def claim_host(edge: RunCalls, host: str, *, job: int, run_id: str) -> Claim:
