@@ -104,7 +104,7 @@ class Site:
         return done.stdout.strip()
 
 
-def eventually(what: str, condition: Callable[[], T | None], deadline_s: float) -> T:
+def eventually(what: str, condition: Callable[[], T | None], deadline_s: float, *, every_s: float = 0.5) -> T:
     """Wait for a state, with a deadline; a call that fails meanwhile is not yet that state."""
     failure: Failed | None = None
     ends_at = time.monotonic() + deadline_s
@@ -116,7 +116,7 @@ def eventually(what: str, condition: Callable[[], T | None], deadline_s: float) 
             failure = error
         if time.monotonic() > ends_at:
             raise Failed(f"not within {deadline_s} s: {what}") from failure
-        time.sleep(0.5)
+        time.sleep(every_s)
 
 
 def management_key(demo: Demo, folder: Path) -> Path:

@@ -1,7 +1,8 @@
 """One site for all rack scenarios of a session: built once, brought up once, ended for sure."""
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +15,38 @@ DATA = Path(os.environ.get("RACKFLOW_RACK_DATA", lab_demo.CLONE / "build" / "rac
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def running() -> Iterator[contextlib.ExitStack]:
+    """What ends the session's site: at the session's end, or before a module that wants the rack alone."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def alone(running: contextlib.ExitStack) -> Callable[[], Demo]:
+    """Give the rack to who asks: the session's site is ended, and scenarios after it may not ask for it."""
+
+    def take() -> Demo:
+        running.close()
+        DATA.mkdir(parents=True, exist_ok=True)
+        demo = Demo(DATA)
+        demo.data.mkdir(exist_ok=True)
+        return demo
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def site(running: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The demo's site, fresh, with secret, image and specs, machines off."""
     demo = Demo(DATA)
     demo.data.mkdir(parents=True, exist_ok=True)
     image = lab_demo.build(demo)
     lab_demo.forget(demo)
     demo.python("-m", "lab", "up", "--rack", "lab/racks/demo.yaml", "--fresh")
-    with lab_demo.running_site(demo) as process:
-        try:
-            lab_demo.prepare(demo, image)
-            yield Site(demo, management_key(demo, tmp_path_factory.mktemp("key")))
-        finally:
-            lab_demo.stop(demo, process)
+    process = running.enter_context(lab_demo.running_site(demo))
+    running.callback(lab_demo.stop, demo, process)
+    lab_demo.prepare(demo, image)
+    return Site(demo, management_key(demo, tmp_path_factory.mktemp("key")))
 
 
 @pytest.fixture(scope="session")

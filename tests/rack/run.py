@@ -17,6 +17,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STATE = ROOT / "build" / "rack-results.json"
 PAGE = ROOT / "docs" / "rack-results.md"
+KILLS = ROOT / "build" / "reliability.json"
+RELIABILITY = ROOT / "docs" / "reliability.md"
+MARKS = ("<!-- measured: written by make test-rack -->\n", "<!-- end -->")
 
 
 class Results:
@@ -71,6 +74,22 @@ class Results:
             cells = (shown, row["date"], row["commit"][:9], row["seconds"], row["result"])
             lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
         PAGE.write_text("\n".join(lines) + "\n")
+        write_kills()
+
+
+def write_kills() -> None:
+    """The table of kills in docs/reliability.md, from what the scenarios noted."""
+    if not KILLS.exists():
+        return
+    lines = ["| killed | during | noticed after | in sync after | written |", "|---|---|---|---|---|"]
+    for name, row in json.loads(KILLS.read_text()).items():
+        noticed = f"{row['noticed_s']:.0f} s" if row["noticed_s"] is not None else "goes on"
+        lines.append(
+            f"| {name} | {noticed} | {row['converged_s']:.0f} s | {row['written_bytes'] >> 20} MiB |"
+        )
+    before, _, rest = RELIABILITY.read_text().partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    RELIABILITY.write_text(before + MARKS[0] + "\n".join(lines) + "\n" + MARKS[1] + after)
 
 
 def main() -> None:
