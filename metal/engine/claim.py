@@ -4,6 +4,7 @@ The thread keeps the lease while a step takes long; whether a step may start is 
 (`check`), so that a run that lost its lease, or whose job is being cancelled, stops between steps.
 """
 
+import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +14,8 @@ from typing import Final, Self
 from metal.edge_client.runs import RunCalls
 from metal.errors import Cancelled, LeaseLost, RackflowError
 
-RENEW_EVERY_S: Final = 20.0
-STOP_AFTER_S: Final = 60.0
-"""CONTRACTS 2: a run that could not renew for that long stops before its next step."""
+HOLDER: Final = secrets.token_hex(8)
+"""This process's word: Prefect may start one run twice, and the later process gets a higher epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Claim:
     epoch: int
     ttl_s: float = 90.0
     """How long the lease lives after a renewal, as the edge said."""
+    cancelling: bool = False
+    """Whether the job was being cancelled when this run claimed it."""
 
     @property
     def renew_every_s(self) -> float:
@@ -40,36 +42,23 @@ class Claim:
         return self.ttl_s * 2 / 3
 
 
-def claim_host(edge: RunCalls, host: str, *, job: int, run_id: str) -> Claim:
-    """Take the host's lease for a run. Raises LeaseLost naming the holder, Cancelled.
+def claim_host(edge: RunCalls, host: str, *, job: int, run_id: str, holder: str = HOLDER) -> Claim:
+    """Take the host's lease for this process of a run. Raises LeaseLost naming the holder.
 
-    A job that was cancelled while no run of it lived ends here, and its lease with it.
+    A job that is being cancelled gives its lease too: somebody has to wind it down (`cancel.wind_down`).
     """
-    grant = edge.lease(host, job=job, run_id=run_id)
-    claim = Claim(host, job, run_id, grant.epoch)
-    if grant.cancelling:
-        error = _cancelled(claim)
-        edge.finish(
-            host,
-            job,
-            epoch=grant.epoch,
-            run_id=run_id,
-            result="failed",
-            reason=error.reason,
-            message=error.message,
-        )
-        raise error
-    return claim
+    grant = edge.lease(host, job=job, run_id=run_id, holder=holder)
+    return Claim(host, job, run_id, grant.epoch, float(grant.ttl_s), grant.cancelling)
 
 
 def check(edge: RunCalls, claim: Claim) -> None:
     """Renew the lease and raise if this run must stop: LeaseLost, Cancelled; Unreachable without the edge."""
     if edge.renew(claim.host, epoch=claim.epoch, run_id=claim.run_id).cancelling:
-        raise _cancelled(claim)
+        raise cancelled(claim)
 
 
 class LeaseKeeper:
-    """Renews the lease every 20 s as long as the block runs; `must_stop` says whether it still may go on."""
+    """Renews the lease as long as the block runs; `must_stop` says whether the run still may go on."""
 
     def __init__(
         self,
@@ -77,9 +66,10 @@ class LeaseKeeper:
         claim: Claim,
         *,
         clock: Callable[[], float],
-        every_s: float = RENEW_EVERY_S,
+        every_s: float | None = None,
     ) -> None:
-        self._edge, self._claim, self._clock, self._every_s = edge, claim, clock, every_s
+        self._edge, self._claim, self._clock = edge, claim, clock
+        self._every_s = claim.renew_every_s if every_s is None else every_s
         self._renewed_at = clock()
         self._stopped: RackflowError | None = None
         self._end = threading.Event()
@@ -102,7 +92,7 @@ class LeaseKeeper:
         if self._stopped is not None:
             raise self._stopped
         silent_s = self._clock() - self._renewed_at
-        if silent_s > STOP_AFTER_S:
+        if silent_s > self._claim.stop_after_s:
             raise LeaseLost(
                 f"the lease could not be renewed for {silent_s:.0f} s",
                 host=self._claim.host,
@@ -129,5 +119,6 @@ class LeaseKeeper:
                 self.renew()
 
 
-def _cancelled(claim: Claim) -> Cancelled:
+def cancelled(claim: Claim) -> Cancelled:
+    """What stops a run whose job is being cancelled."""
     return Cancelled(f"job {claim.job} is being cancelled", host=claim.host, reason="cancelled")
