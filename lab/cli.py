@@ -5,11 +5,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import relay
+from lab import relay, snapshots
 from lab.definition import DEFAULT_RACK
 from lab.errors import LabError
 from lab.rack import BUTTONS, Rack, RackStatus
@@ -53,9 +54,67 @@ def parser() -> argparse.ArgumentParser:
     button.add_argument("what", choices=BUTTONS)
     fresh = verbs.add_parser("fresh", parents=[common], help="make one machine as delivered")
     fresh.add_argument("name")
+    _snapshot_verbs(verbs, common)
     forward = verbs.add_parser("relay", parents=[common], help="relay ports of the host into the rack")
     relay.add_arguments(forward)
     return top
+
+
+def _snapshot_verbs(
+    verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", common: argparse.ArgumentParser
+) -> None:
+    folder = argparse.ArgumentParser(add_help=False)
+    folder.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("RACKFLOW_DATA"),
+        help="data folder of the site in the rack, its parts stopped (default: %(default)s)",
+    )
+    folder.add_argument("--no-data", action="store_const", const=None, dest="data", help="the rack alone")
+    snapshot = verbs.add_parser("snapshot", parents=[common, folder], help="keep the whole rack as it is now")
+    snapshot.add_argument("name", nargs="?", help="without a name, list what there is")
+    restore = verbs.add_parser(
+        "restore", parents=[common, folder], help="make rack and data folder what they were"
+    )
+    restore.add_argument("name")
+    for verb in (snapshot, restore):
+        verb.add_argument("--json", action="store_true")
+    restore.add_argument(
+        "--from", type=Path, dest="source", metavar="DIR", help="lab directory that has the snapshot"
+    )
+
+
+def _snapshot(rack: Rack, options: argparse.Namespace) -> None:
+    if options.name is None:
+        found = snapshots.listed(rack.directory)
+        print(json.dumps([asdict(info) for info in found]) if options.json else "\n".join(map(_about, found)))
+        return
+    began = time.monotonic()
+    info = snapshots.take(rack, options.name, options.data)
+    seconds = round(time.monotonic() - began, 1)
+    print(
+        json.dumps(asdict(info) | {"seconds": seconds}) if options.json else f"{_about(info)}, in {seconds} s"
+    )
+
+
+def _restore(rack: Rack, options: argparse.Namespace) -> None:
+    began = time.monotonic()
+    done = snapshots.restore(rack, options.name, options.data, source=options.source)
+    seconds = round(time.monotonic() - began, 1)
+    if options.json:
+        print(json.dumps(asdict(done) | {"seconds": seconds}))
+        return
+    print(f"restored {_about(done.info)}, in {seconds} s; {done.leases} leases have a new epoch")
+    for clock in done.clocks:
+        if clock.behind_s is None:
+            print(f"{clock.machine}: nobody could log in, its clock still shows the snapshot's time")
+        else:
+            print(f"{clock.machine}: clock set, it was {clock.behind_s:.0f} s behind")
+
+
+def _about(info: snapshots.SnapshotInfo) -> str:
+    taken = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info.taken_at))
+    return f"{info.name}: {taken}, running: {', '.join(info.running) or 'none'}"
 
 
 def _table(status: RackStatus) -> str:
@@ -97,6 +156,10 @@ def _run(options: argparse.Namespace) -> int:
         case "fresh":
             rack.fresh(options.name)
             print(f"{options.name} is as delivered")
+        case "snapshot":
+            _snapshot(rack, options)
+        case "restore":
+            _restore(rack, options)
         case "relay":
             return relay.run(rack.namespace, relay.forwards(options), options.ns)
     return 0

@@ -6,6 +6,7 @@ completed is in the host's page cache and survives SIGKILL of QEMU, which is wha
 tables.)
 """
 
+import json
 import os
 import shutil
 from collections.abc import Sequence
@@ -24,6 +25,9 @@ ACCELERATOR_ARGS = {
     "tcg": ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"],
     "kvm": ["-accel", "kvm", "-cpu", "host"],
 }
+INCOMING = "incoming.ram"
+OUTGOING = "outgoing.ram"
+"""Memory of a machine, in its directory: to go on with at its next start; just written."""
 BOOT_DEVICES = ("disk", "pxe")
 """The usual order: the first disk, then the first NIC."""
 
@@ -101,8 +105,11 @@ class Machine:
         devices = {"disk": ["disk0"] if self.definition.disks else [], "pxe": ["nic0"]}
         return [device for kind in order for device in devices[kind]]
 
-    def command(self, accelerator: str, *, boot_first: str | None = None) -> list[str]:
-        """QEMU's argv, to be run in the taps' network namespace and in the machine's directory."""
+    def command(self, accelerator: str, *, boot_first: str | None = None, resume: bool = False) -> list[str]:
+        """QEMU's argv, to be run in the taps' network namespace and in the machine's directory.
+
+        With `resume` it takes its memory from INCOMING instead of booting.
+        """
         definition = self.definition
         boot_index = {device: index + 1 for index, device in enumerate(self.boot_ids(boot_first))}
         argv = [QEMU, "-name", definition.name, "-nodefaults", "-no-user-config", "-display", "none"]
@@ -115,7 +122,8 @@ class Machine:
             argv += _nic(nic, index, tap(definition.name, index), boot_index.get(f"nic{index}"))
         for index, disk in enumerate(definition.disks):
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
-        return argv + _management()
+        argv += _management()
+        return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else argv
 
 
 def _firmware(firmware: str, nvram: str) -> list[str]:
@@ -159,13 +167,33 @@ def _nic(nic: Nic, index: int, interface: str, boot_index: int | None) -> list[s
     ]
 
 
+def file_node(index: int) -> str:
+    """Name of the block node that is a disk's file; a fault is put between it and the disk's node."""
+    return f"disk{index}-file"
+
+
+def disk_node(index: int, child: str) -> dict[str, object]:
+    """The block node a disk's device reads and writes, on top of `child`."""
+    return {
+        "driver": "raw",
+        "node-name": f"disk{index}-raw",
+        "file": child,
+        "discard": "unmap",
+        "detect-zeroes": "unmap",
+        "cache": {"direct": False, "no-flush": True},
+    }
+
+
 def _disk(disk: Disk, index: int, file: str, boot_index: int | None) -> list[str]:
-    drive = f"if=none,id=drive{index},file={file},format=raw,cache=unsafe,discard=unmap,detect-zeroes=unmap"
+    node: dict[str, object] = {"driver": "file", "node-name": file_node(index), "filename": file}
+    node |= {"discard": "unmap", "cache": {"direct": False, "no-flush": True}}
+    top = disk_node(index, file_node(index))
     front = "virtio-blk-pci" if disk.bus == "virtio" else f"ide-hd,bus=ide.{index}"
-    device = f"{front},id=disk{index},drive=drive{index},serial={disk.serial}{_boot_option(boot_index)}"
+    device = f"{front},id=disk{index},drive={top['node-name']},serial={disk.serial}"
     if disk.wwn is not None:
         device += f",wwn=0x{disk.wwn:016x}"
-    return ["-drive", drive, "-device", device]
+    device += f",write-cache=on{_boot_option(boot_index)}"
+    return ["-blockdev", json.dumps(node), "-blockdev", json.dumps(top), "-device", device]
 
 
 def _management() -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lab import control
 from lab.accel import accelerator
@@ -73,7 +74,7 @@ class Rack:
         rack = load(definition)
         require(rack.machines)
         self.directory.mkdir(parents=True, exist_ok=True)
-        with self._locked():
+        with self.locked():
             if fresh or not self._complete():
                 self._down()
             elif load(self.definition_path) != rack:
@@ -93,7 +94,7 @@ class Rack:
         """End everything; whether there was anything. The disks and what the BMCs remember stay."""
         if not self.directory.exists():
             return False
-        with self._locked():
+        with self.locked():
             return self._down()
 
     def status(self) -> RackStatus:
@@ -120,26 +121,27 @@ class Rack:
         """Press a button of the front panel: on, off (hold: power cut), reset; returns when it is done."""
         if what not in BUTTONS:
             raise LabError(f"no button {what!r}", f"one of: {', '.join(BUTTONS)}")
-        self._ask(name, what)
+        self.ask(name, what)
 
     def fresh(self, name: str) -> None:
         """Make a machine as delivered: blank disks and NVRAM, factory BMC."""
         if self.namespace.record():
-            self._ask(name, "fresh")
+            self.ask(name, "fresh")
         else:
             machine = self.machine(name)
             machine.bmc_state.unlink(missing_ok=True)
             machine.blank()
 
-    def _ask(self, name: str, what: str) -> None:
+    def ask(self, name: str, what: str) -> dict[str, Any]:
+        """Ask a machine's BMC process over its control socket; what it answers."""
         machine = self.machine(name)
         try:
-            control.ask(machine.control, what)
+            return control.ask(machine.control, what)
         except OSError as error:
             raise LabError(f"the BMC of {name} does not answer: {error}", "python -m lab up") from error
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """One `up` or `down` at a time."""
         with (self.directory / "lock").open("w") as stream:
             try:

@@ -11,8 +11,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from lab.bmc import memory
 from lab.bmc.boot import SETTLE_S, BootOverride, device
-from lab.machine import Machine
+from lab.machine import INCOMING, Machine
 from lab.processes import ProcessRecord, end, reap, spawn
 from lab.qmp import QmpClient, QmpError
 
@@ -42,6 +43,7 @@ class MachinePower:
         self._on_output = on_output
         self._log = log
         self._record_path = Path("qemu.json")
+        self._incoming = Path(INCOMING)
         self._lock = asyncio.Lock()
         self._order_lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -50,6 +52,7 @@ class MachinePower:
         self._qmp: QmpClient | None = None
         self._serial: asyncio.StreamWriter | None = None
         self._attending: asyncio.Task[None] | None = None
+        self._connected: asyncio.Future[None] | None = None
         self._settle: asyncio.TimerHandle | None = None
 
     @property
@@ -107,15 +110,53 @@ class MachinePower:
             first = device(self._boot.flags)
             self._log(f"power on, boot override {first}")
             self._boot_event()
-            argv = self._machine.command(self._accelerator, boot_first=first)
-            pid = spawn(["ip", "netns", "exec", SWITCH_NETNS, *argv], log=Path("qemu.log"))
-            record = ProcessRecord.of(pid)
-            if record is None:
-                reap(pid)
-                self._log("QEMU ended at once, see qemu.log")
-                return
-            record.save(self._record_path)
-            self._attend(record)
+            self._run_qemu(self._machine.command(self._accelerator, boot_first=first))
+
+    async def resume(self) -> None:
+        """Go on with the memory that a snapshot left here, if one did: no boot, the machine never noticed."""
+        if not self._incoming.exists():
+            return
+        async with self._lock:
+            argv = self._machine.command(self._accelerator, boot_first=device(self._boot.flags), resume=True)
+            self._run_qemu(argv)
+            try:
+                if self._connected is not None:
+                    await self._connected
+                await memory.loaded(self._require_qmp())
+                self._log("resumed from a snapshot")
+            except QmpError as error:
+                self._log(f"the memory of the snapshot was not taken, see qemu.log: {error}")
+            finally:
+                self._incoming.unlink(missing_ok=True)
+
+    async def freeze(self) -> bool:
+        """Stop the machine and write its memory beside it; False when it is off. It stays stopped."""
+        async with self._lock:
+            if self._record is None:
+                return False
+            await memory.until(lambda: not self._boot.booting, "the boot under way has read its order")
+            await memory.save(self._require_qmp())
+            self._log("frozen for a snapshot")
+            return True
+
+    async def thaw(self) -> None:
+        """Let a frozen machine go on."""
+        await self._execute("cont")
+
+    def _run_qemu(self, argv: list[str]) -> None:
+        pid = spawn(["ip", "netns", "exec", SWITCH_NETNS, *argv], log=Path("qemu.log"))
+        record = ProcessRecord.of(pid)
+        if record is None:
+            reap(pid)
+            self._log("QEMU ended at once, see qemu.log")
+            return
+        record.save(self._record_path)
+        self._attend(record)
+
+    def _require_qmp(self) -> QmpClient:
+        if self._qmp is None:
+            raise QmpError("QEMU is gone, see qemu.log")
+        return self._qmp
 
     async def turn_off(self) -> None:
         """Cut the power."""
@@ -151,16 +192,20 @@ class MachinePower:
             return
         self._record = record
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
-        self._attending = asyncio.ensure_future(self._connect())
+        self._connected = asyncio.get_running_loop().create_future()
+        self._attending = asyncio.ensure_future(self._connect(self._connected))
 
-    async def _connect(self) -> None:
+    async def _connect(self, connected: asyncio.Future[None]) -> None:
         qmp = QmpClient(self._event, lambda: None)
         try:
             await qmp.connect("qmp.sock", timeout_s=QMP_TIMEOUT_S)
+            self._qmp = qmp
         except QmpError as error:
             self._log(f"no QMP: {error}")
             return
-        self._qmp = qmp
+        finally:
+            if not connected.done():
+                connected.set_result(None)
         reader, self._serial = await asyncio.open_unix_connection("serial.sock")
         with contextlib.suppress(OSError):
             while data := await reader.read(SERIAL_READ_BYTES):

@@ -4,7 +4,8 @@ Runs in its machine's directory and its own network namespace.
 
     ipmi.sock     QEMU connects here: the guest's /dev/ipmi0
     UDP 623       RMCP+
-    control.sock  the front panel, for `lab`: one JSON object per line, {"do": "status|on|off|reset|fresh"}
+    control.sock  the front panel, for `lab`: one JSON object per line,
+                  {"do": "status|on|off|reset|fresh|freeze|thaw"}
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from lab.bmc.sol import SolChannel
 from lab.bmc.state import BmcState, StateFile
 from lab.bmc.table import COMMANDS
 from lab.machine import Machine
+from lab.qmp import QmpError
 
 INTERFACE = "eth0"
 PORT = 623
@@ -146,6 +148,7 @@ class Bmc:
         )
         await self._power.adopt()
         await asyncio.start_unix_server(self._in_band, "ipmi.sock")
+        await self._power.resume()
         if self._controller.state.power_policy == POLICY_ALWAYS_ON:
             await self._power.turn_on()
         await asyncio.start_unix_server(self._control, "control.sock")
@@ -192,7 +195,10 @@ class Bmc:
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError):
             while line := await reader.readline():
-                answer = await self._do(str(json.loads(line).get("do")))
+                try:
+                    answer = await self._do(str(json.loads(line).get("do")))
+                except QmpError as error:
+                    answer = {"error": str(error)}
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         writer.close()
@@ -207,6 +213,10 @@ class Bmc:
             await self._power.hard_reset()
         elif what == "fresh":
             await self._fresh()
+        elif what == "freeze":
+            await self._power.freeze()
+        elif what == "thaw":
+            await self._power.thaw()
         elif what != "status":
             return {"error": f"unknown: {what}"}
         return self._status()

@@ -1,0 +1,132 @@
+"""The clock of machines that go on after a restore: theirs stood still as long as the snapshot lay there.
+
+QEMU's real-time clock follows the host, but a running kernel looks at it only when it boots or wakes up. So
+the lab does what an administrator would: it logs in, with the management key of the restored data folder, and
+sets the time. A machine that nobody can log in to keeps its old time, and the restore says so.
+"""
+
+import contextlib
+import itertools
+import os
+import selectors
+import sqlite3
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.definition import MachineDefinition
+from lab.leases import REGISTRY
+from lab.rack import Rack
+from pxe_edge.registry.sealing import Sealed, site_seal
+
+TIMEOUT_S = 20
+USERS = ("root", "rackflow")
+"""Who the management key logs in as: in the boot OS, in a deployed system."""
+SSH_OPTIONS = (
+    *("-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
+)
+SCRIPT = 'date +%s; read now; $(test "$(id -u)" = 0 || echo sudo -n) date -u -s "@$now" >/dev/null'
+"""Tells the guest's time, then takes ours: a login may take seconds, so ours is asked for when it is due."""
+
+
+@dataclass(frozen=True)
+class ClockSet:
+    """What was done to one machine's clock; behind_s None: nobody could log in."""
+
+    machine: str
+    behind_s: float | None
+
+
+def set_clocks(rack: Rack, machines: Sequence[MachineDefinition], data: Path) -> list[ClockSet]:
+    """Set the time of these running machines, side by side."""
+    key = management_key(data)
+    behind: dict[str, float] = {}
+    if key is not None:
+        with _key_file(key) as path:
+            behind = _first_logins(_Logins(rack, path, {m.name: addresses(data, m) for m in machines}))
+    return [ClockSet(machine.name, behind.get(machine.name)) for machine in machines]
+
+
+def management_key(data: Path) -> str | None:
+    """The site's private key; None in a data folder without a registry."""
+    if not (data / REGISTRY).exists():
+        return None
+    with contextlib.closing(sqlite3.connect(data / REGISTRY)) as database:
+        row = database.execute("SELECT key_id, sealed FROM site_keys WHERE purpose = 'management'").fetchone()
+    return row and site_seal(data / "edge" / "site.key").open(Sealed(*row), "site-key:management")
+
+
+def addresses(data: Path, machine: MachineDefinition) -> list[str]:
+    """Where a machine may answer: the addresses of its spec and its DHCP leases."""
+    macs = [nic.mac for nic in machine.nics]
+    marks = ", ".join("?" for _ in macs)
+    query = (
+        f"SELECT address FROM dhcp_leases WHERE mac IN ({marks})"  # noqa: S608 -- marks are question marks
+        " UNION SELECT address FROM addresses JOIN host_macs USING (host_id)"
+        f" WHERE mac IN ({marks}) AND key != 'bmc'"
+    )
+    with contextlib.closing(sqlite3.connect(data / REGISTRY)) as database:
+        return [row[0] for row in database.execute(query, [*macs, *macs])]
+
+
+class _Logins:
+    """A client for every address and user of every machine, all at once: which one answers is not known."""
+
+    def __init__(self, rack: Rack, key: Path, candidates: Mapping[str, Sequence[str]]) -> None:
+        self.waiting = selectors.DefaultSelector()
+        self.machines = len(candidates)
+        self._clients: list[subprocess.Popen[bytes]] = []
+        for machine, hosts in candidates.items():
+            for host, user in itertools.product(hosts, USERS):
+                argv = rack.command(["ssh", *SSH_OPTIONS, "-i", str(key), f"{user}@{host}", SCRIPT])
+                client = subprocess.Popen(
+                    argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+                )
+                assert client.stdout is not None
+                self._clients.append(client)
+                self.waiting.register(client.stdout, selectors.EVENT_READ, (machine, client))
+
+    def end(self) -> None:
+        """End every client that is still there."""
+        self.waiting.close()
+        for client in self._clients:
+            client.kill()
+            client.communicate()
+
+
+def _first_logins(logins: _Logins) -> dict[str, float]:
+    """Seconds that each machine's clock was behind; the first client that is let in sets it."""
+    behind: dict[str, float] = {}
+    ends_at = time.monotonic() + TIMEOUT_S
+    try:
+        while logins.waiting.get_map() and (left_s := ends_at - time.monotonic()) > 0:
+            for key, _ in logins.waiting.select(left_s):
+                machine, client = key.data
+                logins.waiting.unregister(key.fileobj)
+                if machine not in behind and (line := client.stdout.readline()):
+                    now = time.time()
+                    client.communicate(f"{now:.3f}\n".encode(), timeout=TIMEOUT_S)
+                    if client.returncode == 0:
+                        behind[machine] = now - float(line)
+                if len(behind) == logins.machines:
+                    return behind
+    finally:
+        logins.end()
+    return behind
+
+
+@contextlib.contextmanager
+def _key_file(key: str) -> Iterator[Path]:
+    """The key in a file, as ssh wants it; gone when the block ends."""
+    descriptor, name = tempfile.mkstemp(prefix="lab-key-")
+    path = Path(name)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(key)
+        yield path
+    finally:
+        path.unlink()
