@@ -1,0 +1,286 @@
+"""Causes that stand in the host itself: its reason code, its conditions, its phase.
+
+Some codes cover several causes that ask for different steps: a BMC that is silent, one that refuses the
+login and one that forgets what it was told. Those are told apart by the message that the run left.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from pxe_edge.jobs.causes import Facts, Rule, Situation, if_, in_phase, since
+from specs.phases import FAILED_TWIN, Phase
+from specs.reasons import REASONS, Reason
+from specs.records import Condition
+
+_SECRET: Final = re.compile(r"secret:([A-Za-z0-9._-]{1,63})")
+_GENERIC: Final = frozenset({"step-failed", "refused", "unreachable", "unparsable"})
+"""Codes that say little: the step that failed says more."""
+_BUSY: Final = frozenset(FAILED_TWIN)
+_SETTLED: Final = frozenset({Phase.READY, Phase.ACTIVE, Phase.ADOPTED, Phase.RESCUE})
+
+
+def _idle(s: Situation) -> bool:
+    return s.job is None
+
+
+def _said(s: Situation) -> str:
+    """The message that the run left, else the code's sentence."""
+    known = REASONS.get(s.reason or "")
+    text = s.host.message or (known.sentence if known else s.reason or "")
+    return text.rstrip(". ")
+
+
+def _ended(s: Situation) -> str:
+    if s.ended is None:
+        return ""
+    at = f", {since(s.ended.created_at, s.now)}" if s.ended else ""
+    return f" ({s.ended.verb} job {s.ended.no} of {s.ended.by}{at})"
+
+
+def _reason(code: str, pattern: str = "") -> Callable[[Situation], Facts | None]:
+    """The host bears this code, and the message fits."""
+    wanted = re.compile(pattern, re.IGNORECASE)
+
+    def holds(s: Situation) -> Facts | None:
+        if not _idle(s) or s.reason != code or not wanted.search(s.host.message or ""):
+            return None
+        return {"said": _said(s), "ended": _ended(s)}
+
+    return holds
+
+
+def _failed_step(s: Situation) -> Facts | None:
+    if not _idle(s) or s.reason not in _GENERIC:
+        return None
+    row = next((row for row in reversed(s.journal) if row.phase == "failed"), None)
+    if row is None:
+        return None
+    done = len({one.step for one in s.journal if one.phase == "done"})
+    said = str(row.detail.get("message") or _said(s)).rstrip(". ")
+    return {"step": row.step, "said": said, "done": str(done), "ended": _ended(s), "at": since(row.at, s.now)}
+
+
+def _secret(s: Situation) -> Facts | None:
+    if not _idle(s) or s.reason != "secret-missing":
+        return None
+    named = _SECRET.findall(s.host.message or "") or list(s.secrets_missing)
+    return {"secret": named[0], "said": _said(s), "ended": _ended(s)} if named else None
+
+
+def _image(s: Situation) -> Facts | None:
+    if not _idle(s) or s.reason not in ("image-missing", "image-mismatch") or s.image is None:
+        return None
+    return {
+        "image": s.image,
+        "said": _said(s),
+        "state": s.image_state or "not in the store",
+        "ended": _ended(s),
+    }
+
+
+def _condition(type_: str) -> Callable[[Situation], Facts | None]:
+    def holds(s: Situation) -> Facts | None:
+        found = _of(s, type_)
+        if not _idle(s) or s.reason is not None or found is None or found.status != "False":
+            return None
+        return {"said": found.message or found.reason, "at": since(found.since, s.now)}
+
+    return holds
+
+
+def _of(s: Situation, type_: str) -> Condition | None:
+    return next((one for one in s.host.conditions if one.type == type_), None)
+
+
+def _missing_image(s: Situation) -> Facts | None:
+    if not _idle(s) or s.host.phase is not Phase.READY or s.image is None or s.image_state == "ready":
+        return None
+    return {"image": s.image, "state": s.image_state or "not in the store"}
+
+
+def _missing_secret(s: Situation) -> Facts | None:
+    if not _idle(s) or s.host.phase is not Phase.READY or not s.secrets_missing:
+        return None
+    return {"secret": s.secrets_missing[0], "secrets": ", ".join(s.secrets_missing)}
+
+
+_SAID: Final = "{phase}: {said}{ended}."
+
+PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
+    Rule(
+        "bmc-refuses",
+        "the BMC answers and takes none of the stored accounts",
+        _reason("bmc-unverified", r"refuses user|takes no credential"),
+        "{phase}: the BMC at {bmc} answers and refuses the login: {said}{ended}.",
+        "rackflow inspect {name} sets the account up again from inside the machine",
+    ),
+    Rule(
+        "bmc-not-on-lan",
+        "the BMC was set up in band and does not answer over the LAN",
+        _reason("bmc-unverified", r"does not log in over the|was set in band"),
+        "{phase}: {said}{ended}.",
+        "Check the cable and VLAN of the BMC's port and the route to {bmc}, then: rackflow inspect {name}",
+    ),
+    Rule(
+        "bmc-no-address",
+        "no address is left for the BMC",
+        _reason("bmc-unverified", r"no BMC address is kept"),
+        "{phase}: {said}{ended}.",
+        "Give the Site a network with purpose bmc, rackflow spec publish, then: rackflow inspect {name}",
+    ),
+    Rule(
+        "bmc-silent",
+        "the BMC does not answer",
+        _reason("unreachable", r"IPMI|BMC"),
+        "{phase}: the BMC at {bmc} does not answer: {said}{ended}.",
+        "Is {bmc} reached from the worker? rackflow power status {name}; then rackflow apply {name}",
+    ),
+    Rule(
+        "bmc-lies",
+        "the BMC says done and does something else",
+        _reason("refused", r"keeps another boot override|read back"),
+        "{phase}: {said}{ended}.",
+        "Reset or update the BMC at {bmc}, then: rackflow apply {name}",
+    ),
+    Rule(
+        "bmc-refuses-command",
+        "the BMC refuses a command",
+        _reason("refused", r"\bBMC\b"),
+        "{phase}: the BMC at {bmc} refused: {said}{ended}.",
+        "rackflow power status {name} shows what it does take; then rackflow apply {name}",
+    ),
+    Rule(
+        "boot-os-unreachable",
+        "the boot OS is not there, or takes no SSH connection",
+        _reason("unreachable", r"no boot OS|SSH"),
+        _SAID,
+        "rackflow console {name}; if it hangs: rackflow power cycle {name}, then rackflow apply {name}",
+    ),
+    Rule(
+        "secret-missing",
+        "a named secret is not set, or was changed after the plan was made",
+        _secret,
+        "{phase}: secret {secret} is missing: {said}{ended}.",
+        "rackflow secret set {secret}, then: rackflow apply {name}",
+    ),
+    Rule(
+        "image-not-stored",
+        "the image that the spec names is not in the store, or is another one",
+        _image,
+        "{phase}: image {image} is {state}: {said}{ended}.",
+        "rackflow image add {image}, then: rackflow apply {name}",
+    ),
+    Rule(
+        "step-failed",
+        "a step of the job failed",
+        _failed_step,
+        "{phase}: step {step} failed {at} after {done} finished steps: {said}{ended}.",
+        "rackflow plan {name} --refresh shows what is there now; rackflow apply {name} goes on",
+    ),
+)
+"""Codes of which the message says more."""
+
+
+def _general(reason: Reason) -> Rule[Situation]:
+    """The rule of a code without particulars: its message, and the next step of its table."""
+    return Rule(
+        reason.code,
+        reason.sentence.rstrip("."),
+        _reason(reason.code),
+        _SAID,
+        reason.next_step.replace("NAME", "{name}"),
+    )
+
+
+GENERAL: Final[tuple[Rule[Situation], ...]] = tuple(
+    _general(reason) for reason in REASONS.values() if reason.code != "ok"
+)
+
+STANDING: Final[tuple[Rule[Situation], ...]] = (
+    Rule(
+        "hardware-changed",
+        "the machine's identities are not those on record",
+        _condition("HardwareMatches"),
+        "{phase}: since {at} the hardware does not match what is on record: {said}.",
+        "Compare rackflow host {name} with the machine in the rack",
+    ),
+    Rule(
+        "not-reachable",
+        "the running system does not answer",
+        _condition("Reachable"),
+        "{phase}: the machine has not answered since {at}: {said}.",
+        "rackflow power status {name}, then rackflow console {name}",
+    ),
+    Rule(
+        "bmc-not-verified",
+        "the BMC's account is not proven",
+        _condition("BmcVerified"),
+        "{phase}: the BMC is not verified since {at}: {said}.",
+        "rackflow inspect {name}",
+    ),
+    Rule(
+        "not-in-sync",
+        "the machine differs from its spec",
+        _condition("InSync"),
+        "{phase}: the machine differs from its spec since {at}: {said}.",
+        "rackflow plan {name}",
+    ),
+    Rule(
+        "no-open-job",
+        "the phase is one of work, and no job works",
+        if_(lambda s: _idle(s) and s.host.phase in _BUSY),
+        "{phase} since {phase_since}{phase_limit}, and no job is open.",
+        "rackflow apply {name}",
+    ),
+    Rule(
+        "failed",
+        "a failed phase without a reason",
+        if_(lambda s: _idle(s) and s.host.phase in FAILED_TWIN.values()),
+        "{phase} since {phase_since}; the run left no reason.",
+        "rackflow apply {name}",
+    ),
+    Rule(
+        "retired",
+        "the host is retired",
+        if_(lambda s: s.host.phase is Phase.RETIRED),
+        "retired since {phase_since}: it gets no work.",
+        "Nothing to do",
+    ),
+    Rule(
+        "spec-missing",
+        "no spec is bound",
+        if_(lambda s: _idle(s) and s.host.spec is None and s.host.phase in _SETTLED),
+        "{phase}: no spec is bound to this host.",
+        "rackflow host {name} shows what to match; write a Host spec, then: rackflow spec publish",
+    ),
+    Rule(
+        "image-needed",
+        "ready, and the image of its spec is not in the store",
+        _missing_image,
+        "ready since {phase_since}: image {image}, which its spec names, is {state}.",
+        "rackflow image add {image}",
+    ),
+    Rule(
+        "secret-needed",
+        "ready, and secrets of its spec are not set",
+        _missing_secret,
+        "ready since {phase_since}: its spec names secrets that are not set: {secrets}.",
+        "rackflow secret set {secret}",
+    ),
+    Rule(
+        "idle",
+        "ready, and nobody asked for an installation",
+        if_(lambda s: _idle(s) and in_phase(Phase.READY)(s)),
+        "ready since {phase_since}: nobody has asked for its installation.",
+        "rackflow plan {name}, then rackflow apply {name}",
+    ),
+    Rule(
+        "ok",
+        "everything asked for is there",
+        if_(lambda _: True),
+        "{phase} since {phase_since}: nothing is due.",
+        "Nothing to do",
+    ),
+)
+"""No job and no reason code: conditions and phase."""
