@@ -6,9 +6,11 @@ from metal.edge_client import EdgeClient
 from metal.engine.bmc_setup import BmcOutcome, setup_bmc
 from metal.engine.claim import Claim
 from tasks.retries import RETRY
+from tasks.waiting import may_wait
 
 
 @task(name="initialise BMC", task_run_name="initialise BMC of {claim.host}", **RETRY)
+@may_wait
 def initialise_bmc(claim: Claim) -> BmcOutcome:
     """Set user, password and LAN address in band, prove them over the LAN, promote the credential."""
     with EdgeClient() as edge:

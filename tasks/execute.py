@@ -7,9 +7,11 @@ from metal.engine.claim import Claim
 from metal.engine.steps import StepOutcome, run_step
 from metal.planning.plan import Plan
 from tasks.retries import RETRY
+from tasks.waiting import may_wait
 
 
 @task(name="step", task_run_name="{step_id}", **RETRY)
+@may_wait
 def execute(claim: Claim, plan: Plan, step_id: str) -> StepOutcome:
     """Journal, fence, observe, act, observe again; a retry finds what the last try did."""
     with EdgeClient() as edge:

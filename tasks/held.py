@@ -1,184 +1,32 @@
 """A host held by this flow run: lease claimed at the first line, outcome reported at the last.
 
-Every run of a job takes this path: first start, retry, next segment and crash are one. Whatever
-leaves the block becomes the job's outcome at the edge, which releases the lease with it.
+Every run of a job takes this path: first start, retry, next segment, answered form and crash are one.
+What leaves the block becomes the job's outcome at the edge, which releases the lease with it, but for
+three ends without an outcome: a wait, which stands at the edge and brings the next run; a lease that is
+lost, because the host is another run's; and the end of this process (Prefect's cancel, a worker that is
+stopped), which the edge sees at Prefect and answers with a run that winds down or goes on.
 """
 
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final, Literal
+from contextlib import contextmanager, suppress
+from typing import Any, Final
 
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
 from prefect.runtime import flow_run
 
 from metal.edge_client import EdgeClient
-from metal.engine.claim import Claim, LeaseKeeper, claim_host
-from metal.engine.steps import StepOutcome
-from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
+from metal.engine.cancel import clear_boot_flag, wind_down
+from metal.engine.claim import Claim, LeaseKeeper, cancelled, claim_host
+from metal.errors import Cancelled, JobWaits, LeaseLost, Unreachable
 from metal.planning.plan import Plan
-from specs.facts import Hardware
-from specs.phases import Phase
-from specs.reasons import REASONS
-from specs.records import JobRecord, Result, Verb
+from specs.records import JobRecord, Verb
+from tasks import form
+from tasks.run import Run
 
 ENDED: Final = frozenset({"done", "failed", "cancelled"})
-FINISH_DELAYS_S: Final = (2.0, 5.0, 10.0, 20.0, 20.0)
-"""An edge that is upgraded meanwhile must not cost a host, installed and verified, its job's outcome."""
-
-
-class Stage:
-    """What one stage wrote and changed."""
-
-    def __init__(self) -> None:
-        self.writes = 0
-        self.changes = 0
-
-    def wrote(self, writes: int) -> None:
-        """Count commands that changed something."""
-        self.writes += writes
-        self.changes += int(writes > 0)
-
-    def did(self, outcome: StepOutcome) -> None:
-        """Count a step."""
-        self.writes += outcome.writes
-        self.changes += int(outcome.changed)
-
-
-class Run:
-    """What this run did so far, and how it ends. Tasks get `claim`, which is plain data."""
-
-    def __init__(self, edge: EdgeClient, claim: Claim, job: JobRecord, keeper: LeaseKeeper) -> None:
-        self._keeper = keeper
-        self.edge, self.claim, self.job = edge, claim, job
-        self.changes = 0
-        self.writes = 0
-        self.stages: list[dict[str, Any]] = []
-        self.result: Result = "applied"
-        self.reason: str | None = "ok"
-        self.message: str | None = None
-        self.plan_hash: str | None = job.plan
-
-    @property
-    def only_observes(self) -> bool:
-        """Whether the job asked for a reading and nothing else."""
-        return self.job.verb == "observe"
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator["Stage"]:
-        """Time one stage; what it wrote and changed is added to the run's sums, also when it fails.
-
-        Raises LeaseLost or Cancelled where this run may not start another one.
-        """
-        self._keeper.must_stop()
-        stage = Stage()
-        began = time.monotonic()
-        try:
-            yield stage
-        finally:
-            self.stages.append({"name": name, "seconds": round(time.monotonic() - began, 1)})
-            self.writes += stage.writes
-            self.changes += stage.changes
-
-    def rebooted(self, plan: Plan) -> bool:
-        """Whether the plan started the deployed system anew."""
-        return any(step.reboot and step.kind != "boot-os" for step in plan.steps)
-
-    def begin(self, plan: Plan) -> None:
-        """Enter the provisioning phase if this plan installs; an adjustment keeps the phase."""
-        if plan.destructive:
-            self.edge.phase(self.claim.host, Phase.PROVISIONING, epoch=self.claim.epoch)
-
-    def inspects(self) -> None:
-        """Enter the inspecting phase, whose clock the edge watches."""
-        self.edge.phase(self.claim.host, Phase.INSPECTING, epoch=self.claim.epoch)
-
-    def ready(self, hardware: Hardware) -> None:
-        """End as ready for a spec; a system that no spec claims is said with the disks that carry it."""
-        foreign = foreign_systems(hardware) if self.edge.order(self.claim.host).spec is None else ()
-        reason = "foreign-system" if foreign else "ok"
-        told = (
-            f"no spec claims what lies on {', '.join(foreign)}" if foreign else "BMC and hardware are known"
-        )
-        self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason=reason, message=told)
-        self._end("applied", reason, told)
-
-    def in_sync(self, plan: Plan) -> None:
-        """End without a change. Raises Refused (drift) for differences that an apply does not repair."""
-        told = "; ".join(plan.drift) or "in sync (0 changes)"
-        self._synced(plan, told)
-        if plan.drift:
-            raise Refused(told, host=self.claim.host, reason="drift", hint=f"rackflow plan {self.claim.host}")
-        self._end("in-sync", "ok", told, plan)
-
-    def observed(self, plan: Plan) -> None:
-        """End after a reading alone."""
-        told = f"{len(plan.steps)} steps pending" if plan.steps else "in sync"
-        self._synced(plan, told)
-        self._end("in-sync", "ok", f"observed: {told}", plan)
-
-    def waits_for_consent(self, plan: Plan) -> None:
-        """End as waiting; `rackflow approve` posts the job's next run."""
-        erased = ", ".join(sorted({d.serial for step in plan.steps for d in step.destroys})) or "nothing"
-        self._end("waiting-consent", "waiting-consent", f"waits for consent to erase {erased}", plan)
-
-    def applied(self, plan: Plan) -> None:
-        """End as applied and verified."""
-        if plan.destructive:
-            self.edge.phase(self.claim.host, Phase.ACTIVE, epoch=self.claim.epoch, reason="ok")
-        told = f"{self.changes} changes, {self.writes} writes, verified"
-        self.edge.put_condition(self.claim.host, "InSync", status="True", reason="ok", message=told)
-        self._end("applied", "ok", told, plan)
-
-    def says(self, message: str) -> None:
-        """End with a message."""
-        self._end("applied", "ok", message)
-
-    def _synced(self, plan: Plan, message: str) -> None:
-        status: Literal["True", "False"] = "True" if plan.in_sync else "False"
-        reason = "ok" if plan.in_sync else "drift"
-        self.edge.put_condition(self.claim.host, "InSync", status=status, reason=reason, message=message)
-
-    def _end(self, result: Result, reason: str, message: str, plan: Plan | None = None) -> None:
-        self.result, self.reason, self.message = result, reason, message
-        if plan is not None:
-            self.plan_hash = plan.hash
-
-    def failed(self, error: BaseException) -> None:
-        """End as failed, with the error's reason and next step."""
-        self.result = "failed"
-        self.reason = error.reason if isinstance(error, RackflowError) else "step-failed"
-        told = f"{type(error).__name__}: {error}"
-        self.message = error.message if isinstance(error, RackflowError) else told
-
-    def finish(self) -> None:
-        """Tell the edge; while it does not answer again, as long as the lease lives."""
-        for delay_s in FINISH_DELAYS_S:
-            try:
-                return self._tell()
-            except Unreachable:
-                time.sleep(delay_s)
-        return self._tell()
-
-    def _tell(self) -> None:
-        known = REASONS.get(self.reason or "")
-        self.edge.finish(
-            self.claim.host,
-            self.claim.job,
-            epoch=self.claim.epoch,
-            run_id=self.claim.run_id,
-            result=self.result,
-            reason=self.reason,
-            message=self.message,
-            next_step=known.next_step if known and self.result != "applied" else None,
-            outcome={"changes": self.changes, "writes": self.writes, "stages": self.stages},
-            plan=self.plan_hash,
-        )
-
-
-def foreign_systems(hardware: Hardware) -> tuple[str, ...]:
-    """Disks that carry a partitioned system, by identity."""
-    fixed = (disk for disk in hardware.disks if not disk.removable)
-    return tuple(disk.identity or disk.device for disk in fixed if any(p.filesystem for p in disk.partitions))
 
 
 @contextmanager
@@ -189,27 +37,108 @@ def held(host: str, job: int, verb: Verb, args: dict[str, Any] | None = None) ->
         record = (
             edge.job(host, job) if job else edge.claim_job(host, run_id=run_id, verb=verb, args=args or {})
         )
+        if record.state == "waiting-consent":
+            record = answered(edge, record, run_id)
+            if record.state == "cancelled":
+                with suppress(Cancelled):
+                    yield refused(edge, record, run_id)
+                return
         if record.state in ENDED:
             return_early(record)
         claim = claim_host(edge, record.host, job=record.no, run_id=run_id)
         keeper = LeaseKeeper(edge, claim, clock=time.monotonic)
-        run = Run(edge, claim, record, keeper)
+        run = Run(edge, claim, record, keeper=keeper)
+        run.stopped = cancelled(claim) if claim.cancelling else None
         with keeper:
+            run.recall(edge.journal_rows(claim.host, job=claim.job))
             try:
                 yield run
-            except LeaseLost:
-                raise
-            except BaseException as error:
+            except JobWaits as ends:
+                run.waits(ends.wait)
+            except Cancelled as error:
+                run.failed(error, left_behind(run))
+                run.finish()
+            except Exception as error:
+                if without_outcome(error):
+                    raise
                 run.failed(error)
+                tidy(run)
                 run.finish()
                 raise
-            run.finish()
+            else:
+                run.finish()
+    if run.asks is not None and record.ask_in_ui:
+        ask(run.asks)
+
+
+def without_outcome(error: Exception) -> bool:
+    """Whether the job may still go on in another run: the lease is another's, or the edge is away.
+
+    Only the edge's own silence bears no host (a machine's has one), and says nothing about the machine.
+    """
+    return isinstance(error, LeaseLost) or (isinstance(error, Unreachable) and error.host is None)
+
+
+def answered(edge: EdgeClient, record: JobRecord, run_id: str) -> JobRecord:
+    """Take the form's answer to the edge and give the job as it goes on; without an answer suspend again.
+
+    Raises LeaseLost where the job waits without this run, Prefect's Pause while nobody has answered.
+    """
+    if not record.ask_in_ui or record.plan is None or record.run_id != run_id:
+        return_early(record)
+    plan = Plan.model_validate(edge.plan(str(record.plan)))
+    consents = form.ask(plan)
+    return edge.answer_form(record.host, record.no, run_id=run_id, plan=plan.hash, consents=consents)
+
+
+def refused(edge: EdgeClient, record: JobRecord, run_id: str) -> Run:
+    """The run of a job that the form's answer has ended: it may do nothing, and says why."""
+    run = Run(edge, Claim(record.host, record.no, run_id, 0), record)
+    run.message = record.message or "a person refused the plan"
+    run.stopped = Cancelled(run.message, host=record.host, reason="consent-refused")
+    return run
+
+
+def ask(plan: Plan) -> None:
+    """Suspend this run with the form; where Prefect cannot, the job waits for `rackflow approve` alone."""
+    try:
+        form.ask(plan)
+    except Exception as error:  # noqa: BLE001 - whatever Prefect says, the job waits at the edge
+        say(f"no form in the UI: {error}")
+
+
+def left_behind(run: Run) -> str | None:
+    """Wind the job down; why that failed must not hide that it was cancelled."""
+    try:
+        return wind_down(run.edge, run.claim, log=say)
+    except LeaseLost:
+        raise
+    except Exception as error:  # noqa: BLE001 - the end of a job must not depend on its machine
+        say(f"not wound down: {error}")
+        return None
+
+
+def tidy(run: Run) -> None:
+    """Clear what a failed job set for one boot; why that failed must not hide why the job did."""
+    try:
+        clear_boot_flag(run.edge, run.claim, log=say)
+    except Exception as error:  # noqa: BLE001 - as above
+        say(f"the boot flag was not looked at: {error}")
+
+
+def say(text: str) -> None:
+    """Write to the run's log, or to ours where no run is."""
+    try:
+        get_run_logger().info(text)
+    except MissingContextError:
+        logging.getLogger(__name__).info(text)
 
 
 def return_early(record: JobRecord) -> None:
-    """Refuse to run a job that has ended: an orphan of Prefect's must do nothing."""
+    """Refuse to run for a job that has ended, or goes on without this run: an orphan must do nothing."""
+    told = "has already ended as" if record.state in ENDED else "goes on without this run; it is"
     raise LeaseLost(
-        f"job {record.no} has already ended as {record.state}",
+        f"job {record.no} {told} {record.state}",
         host=record.host,
         reason="lease-lost",
         hint=f"rackflow apply {record.host} makes a new one",

@@ -7,9 +7,11 @@ from metal.engine.claim import Claim
 from metal.engine.observe import observe as engine_observe
 from specs.facts import Observation
 from tasks.retries import RETRY
+from tasks.waiting import may_wait
 
 
 @task(name="observe", task_run_name="observe {claim.host}", **RETRY)
+@may_wait
 def observe(claim: Claim) -> Observation:
     """From the boot OS or the running system, whichever is up, and from the BMC; stored at the edge."""
     with EdgeClient() as edge:

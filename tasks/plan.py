@@ -1,7 +1,6 @@
 """Plan a host on what was just read; the plan is stored and shown before its first step."""
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
@@ -9,6 +8,7 @@ from metal.engine.plans import plan_for_job
 from metal.planning.plan import Plan
 from metal.planning.report import artifact_key, markdown
 from specs.facts import Observation
+from tasks.artifacts import show
 from tasks.retries import RETRY
 
 
@@ -17,8 +17,6 @@ def make_plan(claim: Claim, seen: Observation) -> Plan:
     """Continue the job's stored plan, else make one; shown as an artifact with steps, what is erased, why."""
     with EdgeClient() as edge:
         plan = plan_for_job(edge, claim, seen)
-    create_markdown_artifact(
-        key=artifact_key("plan", claim.host), markdown=markdown(plan), description=plan.hash
-    )
+    show(artifact_key("plan", claim.host), markdown(plan), plan.hash)
     get_run_logger().info("%s: %d steps, plan %s", claim.host, len(plan.steps), plan.hash[:12])
     return plan

@@ -1,13 +1,13 @@
 """Show the serial logs of an installation's boots."""
 
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
 from metal.engine.serial_log import newest_logs
 from metal.errors import RackflowError
 from metal.planning.report import artifact_key
+from tasks.artifacts import show
 
 
 @task(name="serial log", task_run_name="serial log of {claim.host}")
@@ -23,8 +23,8 @@ def show_serial_log(claim: Claim) -> None:
         get_run_logger().warning("%s: the console broker has recorded no boot", claim.host)
     for number, kind, text in logs:
         shown = text.replace("```", "'''")
-        create_markdown_artifact(
-            key=artifact_key("serial", claim.host),
-            markdown=f"Serial console of {claim.host}, boot {number} ({kind})\n\n```text\n{shown}\n```\n",
-            description=f"boot {number} ({kind})",
+        show(
+            artifact_key("serial", claim.host),
+            f"Serial console of {claim.host}, boot {number} ({kind})\n\n```text\n{shown}\n```\n",
+            f"boot {number} ({kind})",
         )

@@ -1,20 +1,24 @@
 """`held`: whatever leaves the block becomes the job's outcome, once; a lost lease reports nothing."""
 
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
+from prefect.exceptions import Pause, TerminationSignal
 
-from metal.errors import Cancelled, LeaseLost, RackflowError, Refused, Unreachable
+from metal.errors import Cancelled, JobWaits, LeaseLost, RackflowError, Refused, Unreachable, Wait
 from metal.planning.plan import Destroyed, Plan, Step
 from specs.facts import Disk, Hardware, PartitionFact
 from specs.phases import Phase
 from specs.reasons import REASONS
-from specs.records import JobRecord, LeaseGrant
+from specs.records import JobRecord, JournalRow, LeaseGrant
+from tasks import form
 from tasks import held as module
-from tasks.held import Run, held
+from tasks.held import held
+from tasks.run import Run, Stage
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -28,6 +32,8 @@ class FakeEdge:
     held_by_another: bool = False
     cancelling: bool = False
     spec: object = None
+    rows: list[JournalRow] = field(default_factory=list)
+    plan_: Plan | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +63,18 @@ class FakeEdge:
 
     def finish(self, name: str, number: int, **outcome: Any) -> None:
         self.calls.append(("finish", {"host": name, "job": number} | outcome))
+
+    def journal_rows(self, name: str, *, job: int) -> list[JournalRow]:
+        return self.rows
+
+    def plan(self, plan_hash: str) -> dict[str, Any]:
+        return self.plan_.model_dump(mode="json") if self.plan_ else {}
+
+    def answer_form(self, name: str, number: int, **answer: Any) -> JobRecord:
+        self.calls.append(("answer_form", answer))
+        state = "delivered" if answer["consents"] else "cancelled"
+        told = None if answer["consents"] else "a person refused the plan"
+        return self.job_.model_copy(update={"state": state, "message": told})
 
     def order(self, name: str) -> SimpleNamespace:
         return SimpleNamespace(spec=self.spec)
@@ -115,14 +133,12 @@ def test_a_block_that_ends_well_reports_what_it_did_under_its_epoch(edge: FakeEd
     ("error", "reason", "message"),
     [
         (Refused("no disk fits", reason="no-matching-disk"), "no-matching-disk", "no disk fits"),
-        (Unreachable("silent", reason="unreachable"), "unreachable", "silent"),
-        (Cancelled("job 7 is being cancelled", reason="cancelled"), "cancelled", "job 7 is being cancelled"),
+        (Unreachable("silent", host="web-01", reason="unreachable"), "unreachable", "silent"),
         (ValueError("a bug"), "step-failed", "ValueError: a bug"),
-        (KeyboardInterrupt("SIGTERM"), "step-failed", "KeyboardInterrupt: SIGTERM"),
     ],
 )
 def test_an_exception_becomes_a_failure_with_its_reason_and_next_step_and_goes_on(
-    edge: FakeEdge, error: BaseException, reason: str, message: str
+    edge: FakeEdge, error: Exception, reason: str, message: str
 ) -> None:
     def writes_and_fails() -> None:
         with held("web-01", 7, "apply") as run, run.stage("write") as stage:
@@ -138,18 +154,67 @@ def test_an_exception_becomes_a_failure_with_its_reason_and_next_step_and_goes_o
     assert told["outcome"]["writes"] == 2
 
 
-def test_a_run_that_lost_its_lease_reports_nothing(edge: FakeEdge) -> None:
-    """The host is another run's by now; its outcome must not be ours."""
-    with pytest.raises(LeaseLost), held("web-01", 7, "apply"):
-        raise LeaseLost("job 8 holds it", host="web-01", reason="lease-lost")
+@pytest.mark.parametrize(
+    "error",
+    [
+        LeaseLost("job 8 holds it", host="web-01", reason="lease-lost"),
+        Unreachable("the edge does not answer", reason="unreachable"),
+        TerminationSignal(15),
+        KeyboardInterrupt(),
+    ],
+    ids=["the host is another run's", "the edge is away", "Prefect's cancel", "the worker is stopped"],
+)
+def test_a_job_that_may_go_on_in_another_run_gets_no_outcome(edge: FakeEdge, error: BaseException) -> None:
+    with pytest.raises(type(error)), held("web-01", 7, "apply"):
+        raise error
 
     assert edge.all("finish") == []
+
+
+def test_a_wait_ends_the_run_well_and_without_an_outcome(edge: FakeEdge) -> None:
+    wait = Wait("web-01", "os", NOW, NOW, "waits for the system to phone home")
+    with held("web-01", 7, "apply") as run, run.stage("OS up") as stage:
+        stage.got(wait)
+        pytest.fail("the block went on")
+
+    assert edge.all("finish") == []
+    assert (run.ended().type.value, run.ended().message) == ("COMPLETED", wait.message)
+
+
+def test_a_step_that_waits_is_told_from_one_that_ran() -> None:
+    with pytest.raises(JobWaits):
+        Stage().did(Wait("web-01", "boot-os", NOW, NOW, "waits"))
+
+
+def test_an_outcome_counts_what_the_jobs_earlier_runs_finished(edge: FakeEdge) -> None:
+    detail = {"writes": 3, "seconds": 61.5}
+    told: dict[str, Any] = {
+        "job": 7,
+        "step": "write-image",
+        "kind": "write-image",
+        "at": NOW,
+        "detail": detail,
+    }
+    edge.rows = [
+        JournalRow(no=1, epoch=4, phase="intent", **told),
+        JournalRow(no=2, epoch=4, phase="done", **told),
+    ]
+    with held("web-01", 7, "apply") as run:
+        with run.stage("verify") as stage:
+            stage.wrote(0)
+        run.applied(plan())
+
+    outcome = edge.outcome["outcome"]
+    assert (outcome["changes"], outcome["writes"]) == (1, 3)
+    assert [stage["name"] for stage in outcome["stages"]] == ["write-image", "verify"]
+    assert edge.outcome["message"] == "1 changes, 3 writes, verified"
 
 
 def wipe_after_the_lease_was_lost() -> None:
     """A run whose renewing thread has learnt that another holds the host."""
     with held("web-01", 7, "apply") as run:
-        run._keeper._stopped = LeaseLost("job 8 holds it", host="web-01", reason="lease-lost")
+        assert run.keeper is not None
+        run.keeper._stopped = LeaseLost("job 8 holds it", host="web-01", reason="lease-lost")
         with run.stage("wipe"):
             pytest.fail("the stage was started")
 
@@ -255,7 +320,7 @@ def test_a_failure_to_report_is_not_swallowed(edge: FakeEdge, monkeypatch: pytes
 
     monkeypatch.setattr(edge, "finish", silent)
     slept: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", slept.append)
+    monkeypatch.setattr(time, "sleep", slept.append)
 
     with pytest.raises(RackflowError), held("web-01", 7, "apply") as run:
         run.says("done")
@@ -271,21 +336,112 @@ def test_an_outcome_waits_for_an_edge_that_restarts(edge: FakeEdge, monkeypatch:
         told(name, number, **outcome)
 
     monkeypatch.setattr(edge, "finish", finish)
-    monkeypatch.setattr(module.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     with held("web-01", 7, "apply") as run:
         run.says("done")
     assert edge.outcome["message"] == "done"
 
 
-def test_a_job_that_was_cancelled_between_its_runs_ends_and_frees_the_host(edge: FakeEdge) -> None:
+def test_a_job_that_was_cancelled_between_its_runs_is_wound_down_and_ends(edge: FakeEdge) -> None:
     """The lease was taken to learn it; without an outcome the job would stay cancelling."""
     edge.cancelling = True
 
-    with pytest.raises(Cancelled), held("web-01", 7, "apply"):
-        pytest.fail("the block ran")
+    with held("web-01", 7, "apply") as run, run.stage("observe"):
+        pytest.fail("the stage was started")
 
-    assert (edge.outcome["result"], edge.outcome["reason"], edge.outcome["epoch"]) == (
-        "failed",
-        "cancelled",
-        5,
-    )
+    told = edge.outcome
+    assert (told["result"], told["reason"], told["epoch"]) == ("failed", "cancelled", 5)
+    assert told["message"] == "job 7 is being cancelled; no step was begun"
+    assert run.ended().type.value == "CANCELLED"
+
+
+def test_what_went_wrong_while_winding_down_does_not_hide_the_cancel(
+    edge: FakeEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> str:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(module, "wind_down", breaks)
+    with held("web-01", 7, "apply"):
+        raise Cancelled("job 7 is being cancelled", host="web-01", reason="cancelled")
+
+    assert (edge.outcome["reason"], edge.outcome["message"]) == ("cancelled", "job 7 is being cancelled")
+
+
+class Asked:
+    """The form of Prefect's UI: what is asked, and what a person answered; None suspends the run."""
+
+    def __init__(self, answer: bool | None = None) -> None:  # noqa: FBT001 - a person's answer
+        self.answer = answer
+        self.plans: list[str] = []
+
+    def ask(self, asked: Plan) -> bool:
+        """Suspend, as Prefect does by an exception, or answer."""
+        self.plans.append(asked.hash)
+        if self.answer is None:
+            raise Pause
+        return self.answer
+
+
+@pytest.fixture
+def waiting(edge: FakeEdge, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """A job that waits for consent with this run, and the form."""
+    monkeypatch.setattr(module, "flow_run", SimpleNamespace(id="run-1"))
+    edge.plan_ = plan(destructive=True)
+    waits = {"state": "waiting-consent", "plan": edge.plan_.hash, "run_id": "run-1", "ask_in_ui": True}
+    edge.job_ = edge.job_.model_copy(update=waits)
+    asked = Asked()
+    monkeypatch.setattr(form, "ask", asked.ask)
+    return asked
+
+
+def test_a_run_that_waits_for_consent_reports_first_and_then_suspends_itself(
+    edge: FakeEdge, waiting: Asked
+) -> None:
+    edge.job_ = edge.job_.model_copy(update={"state": "delivered"})
+    with pytest.raises(Pause), held("web-01", 7, "apply") as run:
+        run.waits_for_consent(plan(destructive=True))
+
+    assert edge.outcome["result"] == "waiting-consent"
+    assert waiting.plans == [edge.outcome["plan"]]
+
+
+def test_without_the_form_the_job_waits_for_the_command_alone(edge: FakeEdge, waiting: Asked) -> None:
+    edge.job_ = edge.job_.model_copy(update={"state": "delivered", "ask_in_ui": False})
+    with held("web-01", 7, "apply") as run:
+        run.waits_for_consent(plan(destructive=True))
+
+    assert waiting.plans == []
+    assert run.ended().message == "waits for consent to erase D0"
+
+
+def test_a_resumed_run_takes_the_answer_to_the_edge_and_goes_on(edge: FakeEdge, waiting: Asked) -> None:
+    waiting.answer = True
+    with held("web-01", 7, "apply") as run:
+        run.says("done")
+
+    (told,) = edge.all("answer_form")
+    assert told == {"run_id": "run-1", "plan": waiting.plans[0], "consents": True}
+    assert [name for name, _ in edge.calls] == ["job", "answer_form", "lease", "finish"]
+
+
+def test_a_refusal_in_the_form_ends_the_run_before_it_holds_anything(edge: FakeEdge, waiting: Asked) -> None:
+    waiting.answer = False
+    with held("web-01", 7, "apply") as run, run.stage("observe"):
+        pytest.fail("the stage was started")
+
+    assert [name for name, _ in edge.calls] == ["job", "answer_form"]
+    assert (run.ended().type.value, run.ended().message) == ("CANCELLED", "a person refused the plan")
+
+
+def test_a_run_that_nobody_has_answered_suspends_again_and_an_orphan_of_the_job_does_not(
+    edge: FakeEdge, waiting: Asked
+) -> None:
+    with pytest.raises(Pause), held("web-01", 7, "apply"):
+        pytest.fail("the block ran")
+    assert len(waiting.plans) == 1
+
+    edge.job_ = edge.job_.model_copy(update={"run_id": "run-2"})
+    with pytest.raises(LeaseLost, match="without this run"), held("web-01", 7, "apply"):
+        pytest.fail("the block ran")
+    assert [name for name, _ in edge.calls] == ["job", "job"]
