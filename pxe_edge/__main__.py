@@ -16,6 +16,7 @@ from sqlalchemy.exc import DatabaseError
 
 from pxe_edge.api.server import StartError as ApiStartError
 from pxe_edge.api.server import bind
+from pxe_edge.jobs.timing import Timing
 from pxe_edge.process import Edge, PrefectSettings
 from pxe_edge.registry.errors import RegistryError
 from pxe_edge.registry.registry import Ports, Registry, open_registry
@@ -99,6 +100,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        timing = Timing.from_environment(os.environ)
+    except ValueError as error:
+        _say(str(error))
+        return USAGE
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -107,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
         # The port comes first: a second edge on this machine must not touch the first one's data.
         listening = bind("0.0.0.0", options.port)
         with only_one(data):
-            registry = open_registry(data, ports=Ports(options.port, options.boot_port))
+            registry = open_registry(data, ports=Ports(options.port, options.boot_port), timing=timing)
             if options.specs is not None and (status := _publish(registry, options.specs)):
                 return status
             Edge(registry, PrefectSettings.from_environment(), listening).run(stop)

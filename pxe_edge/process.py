@@ -22,11 +22,13 @@ from pxe_edge.api import app, server, tls
 from pxe_edge.images.store import ImageStore
 from pxe_edge.registry import images
 from pxe_edge.registry.boot_desk import BootDesk
+from pxe_edge.registry.courier import Courier
 from pxe_edge.registry.interfaces import own_addresses
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
-from pxe_edge.registry.prefect import Courier, Prefect
+from pxe_edge.registry.prefect import Prefect
 from pxe_edge.registry.registry import Registry
+from pxe_edge.registry.sweeper import Sweeper
 from pxe_edge.servers.packets import serve_packets
 
 log = logging.getLogger("edge")
@@ -66,17 +68,18 @@ class FileAuth(httpx.Auth):
             yield request
 
 
-def courier_of(registry: Registry, settings: PrefectSettings) -> Courier:
-    """The outbox's courier; lets the registry hand on expired leases only while Prefect answers."""
+def prefect_tasks(registry: Registry, settings: PrefectSettings) -> tuple[Courier, Sweeper]:
+    """The two tasks that speak with Prefect: the outbox's courier, and the sweeper."""
     client = httpx.AsyncClient(
         base_url=settings.url.rstrip("/") + "/",
         auth=FileAuth(settings.auth_file),
         timeout=PREFECT_TIMEOUT_S,
         trust_env=False,
     )
-    courier = Courier(registry.db, Prefect(client), site=registry.where)
-    registry.may_hand_on = courier.reachable
-    return courier
+    prefect = Prefect(client)
+    sweeper = Sweeper(registry.db, prefect, site=registry.where, timing=registry.timing)
+    registry.may_hand_on = sweeper.reachable
+    return Courier(registry.db, prefect, site=registry.where), sweeper
 
 
 class PacketThread:
@@ -142,7 +145,8 @@ class Edge:
             images.interrupted(session, registry.now())
         own = {str(a) for addresses in own_addresses().values() for a in addresses}
         certificate, key = tls.ensure(registry.data / "edge" / "tls", own, registry.now())
-        application = app.create_app(registry, courier=courier_of(registry, settings))
+        courier, sweeper = prefect_tasks(registry, settings)
+        application = app.create_app(registry, courier=courier, sweeper=sweeper)
         self._api = server.ApiThread(application, listening, certificate=certificate, key=key)
         self._packets = PacketThread(registry, self.view)
 

@@ -427,6 +427,7 @@ class Site(Spec):
     boot: SiteBoot = SiteBoot()
     bmc: SiteBmc = SiteBmc()
     trust: Literal["proof", "lan"] = "proof"
+    consent_form: bool = True
 
 
 class ImageSource(Spec):

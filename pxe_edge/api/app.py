@@ -8,24 +8,29 @@ from fastapi import FastAPI
 
 from pxe_edge.api import access, consoles, hosts, images, jobs, secret, site
 from pxe_edge.images.store import ImageStore
-from pxe_edge.registry.prefect import Courier
+from pxe_edge.registry.courier import Courier
 from pxe_edge.registry.registry import Registry
+from pxe_edge.registry.sweeper import Sweeper
 
 DESCRIPTION = "The edge of one site: hosts, jobs, leases, journal, spec sets, images, secrets."
 
 
-def create_app(registry: Registry | None = None, *, courier: Courier | None = None) -> FastAPI:
-    """Make the application; with a courier, its task runs as long as the application does."""
+def create_app(
+    registry: Registry | None = None, *, courier: Courier | None = None, sweeper: Sweeper | None = None
+) -> FastAPI:
+    """Make the application; the tasks of courier and sweeper run as long as it does."""
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        if courier is None or registry is None:
-            yield
-            return
-        registry.db.on_commit(lambda _touched: courier.wake())
-        task = asyncio.create_task(courier.run())
+        tasks = []
+        if courier is not None and registry is not None:
+            registry.db.on_commit(lambda _touched: courier.wake())
+            tasks.append(asyncio.create_task(courier.run()))
+        if sweeper is not None:
+            tasks.append(asyncio.create_task(sweeper.run()))
         yield
-        task.cancel()
+        for task in tasks:
+            task.cancel()
 
     app = FastAPI(
         title="rackflow edge",

@@ -3,13 +3,13 @@
 import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from specs.facts import Observation
 from specs.identity import Mac, Uuid
 from specs.model import Name
 from specs.phases import Phase
-from specs.records import ConditionStatus, Result, Verb
+from specs.records import ConditionStatus, Result, Verb, WaitEvent
 
 Item = TypeVar("Item")
 
@@ -142,11 +142,43 @@ class Finish(Body):
     plan: str | None = None
 
 
+class WaitBody(Body):
+    """What a run waits for before it ends."""
+
+    epoch: int
+    run_id: str
+    event: WaitEvent
+    since: AwareDatetime
+    deadline: AwareDatetime
+    message: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Seen(Body):
+    """Whether the event has come already, so that the run goes on."""
+
+    seen: bool
+
+
+class FormBody(Body):
+    """What a person answered in the form of Prefect's UI."""
+
+    run_id: str
+    plan: str
+    consents: bool
+
+
+class ReleaseBody(Body):
+    """Who takes the host from the run that holds it."""
+
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class LeaseClaim(Body):
-    """A run that wants the host."""
+    """A process of a run that wants the host; `holder` is the process's own random word."""
 
     job: int
-    run_id: str
+    run_id: Annotated[str, Field(min_length=1, max_length=200)]
+    holder: Annotated[str, Field(min_length=1, max_length=200)] | None = None
 
 
 class LeaseRenewal(Body):
@@ -178,10 +210,11 @@ class JournalBody(Body):
 
 
 class BmcLockBody(Body):
-    """Who wants the BMC, and for how long."""
+    """Who wants the BMC, and for how long; a run says its lease's epoch."""
 
     owner: Annotated[str, Field(min_length=1, max_length=200)]
     ttl_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    epoch: int | None = None
 
 
 class BmcCandidate(Body):

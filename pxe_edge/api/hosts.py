@@ -121,15 +121,15 @@ def change_host(name: str, body: b.HostChange, registry: Reg, _: Admin) -> HostR
 
 @router.delete("/{name}", status_code=204)
 def remove_host(name: str, registry: Reg, _: Admin) -> None:
-    """Forget a host and all that hangs on it; 409 while a run holds it."""
+    """Forget a host and all that hangs on it; 409 while a job has it."""
     with registry.db.write() as session:
         host = hosts.get(session, name)
         lease = leases.read(session, host.id)
-        if lease.held(registry.now()):
+        if lease.job is not None:
             raise ConflictError(
-                f"job {lease.job} holds {host.name}",
+                f"job {lease.job} has {host.name}",
                 code="lease",
-                hint=f"rackflow cancel {host.name}",
+                hint=f"rackflow cancel {host.name}, or: rackflow release {host.name}",
                 host=host.name,
             )
         timeline.add(session, registry.now(), "host", f"{host.name} ({host.id}) removed by an operator")

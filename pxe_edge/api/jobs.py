@@ -7,11 +7,12 @@ from fastapi import APIRouter, Header, Query, Response
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
-from pxe_edge.registry import boots, consents, hosts, jobs, journal, leases, records
-from pxe_edge.registry.errors import ConflictError
+from pxe_edge.jobs import waits as rules
+from pxe_edge.jobs.leases import Claimant
+from pxe_edge.registry import boots, consents, hosts, jobs, journal, leases, records, waits
 from pxe_edge.registry.tables import JobRow
 from specs.phases import DEADLINE_S, Phase
-from specs.records import Consent, JobRecord, JournalRow, LeaseGrant
+from specs.records import Consent, HostRecord, JobRecord, JournalRow, LeaseGrant
 
 router = APIRouter(tags=["jobs"])
 PAGE = 1000
@@ -34,7 +35,7 @@ def post_job(
             session, registry.now(), host, body.verb, args=body.args, by=by, idempotency_key=idempotency_key
         )
         response.status_code = 201 if created else 200
-        return records.job(job, host.name)
+        return registry.job_record(job, host)
 
 
 @router.get("/v1/hosts/{name}/jobs")
@@ -44,7 +45,7 @@ def list_jobs(name: str, registry: Reg, _: Anybody) -> b.Page[JobRecord]:
         host = hosts.get(session, name)
         numbers = range(host.last_job, max(0, host.last_job - PAGE), -1)
         rows = [session.get(JobRow, (host.id, no)) for no in numbers]
-        return b.Page(items=[records.job(row, host.name) for row in rows if row is not None])
+        return b.Page(items=[registry.job_record(row, host) for row in rows if row is not None])
 
 
 @router.get("/v1/hosts/{name}/jobs/{no}")
@@ -52,7 +53,7 @@ def get_job(name: str, no: int, registry: Reg, _: Anybody) -> JobRecord:
     """One job."""
     with registry.db.read() as session:
         host = hosts.get(session, name)
-        return records.job(jobs.get(session, host, no), host.name)
+        return registry.job_record(jobs.get(session, host, no), host)
 
 
 @router.post("/v1/hosts/{name}/jobs/claim")
@@ -63,7 +64,7 @@ def claim_job(name: str, body: b.JobClaim, registry: Reg, _: Worker) -> JobRecor
         job = jobs.claim_by_hand(
             session, registry.now(), host, run_id=body.run_id, verb=body.verb, args=body.args
         )
-        return records.job(job, host.name)
+        return registry.job_record(job, host)
 
 
 @router.post("/v1/hosts/{name}/jobs/{no}/cancel")
@@ -71,7 +72,7 @@ def cancel_job(name: str, no: int, registry: Reg, _: Admin) -> JobRecord:
     """Ask a job to stop between two steps."""
     with registry.db.write() as session:
         host = hosts.get(session, name)
-        return records.job(jobs.cancel(session, registry.now(), host, no), host.name)
+        return registry.job_record(jobs.cancel(session, registry.now(), host, no), host)
 
 
 @router.post("/v1/hosts/{name}/jobs/{no}/finish")
@@ -81,33 +82,68 @@ def finish_job(name: str, no: int, body: b.Finish, registry: Reg, _: Worker) -> 
     with registry.db.write() as session:
         host = hosts.get(session, name)
         job = jobs.get(session, host, no)
-        if job.run_id == body.run_id and job.result == body.result and job.ended_at is not None:
-            return records.job(job, host.name)
-        lease = leases.require_epoch(session, host, body.epoch)
-        if lease.job != no or lease.run_id != body.run_id:
-            raise ConflictError(
-                f"job {lease.job} run {lease.run_id} holds the lease", code="epoch", host=host.name
-            )
+        if jobs.said_already(job, run_id=body.run_id, epoch=body.epoch, result=body.result, plan=body.plan):
+            return registry.job_record(job, host)
+        leases.require_run(session, host, epoch=body.epoch, job=no, run_id=body.run_id)
         jobs.finish(
             session, now, host, job, result=body.result, reason=body.reason, message=body.message,
             next_step=body.next_step, outcome=body.outcome, plan=body.plan,
         )  # fmt: skip
         if host.phase == Phase.READY and job.state == "done":
             registry.host_ready(session, host)
-        return records.job(job, host.name)
+        return registry.job_record(job, host)
+
+
+@router.put("/v1/hosts/{name}/jobs/{no}/wait")
+def register_wait(name: str, no: int, body: b.WaitBody, registry: Reg, _: Worker) -> b.Seen:
+    """Have the job wait without a run: its next one starts on the event or at the deadline.
+
+    `seen` says that the event has come already: nothing is registered and the run goes on.
+    """
+    now = registry.now()
+    wait = rules.bounded(rules.Wait(body.event, body.since, body.deadline), now, registry.timing.wait_s)
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        job = jobs.get(session, host, no)
+        if waits.said_already(job, wait, run_id=body.run_id, epoch=body.epoch):
+            return b.Seen(seen=False)
+        leases.require_run(session, host, epoch=body.epoch, job=no, run_id=body.run_id)
+        return b.Seen(seen=waits.register(session, now, host, job, wait, message=body.message))
+
+
+@router.post("/v1/hosts/{name}/jobs/{no}/form")
+def answer_form(name: str, no: int, body: b.FormBody, registry: Reg, _: Worker) -> JobRecord:
+    """What a person answered in Prefect's UI to the plan that this job waits with."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        job = jobs.get(session, host, no)
+        consents.answer_form(
+            session, registry.now(), host, job, run_id=body.run_id, plan=body.plan, yes=body.consents,
+            allowed=registry.consent_form,
+        )  # fmt: skip
+        return registry.job_record(job, host)
+
+
+@router.post("/v1/hosts/{name}/release")
+def release_host(name: str, body: b.ReleaseBody, registry: Reg, _: Admin) -> HostRecord:
+    """Take the host from its run: the lease is freed, and an open job fails as released."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        jobs.release(session, registry.now(), host, by=body.by)
+        return registry.host_record(session, host)
 
 
 @router.post("/v1/hosts/{name}/lease")
 def claim_lease(name: str, body: b.LeaseClaim, registry: Reg, _: Worker) -> LeaseGrant:
-    """The host, for this run; 409 names the holder."""
+    """The host, for this process of the job's present run; 409 names the holder."""
+    now = registry.now()
     with registry.db.write() as session:
         host = hosts.get(session, name)
         job = jobs.get(session, host, body.job)
-        jobs.require_open(host, job)
-        grant = leases.claim(
-            session, registry.now(), host, job, body.run_id, may_hand_on=registry.may_hand_on()
-        )
-        jobs.claimed(session, job, body.run_id)
+        jobs.require_claimable(session, now, host, job, body.run_id)
+        by = Claimant(body.job, body.run_id, body.holder)
+        grant = leases.claim(session, now, host, by, ttl_s=registry.timing.lease_ttl_s)
+        jobs.claimed(session, now, host, job, run_id=body.run_id, epoch=grant.epoch)
         return grant
 
 
@@ -115,15 +151,18 @@ def claim_lease(name: str, body: b.LeaseClaim, registry: Reg, _: Worker) -> Leas
 def renew_lease(name: str, body: b.LeaseRenewal, registry: Reg, _: Worker) -> LeaseGrant:
     """Prolong the lease, and learn whether the job is being cancelled."""
     with registry.db.write() as session:
-        host = hosts.get(session, name)
-        return leases.renew(session, registry.now(), host, epoch=body.epoch, run_id=body.run_id)
+        return leases.renew(
+            session, registry.now(), hosts.get(session, name), epoch=body.epoch, run_id=body.run_id,
+            ttl_s=registry.timing.lease_ttl_s,
+        )  # fmt: skip
 
 
 @router.delete("/v1/hosts/{name}/lease", status_code=204)
 def release_lease(name: str, epoch: int, run_id: str, registry: Reg, _: Worker) -> None:
-    """Give the lease back."""
+    """Give the lease back; without an outcome or a wait before it, the run counts as lost."""
     with registry.db.write() as session:
-        leases.release(session, hosts.get(session, name), epoch=epoch, run_id=run_id)
+        host = hosts.get(session, name)
+        jobs.give_up(session, registry.now(), host, epoch=epoch, run_id=run_id, timing=registry.timing)
 
 
 @router.post("/v1/hosts/{name}/journal", status_code=201)
@@ -211,7 +250,9 @@ def give_consent(body: b.ConsentBody, registry: Reg, _: Admin) -> Consent:
     """Consent to a plan, by default the waiting job's, and let that job go on."""
     with registry.db.write() as session:
         host = hosts.get(session, body.host)
-        row = consents.give(session, registry.now(), host, plan=body.plan, by=body.by)
+        row = consents.give(
+            session, registry.now(), host, plan=body.plan, by=body.by, suspended=registry.consent_form
+        )
         return records.consent(row, host.name)
 
 

@@ -6,13 +6,13 @@ disks. A job that waits for consent is not open: a person may replace it, a prog
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from specs.model import Host
 from specs.phases import FAILED_TWIN, Phase
 from specs.records import JobState, Result, Verb
 
-OPEN: Final[frozenset[JobState]] = frozenset({"wanted", "delivered", "claimed", "cancelling"})
+OPEN: Final[frozenset[JobState]] = frozenset({"wanted", "delivered", "claimed", "waiting", "cancelling"})
 FINAL: Final[frozenset[JobState]] = frozenset({"done", "failed", "cancelled"})
 PROGRAMS: Final = frozenset({"fleet", "publish", "discovery", "webhook"})
 """Who posts jobs without a person: these never replace a job that waits for a person's consent."""
@@ -129,7 +129,16 @@ def delivery_delay_s(attempts: int, jitter: float) -> float:
 PREFECT_TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 """State types from which a Prefect run never goes on by itself."""
 
+Stop = Literal["nothing", "end", "wind-down"]
 
-def run_is_lost(state: JobState, prefect_state: str, *, lease_held: bool) -> bool:
-    """Whether a job's run ended without an outcome at the edge, and nobody works on the host any more."""
-    return state in OPEN and prefect_state in PREFECT_TERMINAL and not lease_held
+
+def cancel(state: JobState, *, claimed_once: bool) -> Stop:
+    """How a job is stopped: at once as long as no run has touched the host, else by a run that winds down.
+
+    A job that waits for consent has done nothing since its plan was made that is worth winding down.
+    """
+    if state in FINAL or state == "cancelling":
+        return "nothing"
+    if state == "waiting-consent" or (state in ("wanted", "delivered") and not claimed_once):
+        return "end"
+    return "wind-down"

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from pxe_edge.discovery import identify
 from pxe_edge.jobs import rules
 from pxe_edge.jobs.due import boot_os_due
-from pxe_edge.registry import binding, hosts, jobs, timeline
+from pxe_edge.registry import binding, hosts, jobs, timeline, waits
 from pxe_edge.registry.errors import ConflictError, GoneError, TokenError
 from pxe_edge.registry.sealing import digest
 from pxe_edge.registry.specsets import Current
@@ -118,6 +118,7 @@ def report_in(
     host = _host_of(session, now, found)
     _note_boot(session, now, row, host, found)
     binding.arrived(session, now, host, current)
+    waits.wake(session, now, host, "boot-os")
     if rules.report_in_posts(Phase(host.phase), [jobs.as_rule(j) for j in jobs.unfinished(session, host.id)]):
         jobs.post(session, now, host, "discover", by="discovery")
     session.flush()
@@ -257,6 +258,7 @@ def phone_home(
     boot.address = (host.installed or {}).get("address") or peer
     timeline.add(session, now, "phone-home", f"the deployed system is up, from {peer}", host_id=host.id)
     hosts.set_condition(session, now, host.id, "Reachable", "True")
+    waits.wake(session, now, host, "os")
     session.flush()
     return host
 

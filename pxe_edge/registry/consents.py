@@ -1,17 +1,21 @@
 """Plans by hash, and the leave to carry them out."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from pxe_edge.jobs.plan_difference import difference
+from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import jobs, timeline
-from pxe_edge.registry.errors import ConflictError, NotFoundError
+from pxe_edge.registry.errors import ConflictError, ForbiddenError, NotFoundError
 from pxe_edge.registry.site_tables import PlanRow
 from pxe_edge.registry.tables import ConsentRow, HostRow, JobRow
 
-VALID_DAYS = 7
+VALID_S: Final = Timing().consent_s
+BY_FORM: Final = "prefect-ui (shared)"
+"""Who consents by the form: Prefect knows one account, so nobody in particular."""
 
 
 def put_plan(session: Session, now: datetime, plan_hash: str, body: dict[str, Any]) -> None:
@@ -32,8 +36,13 @@ def get_plan(session: Session, plan_hash: str) -> dict[str, Any]:
     return row.body
 
 
-def give(session: Session, now: datetime, host: HostRow, *, plan: str | None, by: str) -> ConsentRow:
-    """Give consent to a plan (by default the waiting job's) and let the waiting job go on with it."""
+def give(
+    session: Session, now: datetime, host: HostRow, *, plan: str | None, by: str, suspended: bool = False
+) -> ConsentRow:
+    """Give consent to a plan (by default the waiting job's) and let the waiting job go on with it.
+
+    `suspended` is whether the job's run may be suspended at Prefect, showing its form.
+    """
     waiting = session.scalar(
         select(JobRow).where(JobRow.host_id == host.id, JobRow.state == "waiting-consent")
     )
@@ -44,22 +53,69 @@ def give(session: Session, now: datetime, host: HostRow, *, plan: str | None, by
             hint=f"rackflow apply {host.name}",
             host=host.name,
         )
-    if plan is not None and waiting is not None and waiting.plan != plan:
-        raise ConflictError(
-            f"{host.name} waits with plan {waiting.plan}, not {plan}",
-            code="consent",
-            hint=f"rackflow plan {host.name}",
-            host=host.name,
-        )
+    if plan is not None and waiting is not None:
+        _require_waiting(session, host, waiting, plan)
     named = plan or (waiting.plan if waiting else None) or ""
-    row = ConsentRow(host_id=host.id, plan=named, by=by, at=now, expires=now + timedelta(days=VALID_DAYS))
-    session.add(row)
-    timeline.add(session, now, "consent", f"{by} consents to plan {named}", host_id=host.id)
+    row = _consent(session, now, host, named, by)
     if waiting is not None:
         host.reason, host.message = None, None
-        jobs.next_run(session, now, waiting)
+        jobs.go_on(session, now, host, waiting, suspended=suspended)
     session.flush()
     return row
+
+
+def _require_waiting(session: Session, host: HostRow, waiting: JobRow, plan: str) -> None:
+    """409 unless the job waits with this plan; says what differs as far as both plans are stored."""
+    if waiting.plan == plan:
+        return
+    said = f"job {waiting.no} of {host.name} waits with plan {waiting.plan}, not {plan}"
+    there, given = session.get(PlanRow, waiting.plan or ""), session.get(PlanRow, plan)
+    if there is not None and given is not None:
+        said += f". Against that one, the plan that waits {difference(given.body, there.body)}"
+    raise ConflictError(said, code="consent", hint=f"rackflow plan {host.name}", host=host.name)
+
+
+def _consent(session: Session, now: datetime, host: HostRow, plan: str, by: str) -> ConsentRow:
+    row = ConsentRow(host_id=host.id, plan=plan, by=by, at=now, expires=now + timedelta(seconds=VALID_S))
+    session.add(row)
+    timeline.add(session, now, "consent", f"{by} consents to plan {plan}", host_id=host.id)
+    return row
+
+
+def answer_form(
+    session: Session,
+    now: datetime,
+    host: HostRow,
+    job: JobRow,
+    *,
+    run_id: str,
+    plan: str,
+    yes: bool,
+    allowed: bool,
+) -> None:
+    """Take a form's answer for the plan that this run's job waits with; the run itself goes on."""
+    if not allowed:
+        raise ForbiddenError(
+            "the Site has switched the consent form off", code="form", hint=f"rackflow approve {host.name}",
+            host=host.name,
+        )  # fmt: skip
+    if job.run_id != run_id:
+        raise ConflictError(
+            f"job {job.no} goes on in another run than {run_id}", code="lease",
+            hint=f"rackflow host {host.name}", host=host.name,
+        )  # fmt: skip
+    if yes and job.state == "delivered" and job.plan == plan:
+        return
+    if job.state != "waiting-consent":
+        raise ConflictError(f"job {job.no} is {job.state}", code="consent", host=host.name)
+    _require_waiting(session, host, job, plan)
+    if not yes:
+        said = f"{BY_FORM} refused plan {plan}"
+        jobs.end_cancelled(session, now, host, job, reason="consent-refused", message=said)
+        return
+    _consent(session, now, host, plan, BY_FORM)
+    host.reason, host.message = None, None
+    jobs.woken(session, now, host, job)
 
 
 def valid(

@@ -148,7 +148,7 @@ def set_phase(
             session, now, "phase", f"{host.phase} -> {phase}" + (f": {message or reason}" if reason else ""),
             host_id=host.id, detail={"reason": reason},
         )  # fmt: skip
-        host.phase_since = now
+        host.phase_since, host.phase_stood_s = now, 0.0
     host.phase, host.reason, host.message = phase, reason, message
 
 

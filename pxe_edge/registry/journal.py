@@ -6,7 +6,7 @@ from typing import Any, Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pxe_edge.registry import leases
+from pxe_edge.registry import jobs, leases
 from pxe_edge.registry.errors import ConflictError
 from pxe_edge.registry.tables import HostRow, JournalEntryRow
 
@@ -41,6 +41,8 @@ def append(
     )
     session.add(row)
     session.flush()
+    if phase == "done":
+        jobs.progressed(session, host, job)
     return row
 
 

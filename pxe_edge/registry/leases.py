@@ -14,7 +14,9 @@ from specs.records import LeaseGrant
 def read(session: Session, host_id: str) -> rules.Lease:
     """The lease of a host as the rules see it."""
     row = session.get(LeaseRow, host_id)
-    return rules.NEVER_HELD if row is None else rules.Lease(row.epoch, row.job, row.run_id, row.expires)
+    if row is None:
+        return rules.NEVER_HELD
+    return rules.Lease(row.epoch, row.job, row.run_id, row.expires, row.holder)
 
 
 def _write(session: Session, host_id: str, lease: rules.Lease) -> None:
@@ -23,6 +25,7 @@ def _write(session: Session, host_id: str, lease: rules.Lease) -> None:
         row = LeaseRow(host_id=host_id)
         session.add(row)
     row.epoch, row.job, row.run_id, row.expires = lease.epoch, lease.job, lease.run_id, lease.expires
+    row.holder = lease.holder
     session.flush()
 
 
@@ -33,29 +36,34 @@ def _taken(outcome: rules.Lease | rules.Refused, host: HostRow, code: str) -> ru
 
 
 def claim(
-    session: Session, now: datetime, host: HostRow, job: JobRow, run_id: str, *, may_hand_on: bool
+    session: Session, now: datetime, host: HostRow, by: rules.Claimant, *, ttl_s: int = rules.TTL_S
 ) -> LeaseGrant:
-    """Give the lease to a run of a job, or 409 naming the holder."""
+    """Give the lease to a process of a run of a job, or 409 naming the holder."""
     before = read(session, host.id)
-    after = _taken(
-        rules.claim(before, job=job.no, run_id=run_id, now=now, may_hand_on=may_hand_on), host, "lease"
-    )
+    after = _taken(rules.claim(before, by, now=now, ttl_s=ttl_s), host, "lease")
     if after.epoch != before.epoch:
         timeline.add(
-            session, now, "lease", f"job {job.no} holds the host at epoch {after.epoch}",
-            host_id=host.id, detail={"run_id": run_id},
+            session, now, "lease", f"job {by.job} holds the host at epoch {after.epoch}",
+            host_id=host.id, detail={"run_id": by.run_id},
         )  # fmt: skip
     _write(session, host.id, after)
-    return LeaseGrant(epoch=after.epoch, ttl_s=rules.TTL_S, cancelling=job.state == "cancelling")
+    return _grant(session, host, after, ttl_s)
 
 
-def renew(session: Session, now: datetime, host: HostRow, *, epoch: int, run_id: str) -> LeaseGrant:
+def renew(
+    session: Session, now: datetime, host: HostRow, *, epoch: int, run_id: str, ttl_s: int = rules.TTL_S
+) -> LeaseGrant:
     """Prolong a lease and tell the run whether its job is being cancelled."""
-    lease = _taken(rules.renew(read(session, host.id), epoch=epoch, run_id=run_id, now=now), host, "lease")
+    outcome = rules.renew(read(session, host.id), epoch=epoch, run_id=run_id, now=now, ttl_s=ttl_s)
+    lease = _taken(outcome, host, "lease")
     _write(session, host.id, lease)
+    return _grant(session, host, lease, ttl_s)
+
+
+def _grant(session: Session, host: HostRow, lease: rules.Lease, ttl_s: int) -> LeaseGrant:
     job = session.get(JobRow, (host.id, lease.job))
     return LeaseGrant(
-        epoch=lease.epoch, ttl_s=rules.TTL_S, cancelling=job is not None and job.state == "cancelling"
+        epoch=lease.epoch, ttl_s=ttl_s, cancelling=job is not None and job.state == "cancelling"
     )
 
 
@@ -69,8 +77,21 @@ def release(session: Session, host: HostRow, *, epoch: int, run_id: str) -> None
 
 
 def take_away(session: Session, host_id: str) -> None:
-    """Free the lease of a run that is known to be dead; the epoch stays, so the next claim raises it."""
+    """Free the lease of a job that has ended; the epoch stays, so the next claim raises it."""
     _write(session, host_id, rules.Lease(epoch=read(session, host_id).epoch))
+
+
+def of_job(session: Session, host_id: str, job_no: int) -> rules.Lease:
+    """The lease as far as it is this job's; free otherwise."""
+    lease = read(session, host_id)
+    return lease if lease.job == job_no else rules.Lease(lease.epoch)
+
+
+def keep(session: Session, host_id: str, job_no: int) -> None:
+    """Take a job's lease into the edge's keeping until its next run claims it."""
+    lease = read(session, host_id)
+    if lease.job == job_no:
+        _write(session, host_id, rules.keep(lease))
 
 
 def require_epoch(session: Session, host: HostRow, epoch: int) -> rules.Lease:
@@ -80,3 +101,20 @@ def require_epoch(session: Session, host: HostRow, epoch: int) -> rules.Lease:
     if refused is not None:
         raise ConflictError(refused.message, code="epoch", hint=f"rackflow host {host.name}", host=host.name)
     return lease
+
+
+def require_run(session: Session, host: HostRow, *, epoch: int, job: int, run_id: str) -> None:
+    """409 unless this run of this job holds the host under this epoch."""
+    lease = require_epoch(session, host, epoch)
+    if (lease.job, lease.run_id) != (job, run_id):
+        raise ConflictError(
+            f"run {lease.run_id} of job {lease.job} holds the host, not run {run_id} of job {job}",
+            code="epoch", hint=f"rackflow host {host.name}", host=host.name,
+        )  # fmt: skip
+
+
+def require_not_lower(session: Session, host: HostRow, epoch: int) -> None:
+    """409 for an epoch below the lease's: who has been fenced may not even command the host's BMC."""
+    refused = rules.check_not_lower(read(session, host.id), epoch)
+    if refused is not None:
+        raise ConflictError(refused.message, code="epoch", hint=f"rackflow host {host.name}", host=host.name)

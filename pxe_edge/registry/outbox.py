@@ -1,6 +1,6 @@
-"""The outbox's rows: which flow runs Prefect still has to be told of, and which runs to look after."""
+"""The outbox as the courier works through it: what is due, and what becomes of each delivery."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,27 +8,31 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs import rules
-from pxe_edge.registry import jobs, leases, timeline
+from pxe_edge.registry import jobs, runs, timeline
 from pxe_edge.registry.tables import HostRow, JobRow, RunRow
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One flow run to be made: all that Prefect is told."""
+    """One thing that Prefect is told: all of it."""
 
     row: int
+    kind: runs.Kind
     flow: str
     deployment: str
     key: str
     name: str
     tags: tuple[str, ...]
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(default_factory=dict)
+    run_id: str = ""
+    """Whose state is set or who is woken; empty for a start."""
+    message: str = ""
 
 
 def due(
     session: Session, now: datetime, *, site: str, specset: str | None, limit: int = 20
 ) -> list[Delivery]:
-    """The flow runs to offer to Prefect now, oldest first."""
+    """What to tell Prefect now, oldest first."""
     query = (
         select(RunRow, JobRow, HostRow)
         .join(JobRow, (JobRow.host_id == RunRow.host_id) & (JobRow.no == RunRow.job_no))
@@ -47,38 +51,54 @@ def _delivery(run: RunRow, job: JobRow, host: HostRow, site: str, specset: str |
         parameters["action"] = job.args.get("action", "status")
     else:
         parameters["specset"] = specset
+    kind: runs.Kind = run.kind  # type: ignore[assignment]  # written from a checked Kind
     return Delivery(
         row=run.id,
+        kind=kind,
         flow=flow,
         deployment=site,
         key=f"{site}:{host.id}:{job.no}:{run.run_no}",
         name=f"{job.verb} {host.name}",
         tags=("rackflow", f"host:{host.name}", f"site:{site}", f"job:{host.id}:{job.no}"),
         parameters=parameters,
+        run_id=run.run_id or "",
+        message=run.message or "",
     )
 
 
 def delivered(session: Session, now: datetime, row: int, run_id: str) -> None:
-    """Prefect has the run: remember which one it is."""
+    """Prefect took it: remember which run it is. A start that was taken back meanwhile is cancelled."""
     run = session.get_one(RunRow, row)
+    dropped = run.state == "dropped"
     run.state, run.run_id, run.delivered_at, run.error = "delivered", run_id, now, None
+    if run.kind not in runs.BEGINS:
+        session.flush()
+        return
     job = session.get_one(JobRow, (run.host_id, run.job_no))
-    if job.run_no == run.run_no:
-        job.run_id = run_id
-        if job.state == "wanted":
-            job.state = "delivered"
+    if dropped or job.run_no != run.run_no or job.state in rules.FINAL:
+        # The edge would refuse its claim anyway; this spares the worker the start.
+        said = "the job went on without it"
+        runs.tell(session, now, job, "cancel", run_no=run.run_no, run_id=run_id, message=said)
+        return
+    job.run_id = run_id
+    if job.state == "wanted":
+        job.state = "delivered"
+    said = "is woken as" if run.kind == "resume" else "is"
     timeline.add(
-        session, now, "run", f"job {run.job_no} run {run.run_no} is flow run {run_id}", host_id=run.host_id
-    )
-    session.flush()
+        session, now, "run", f"job {run.job_no} run {run.run_no} {said} flow run {run_id}",
+        host_id=run.host_id,
+    )  # fmt: skip
 
 
 def stale(session: Session, now: datetime, row: int, run_id: str) -> None:
-    """Prefect answered with an old, ended run under this key: the job needs a run with a new number."""
+    """The run of this number has ended, or cannot be woken: the job needs one with a new number."""
     run = session.get_one(RunRow, row)
-    run.state, run.run_id, run.error = "stale", run_id, "Prefect knows the key from an ended run"
+    run.state, run.run_id = "stale", run_id
+    run.error = "Prefect knows the key from an ended run" if run.kind == "start" else "it is not suspended"
     job = session.get_one(JobRow, (run.host_id, run.job_no))
-    if job.run_no == run.run_no and job.state in rules.OPEN:
+    if job.run_no == run.run_no and job.state in ("wanted", "delivered", "cancelling"):
+        if run.kind == "resume":
+            runs.end(session, now, job, "cancel", "its job goes on in another run")
         jobs.next_run(session, now, job)
     session.flush()
 
@@ -98,25 +118,6 @@ def refused(session: Session, now: datetime, row: int, error: str) -> None:
     run.state, run.error = "refused", error
     job = session.get_one(JobRow, (run.host_id, run.job_no))
     host = session.get_one(HostRow, run.host_id)
-    if job.state in rules.OPEN:
-        jobs.crashed(session, now, host, job, f"Prefect refuses the flow run: {error}")
-
-
-def watched(session: Session) -> dict[str, tuple[str, int]]:
-    """Flow runs of open jobs: run id -> (host id, job)."""
-    query = select(JobRow).where(JobRow.state.in_(rules.OPEN), JobRow.run_id.is_not(None))
-    return {row.run_id: (row.host_id, row.no) for row in session.scalars(query) if row.run_id}
-
-
-def ended(session: Session, now: datetime, host_id: str, job_no: int, run_id: str, state: str) -> bool:
-    """Prefect says that a run has ended; whether that was news, and its job is failed now."""
-    job = session.get(JobRow, (host_id, job_no))
-    host = session.get(HostRow, host_id)
-    if job is None or host is None or job.run_id != run_id:
-        return False
-    lease = leases.read(session, host_id)
-    held = lease.held(now) and lease.run_id == run_id
-    if not rules.run_is_lost(jobs.as_rule(job).state, state, lease_held=held):
-        return False
-    jobs.crashed(session, now, host, job, f"Prefect says {state} of run {run_id}, which reported no outcome")
-    return True
+    if run.kind == "start" and job.run_no == run.run_no and job.state in rules.OPEN:
+        jobs.fail(session, now, host, job, "job-crashed", f"Prefect refuses the flow run: {error}")
+    session.flush()

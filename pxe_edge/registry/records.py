@@ -156,8 +156,8 @@ def boot_record(row: t.BootRow | None) -> BootRecord | None:
     )
 
 
-def job(row: t.JobRow, host_name: str) -> JobRecord:
-    """One job."""
+def job(row: t.JobRow, host_name: str, *, form: bool = False) -> JobRecord:
+    """One job; `form` is whether the Site lets Prefect's UI ask for consent."""
     return JobRecord.model_validate(
         {
             "host": host_name,
@@ -176,6 +176,9 @@ def job(row: t.JobRow, host_name: str) -> JobRecord:
             "next_step": row.next_step,
             "outcome": row.outcome,
             "plan": row.plan,
+            "wait": row.wait,
+            "lost_runs": row.lost_runs,
+            "ask_in_ui": form and row.state == "waiting-consent",
         }
     )
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import binding, credentials, records, specsets, timeline, tokens
 from pxe_edge.registry.database import Database
 from pxe_edge.registry.interfaces import own_addresses, server_addresses
 from pxe_edge.registry.sealing import Seal, site_seal
 from pxe_edge.registry.specsets import Current, Given
-from pxe_edge.registry.tables import HostRow
-from specs.records import HostRecord, SpecSetRecord
+from pxe_edge.registry.tables import HostRow, JobRow
+from specs.records import HostRecord, JobRecord, SpecSetRecord
 
 
 def utc_now() -> datetime:
@@ -42,8 +43,9 @@ class Registry:
     management_public: str = ""
     current: Current | None = None
     addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    timing: Timing = field(default_factory=Timing)
     may_hand_on: Callable[[], bool] = lambda: False
-    """Whether an expired lease may be handed on: Prefect answers. The courier sets it."""
+    """Whether lost runs are handed on: Prefect has answered within the last minute. The sweeper sets it."""
     _publishing: threading.RLock = field(default_factory=threading.RLock)
     _listeners: list[Callable[[Current], None]] = field(default_factory=list)
 
@@ -73,6 +75,15 @@ class Registry:
     def host_record(self, session: Session, row: HostRow) -> HostRecord:
         """The record of one host under the current set."""
         return records.host(session, row, specset=self.specset, now=self.now())
+
+    @property
+    def consent_form(self) -> bool:
+        """Whether a plan that waits for consent is shown as a form in Prefect's UI."""
+        return self.current is None or self.current.site.consent_form
+
+    def job_record(self, row: JobRow, host: HostRow) -> JobRecord:
+        """The record of one job under the current set."""
+        return records.job(row, host.name, form=self.consent_form)
 
     def on_current(self, listener: Callable[[Current], None]) -> None:
         """Call `listener` with each set that becomes current, and at once if one is."""
@@ -129,13 +140,19 @@ class Registry:
 
 
 def open_registry(
-    data: Path, *, ports: Ports | None = None, clock: Callable[[], datetime] = utc_now
+    data: Path,
+    *,
+    ports: Ports | None = None,
+    clock: Callable[[], datetime] = utc_now,
+    timing: Timing | None = None,
 ) -> Registry:
     """Open the registry of a data folder; makes database, site key, tokens and management key when new."""
     folder = data / "edge"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     database = Database(folder / "registry.sqlite", clock=clock)
-    registry = Registry(database, site_seal(folder / "site.key"), data, ports or Ports())
+    registry = Registry(
+        database, site_seal(folder / "site.key"), data, ports or Ports(), timing=timing or Timing()
+    )
     with database.write() as session:
         tokens.ensure_files(session, clock(), folder / "tokens")
         registry.management_public = credentials.management_key(session, clock(), registry.seal).public

@@ -46,6 +46,8 @@ class HostRow(Base):
     own_name: Mapped[bool] = mapped_column(default=True)
     phase: Mapped[str] = mapped_column(String(20))
     phase_since: Mapped[datetime]
+    phase_stood_s: Mapped[float] = mapped_column(default=0.0)
+    """How long the phase's clock stood still, in waits for consent that are over."""
     reason: Mapped[str | None] = mapped_column(String(40))
     message: Mapped[str | None]
     uuid: Mapped[str | None] = mapped_column(String(36), unique=True)
@@ -125,10 +127,19 @@ class JobRow(Base):
     outcome: Mapped[dict[str, Any]] = mapped_column(default=dict)
     plan: Mapped[str | None] = mapped_column(String(80))
     idempotency_key: Mapped[str | None] = mapped_column(index=True)
+    epoch: Mapped[int | None]
+    """The epoch of its newest claim; none before the first."""
+    wait: Mapped[dict[str, Any] | None]
+    """What it waits for in state "waiting": a WaitRecord."""
+    waiting_since: Mapped[datetime | None]
+    lost_runs: Mapped[int] = mapped_column(default=0)
 
 
 class RunRow(Base):
-    """The outbox: one flow run of a job, wanted from Prefect and delivered whenever Prefect is there."""
+    """The outbox: what Prefect has to be told about a job's flow runs, delivered whenever Prefect is there.
+
+    `kind`: `start` makes the run of this number, `resume` wakes it, `cancel` and `crash` set its state.
+    """
 
     __tablename__ = "job_runs"
 
@@ -143,8 +154,11 @@ class RunRow(Base):
     delivered_at: Mapped[datetime | None]
     run_id: Mapped[str | None] = mapped_column(index=True)
     error: Mapped[str | None]
+    kind: Mapped[str] = mapped_column(String(8), default="start")
+    message: Mapped[str | None]
+    """What Prefect's UI shows with the state that is set."""
 
-    __table_args__ = (Index("one_run_per_number", "host_id", "job_no", "run_no", unique=True),)
+    __table_args__ = (Index("one_run_per_number", "host_id", "job_no", "run_no", "kind", unique=True),)
 
 
 class LeaseRow(Base):
@@ -157,6 +171,7 @@ class LeaseRow(Base):
     job: Mapped[int | None]
     run_id: Mapped[str | None]
     expires: Mapped[datetime | None]
+    holder: Mapped[str | None]
 
 
 class JournalEntryRow(Base):

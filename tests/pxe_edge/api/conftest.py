@@ -15,8 +15,10 @@ from fastapi import FastAPI
 
 from pxe_edge.api.app import create_app
 from pxe_edge.registry.boot_desk import BootDesk
-from pxe_edge.registry.prefect import Courier, Prefect
+from pxe_edge.registry.courier import Courier
+from pxe_edge.registry.prefect import Prefect
 from pxe_edge.registry.registry import Registry, open_registry
+from pxe_edge.registry.sweeper import Sweeper
 
 SITE = """
 apiVersion: rackflow/v1
@@ -34,13 +36,29 @@ PEER = IPv4Address("10.77.1.50")
 
 
 @dataclass
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    now: datetime = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@dataclass
 class FakePrefect:
     """Prefect's REST as far as the edge speaks it; `down` and `busy` make it fail as it was seen to."""
 
+    clock: Clock = field(default_factory=Clock)
     deployments: set[str] = field(default_factory=lambda: {"discover/t1", "reconcile-host/t1", "power/t1"})
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     busy: int = 0
     down: bool = False
+    told: list[str] = field(default_factory=list)
+    """Each state set and each run woken, in order."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.down:
@@ -50,19 +68,63 @@ class FakePrefect:
             name = path.removeprefix("deployments/name/")
             return httpx.Response(200, json={"id": name}) if name in self.deployments else httpx.Response(404)
         if path.endswith("/create_flow_run"):
-            return self._create(httpx.Request("POST", request.url, content=request.content))
-        wanted = set(_json(request)["flow_runs"]["id"]["any_"])
-        return httpx.Response(200, json=[run for run in self.runs.values() if run["id"] in wanted])
+            return self._create(path.split("/")[1], _json(request))
+        if path.startswith("flow_runs/") and path.endswith(("/set_state", "/resume")):
+            _, run_id, what = path.split("/")
+            run = self.find(run_id)
+            if run is None:
+                return httpx.Response(404)
+            return self._resume(run) if what == "resume" else self._set_state(run, _json(request))
+        return httpx.Response(200, json=[_seen(run) for run in self._filter(_json(request))])
 
-    def _create(self, request: httpx.Request) -> httpx.Response:
+    def find(self, run_id: str) -> dict[str, Any] | None:
+        return next((run for run in self.runs.values() if run["id"] == run_id), None)
+
+    def says(self, run_id: str, state: str) -> None:
+        """Put a run into a state, now."""
+        run = self.find(run_id)
+        assert run is not None, run_id
+        run.update(state_type=state, since=self.clock.now.isoformat())
+
+    def newest(self) -> str:
+        """The id of the run that was made last."""
+        return str(list(self.runs.values())[-1]["id"])
+
+    def _filter(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        if "flows" in body:
+            flows = body["flows"]["name"]["any_"]
+            states = body["flow_runs"]["state"]["type"]["any_"]
+            return [r for r in self.runs.values() if r.get("flow") in flows and r["state_type"] in states]
+        wanted = set(body["flow_runs"]["id"]["any_"])
+        return [run for run in self.runs.values() if run["id"] in wanted]
+
+    def _create(self, deployment: str, body: dict[str, Any]) -> httpx.Response:
         if self.busy:
             self.busy -= 1
             return httpx.Response(503, text="database is locked")
-        body = _json(request)
         known = self.runs.get(body["idempotency_key"])
-        run = known or {"id": str(uuid4()), "state_type": "SCHEDULED", **body}
+        made = {"id": str(uuid4()), "state_type": "SCHEDULED", "since": self.clock.now.isoformat()}
+        run = known or {**made, "flow": deployment, **body}
         self.runs[body["idempotency_key"]] = run
-        return httpx.Response(200 if known else 201, json={**run, "state": {"type": run["state_type"]}})
+        return httpx.Response(200 if known else 201, json=_seen(run))
+
+    def _set_state(self, run: dict[str, Any], body: dict[str, Any]) -> httpx.Response:
+        assert body["force"] is True
+        self.told.append(f"{body['state']['type']} {run['id']}")
+        self.says(run["id"], body["state"]["type"])
+        return httpx.Response(201, json={"status": "ACCEPT"})
+
+    def _resume(self, run: dict[str, Any]) -> httpx.Response:
+        if run["state_type"] != "PAUSED":
+            reason = "Cannot resume a flow run that is not paused."
+            return httpx.Response(200, json={"status": "ABORT", "details": {"reason": reason}})
+        self.told.append(f"resume {run['id']}")
+        self.says(run["id"], "SCHEDULED")
+        return httpx.Response(201, json={"status": "ACCEPT"})
+
+
+def _seen(run: dict[str, Any]) -> dict[str, Any]:
+    return {**run, "state": {"type": run["state_type"], "timestamp": run.get("since")}}
 
 
 def _json(request: httpx.Request) -> Any:
@@ -77,8 +139,9 @@ class Site:
     app: FastAPI
     prefect: FakePrefect
     courier: Courier
+    sweeper: Sweeper
     desk: BootDesk
-    clock: "Clock"
+    clock: Clock
 
     def token(self, scope: str) -> dict[str, str]:
         text = (self.registry.data / "edge" / "tokens" / scope).read_text().strip()
@@ -117,8 +180,11 @@ class Site:
     def deliver(self) -> int:
         return asyncio.run(self.courier.deliver())
 
-    def watch(self) -> int:
-        return asyncio.run(self.courier.watch())
+    def sweep(self) -> int:
+        return asyncio.run(self.sweeper.sweep())
+
+    def end_waits(self) -> int:
+        return self.sweeper.end_waits()
 
     def boot(self, mac: str = MAC, uuid: str | None = UUID) -> tuple[int, str]:
         """Boot the boot OS: the boot's number and the token out of its seed."""
@@ -131,29 +197,23 @@ class Site:
         return plan.boot_no, seed.split(b'"token": "')[1].split(b'"')[0].decode()
 
 
-@dataclass
-class Clock:
-    """A clock that stands still until it is moved."""
-
-    now: datetime = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def forward(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    clock, prefect = Clock(), FakePrefect()
+    clock = Clock()
+    prefect = FakePrefect(clock)
     registry = open_registry(tmp_path, clock=clock)
     registry.publish_files({"site.yaml": SITE}, author="test")
+    yield assemble(registry, prefect, clock)
+    registry.db.close()
+
+
+def assemble(registry: Registry, prefect: FakePrefect, clock: Clock) -> Site:
+    """An edge on a registry, as after a start."""
     client = httpx.AsyncClient(base_url="http://prefect/api/", transport=httpx.MockTransport(prefect))
     courier = Courier(registry.db, Prefect(client), site=registry.where)
-    registry.may_hand_on = courier.reachable
-    yield Site(registry, create_app(registry), prefect, courier, BootDesk(registry), clock)
-    registry.db.close()
+    sweeper = Sweeper(registry.db, Prefect(client), site=registry.where, timing=registry.timing)
+    registry.may_hand_on = sweeper.reachable
+    return Site(registry, create_app(registry), prefect, courier, sweeper, BootDesk(registry), clock)
 
 
 @pytest.fixture

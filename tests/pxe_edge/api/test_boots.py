@@ -112,7 +112,7 @@ def test_a_rebooted_machine_continues_the_same_job(reported: Any) -> None:
 
 def test_no_boot_without_due_work(reported: Any) -> None:
     site = reported
-    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": "r"})
+    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": site.prefect.newest()})
     for phase in ("inspecting", "ready"):
         site.call("POST", f"/v1/hosts/{HOST}/phase", json={"epoch": 1, "phase": phase})
     body = {"epoch": 1, "run_id": "r", "result": "applied"}
@@ -123,7 +123,7 @@ def test_no_boot_without_due_work(reported: Any) -> None:
 
 
 def installed(site: Any) -> str:
-    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": "r"})
+    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": site.prefect.newest()})
     record = {"job": 1, "disk_serials": ["D1"], "ssh_host_key": KEY, "address": "10.77.1.20"}
     body = {"epoch": 1, "record": record}
     site.call("PUT", f"/v1/hosts/{HOST}/install-record", expect=204, json=body)

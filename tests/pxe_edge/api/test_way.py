@@ -87,40 +87,47 @@ def test_a_discovered_machine_that_a_spec_allows_is_provisioned_by_itself(report
 
 def test_one_holder_at_a_time(reported: Any) -> None:
     site = reported
-    site.watch()
-    epoch = claim(site, 1, "r1")
-    assert claim(site, 1, "r1") == epoch
-    refused = site.call("POST", f"/v1/hosts/{HOST}/lease", expect=409, json={"job": 1, "run_id": "r2"})
+    first = site.prefect.newest()
+    epoch = claim(site, 1, first)
+    assert claim(site, 1, first) == epoch
+    stranger = {"job": 1, "run_id": "r2"}
+    refused = site.call("POST", f"/v1/hosts/{HOST}/lease", expect=409, json=stranger)
     assert refused["code"] == "lease"
-    assert "run r1 of job 1" in refused["detail"]
+    assert f"run {first}" in refused["detail"]
     site.clock.forward(60)
-    renewal = {"epoch": epoch, "run_id": "r1"}
+    renewal = {"epoch": epoch, "run_id": first}
     assert site.call("PUT", f"/v1/hosts/{HOST}/lease", json=renewal)["epoch"] == epoch
     site.clock.forward(91)
     site.prefect.down = True
-    site.call("POST", f"/v1/hosts/{HOST}/lease", expect=409, json={"job": 1, "run_id": "r2"})
+    assert site.sweep() == 0
+    site.call("POST", f"/v1/hosts/{HOST}/lease", expect=409, json=stranger)
     site.prefect.down = False
-    site.watch()
-    assert claim(site, 1, "r2") == epoch + 1
+    assert site.sweep() == 1
+    site.clock.forward(30)
+    assert site.deliver() == 2  # the lost run is set CRASHED, the next one is made
+    assert claim(site, 1, site.prefect.newest()) == epoch + 1
     for method, path, body in (
-        ("PUT", "lease", {"epoch": epoch, "run_id": "r1"}),
+        ("PUT", "lease", {"epoch": epoch, "run_id": first}),
         ("POST", "phase", {"epoch": epoch, "phase": "inspecting"}),
         ("POST", "journal", {"epoch": epoch, "job": 1, "step": "s", "kind": "k", "phase": "intent"}),
         ("PUT", "boot-wish", {"epoch": epoch, "wish": "boot-os"}),
-        ("POST", "jobs/1/finish", {"epoch": epoch, "run_id": "r1", "result": "applied"}),
+        ("PUT", "install-record", {"epoch": epoch, "record": {}}),
+        ("POST", "boots", {"epoch": epoch}),
+        ("POST", "jobs/1/finish", {"epoch": epoch, "run_id": first, "result": "applied"}),
         ("POST", "bmc-credential", {"epoch": epoch, "address": "1.2.3.4", "user": "x"}),
         ("POST", "install-token", {"epoch": epoch, "job": 1}),
     ):
         answer = site.call(method, f"/v1/hosts/{HOST}/{path}", expect=409, json=body)
         assert answer["code"] in ("epoch", "lease"), path
+        assert site.prefect.newest() in answer["detail"], path
 
 
 def test_a_failed_run_moves_the_host_and_says_why(reported: Any) -> None:
     site = reported
-    epoch = claim(site, 1, "r1")
+    epoch = claim(site, 1, site.prefect.newest())
     site.call("POST", f"/v1/hosts/{HOST}/phase", json={"epoch": epoch, "phase": "inspecting"})
-    job = finish(site, 1, epoch, "r1", "failed", reason="bmc-unverified")
-    again = finish(site, 1, epoch, "r1", "failed", reason="bmc-unverified")
+    job = finish(site, 1, epoch, site.prefect.newest(), "failed", reason="bmc-unverified")
+    again = finish(site, 1, epoch, site.prefect.newest(), "failed", reason="bmc-unverified")
     assert job == again
     assert (job["state"], job["next_step"]) == ("failed", "rackflow credentials NAME")
     host = site.call("GET", f"/v1/hosts/{HOST}")
@@ -131,15 +138,15 @@ def test_a_failed_run_moves_the_host_and_says_why(reported: Any) -> None:
 
 
 def test_a_phase_that_is_no_transition_is_refused(reported: Any) -> None:
-    epoch = claim(reported, 1, "r1")
+    epoch = claim(reported, 1, reported.prefect.newest())
     body = {"epoch": epoch, "phase": "active"}
     assert reported.call("POST", f"/v1/hosts/{HOST}/phase", expect=409, json=body)["code"] == "phase"
 
 
 def test_consent_starts_the_waiting_jobs_next_run(reported: Any) -> None:
     site = reported
-    epoch = claim(site, 1, "r1")
-    finish(site, 1, epoch, "r1", "waiting-consent", plan="sha256:aa", reason="waiting-consent")
+    epoch = claim(site, 1, site.prefect.newest())
+    finish(site, 1, epoch, site.prefect.newest(), "waiting-consent", plan="sha256:aa", reason="waiting-consent")
     host = site.call("GET", f"/v1/hosts/{HOST}")
     assert (host["reason"], host["lease"]) == ("waiting-consent", None)
     wrong = {"host": HOST, "plan": "sha256:bb", "by": "ann"}
@@ -162,11 +169,11 @@ def test_consent_starts_the_waiting_jobs_next_run(reported: Any) -> None:
 
 def test_a_cancelled_job_stops_at_the_next_renewal(reported: Any) -> None:
     site = reported
-    epoch = claim(site, 1, "r1")
+    epoch = claim(site, 1, site.prefect.newest())
     assert site.call("POST", f"{JOBS}/1/cancel", scope="admin")["state"] == "cancelling"
-    grant = site.call("PUT", f"/v1/hosts/{HOST}/lease", json={"epoch": epoch, "run_id": "r1"})
+    grant = site.call("PUT", f"/v1/hosts/{HOST}/lease", json={"epoch": epoch, "run_id": site.prefect.newest()})
     assert grant["cancelling"] is True
-    assert finish(site, 1, epoch, "r1", "failed", reason="cancelled")["state"] == "cancelled"
+    assert finish(site, 1, epoch, site.prefect.newest(), "failed", reason="cancelled")["state"] == "cancelled"
 
 
 def test_the_same_wish_twice_is_one_job(site: Any) -> None:

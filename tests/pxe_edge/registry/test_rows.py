@@ -11,6 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import select
 
+from pxe_edge.jobs.leases import Claimant
 from pxe_edge.policy.leases import LeaseRow
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.registry import (
@@ -283,9 +284,9 @@ def test_a_crashed_holders_epoch_is_never_given_again(registry: Registry) -> Non
     with registry.db.write() as session:
         host = session.get_one(tables.HostRow, host_id)
         job, _ = jobs.post(session, registry.now(), host, "apply", by="test")
-        first = leases.claim(session, registry.now(), host, job, "r1", may_hand_on=True)
+        first = leases.claim(session, registry.now(), host, Claimant(job.no, "r1"))
         leases.take_away(session, host_id)
-        second = leases.claim(session, registry.now(), host, job, "r2", may_hand_on=True)
+        second = leases.claim(session, registry.now(), host, Claimant(job.no, "r2"))
         assert (first.epoch, second.epoch) == (1, 2)
         with pytest.raises(ConflictError, match="epoch 1"):
             leases.require_epoch(session, host, 1)
