@@ -83,7 +83,8 @@ def write_kills() -> None:
         return
     lines = ["| killed | during | noticed after | in sync after | written |", "|---|---|---|---|---|"]
     for name, row in json.loads(KILLS.read_text()).items():
-        noticed = f"{row['noticed_s']:.0f} s" if row["noticed_s"] is not None else "goes on"
+        at = row["noticed_s"]
+        noticed = "goes on" if at is None else f"{at:.0f} s"
         lines.append(
             f"| {name} | {noticed} | {row['converged_s']:.0f} s | {row['written_bytes'] >> 20} MiB |"
         )
