@@ -19,6 +19,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
 from flows.deployments import DEPLOYMENTS, pool_name
+from flows.zombies import register_automation
 
 
 def flow_at(entrypoint: str) -> Flow[..., Any]:
@@ -73,7 +74,9 @@ def main() -> None:
     given = parser.parse_args()
     with get_client(sync_client=True) as client:
         names = register(client, given.site, given.data.absolute())
+        zombies = register_automation(client)
     sys.stdout.write(f"deployments: {', '.join(names)}; work pool {pool_name(given.site)}\n")
+    sys.stdout.write(f"automation for runs without a heartbeat: {zombies}\n")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,11 @@ job from ending, and why it was not done is said.
 from typing import Final
 
 from metal.edge_client.runs import RunCalls
+from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim
 from metal.engine.connect import Address, bmc, boot_os, running_os
 from metal.engine.plans import PLAN_STEP, stored_hash
 from metal.engine.power import set_boot
-from metal.engine.steps import REAL, Surroundings
-from metal.engine.work import Log
 from metal.errors import LeaseLost, RackflowError, Unreachable
 from metal.planning.plan import Plan
 from metal.protocols import BootFlags, Command

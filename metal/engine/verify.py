@@ -4,13 +4,12 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from metal.edge_client.runs import RunCalls
+from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim, check
 from metal.engine.connect import bmc, running_os
 from metal.engine.observe import observe
 from metal.engine.power import act
-from metal.engine.steps import REAL, Surroundings
 from metal.engine.waits import LOOK_S, OS_DEADLINE_S, Awaited, Pace, wait_until
-from metal.engine.work import Log
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
@@ -61,7 +60,7 @@ def await_os(edge: RunCalls, claim: Claim, plan: Plan, *, log: Log, around: Surr
         phoned if installs else reach,
         may_go_on=may_go_on,
         look=lambda: _power_again(edge, claim, plan, log, around),
-        pace=Pace(around.clock, around.sleep, look_s=LOOK_S if installs else SSH_LOOK_S),
+        pace=Pace(around.clock, around.sleep, around.now, look_s=LOOK_S if installs else SSH_LOOK_S),
     )
 
 

@@ -131,13 +131,14 @@ def wait_until(
     while True:
         may_go_on()
         record = turn.record()
-        seen = found(record) if record is not None else None
-        if seen is not None:
-            return seen
-        turn.in_time()
-        if turn.look_is_due():
-            look()
-        turn.hand_over()
+        if record is not None:
+            seen = found(record)
+            if seen is not None:
+                return seen
+            turn.in_time()
+            if turn.look_is_due():
+                look()
+            turn.hand_over()
         turn.pace.sleep(POLL_S)
 
 
@@ -178,12 +179,12 @@ class _Turn:
 
     def now(self) -> datetime:
         """The edge's time."""
-        ahead = self._ahead if self._ahead is not None else self._elapsed(None)
-        return self.awaited.since + ahead + timedelta(seconds=self.pace.clock())
+        assert self._ahead is not None, "asked after the edge has answered once"
+        return self.awaited.since + self._ahead + timedelta(seconds=self.pace.clock())
 
-    def _elapsed(self, record: HostRecord | None) -> timedelta:
+    def _elapsed(self, record: HostRecord) -> timedelta:
         """Take the edge's time from the lease, which it renewed just now: it expires one ttl later."""
-        lease = record.lease if record is not None else None
+        lease = record.lease
         if lease is not None and lease.run_id == self.claim.run_id:
             now = lease.expires - timedelta(seconds=self.claim.ttl_s)
         else:

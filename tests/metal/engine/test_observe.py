@@ -6,9 +6,8 @@ from metal.engine.claim import Claim
 from metal.engine.connect import Openers, Sessions, running_os
 from metal.engine.observe import observe
 from metal.engine.steps import Surroundings
-from metal.engine.verify import await_os, verify
+from metal.engine.verify import verify
 from metal.errors import Refused, Unreachable
-from metal.planning.plan import Plan, Step
 from metal.testing.fake_shell import FakeShell
 from specs.facts import BmcFacts, Hardware, Nic, Observation
 
@@ -122,35 +121,3 @@ def test_verification_names_what_is_not_as_the_spec_asks(rig):
     with pytest.raises(Refused, match="hostname") as caught:
         verify(rig.edge, CLAIM, around=rig.around)
     assert caught.value.reason == "verify-failed"
-
-
-def test_a_system_that_was_merely_switched_on_is_waited_for_over_ssh(rig):
-    """Its phone-home token was used up when it was installed: nobody will call."""
-    installed(rig)
-    step = Step(id="power", kind="power", field="power", reason="r", reboot=True, where="bmc")
-    plan = Plan(
-        host="web-01",
-        host_id="h1",
-        specset="s",
-        spec="web-01",
-        observed_at=None,
-        seen_from="bmc",
-        steps=(step,),
-    )
-    answers = {}
-    around = answering(rig, answers)
-    asked = iter(range(9))
-
-    def sleep(seconds: float) -> None:
-        rig.clock[0] += seconds
-        if next(asked, 8) == 3:
-            answers["running-os"] = rig.machine
-
-    around = Surroundings(around.sessions, around.memory, around.clock, sleep)
-    assert await_os(rig.edge, CLAIM, plan, log=rig.said.append, around=around) == "10.77.1.21"
-    answers.clear()
-    rig.around.sessions.drop("h1")
-    around.sessions.drop("h1")
-    with pytest.raises(Refused, match="does not answer within 600 s") as caught:
-        await_os(rig.edge, CLAIM, plan, log=rig.said.append, around=around)
-    assert caught.value.reason == "os-timeout"
