@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from metal.cli.plans import run_url
+from metal.cli.job_words import run_url
 from metal.cli.up.command import LAST_LINE
 from metal.edge_client import EdgeClient
 from metal.edge_client.wire import EdgeAddress, data_dir

@@ -1,16 +1,18 @@
-"""`hosts`, `host NAME`, `host add`, `host approve`: what is known about machines."""
+"""`hosts`, `host NAME`, `host add`, `host approve`, `leases`: what is known about machines."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
 from metal.cli.groups import NameOrCommand, new_group
+from metal.cli.job_words import FINAL, busy, holder_words, job_name, run_url, state_words
 from metal.cli.output import line, say, show_json, show_table
 from metal.cli.secret import read_value
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
 from specs.facts import Hardware
-from specs.records import HostRecord
+from specs.records import HostRecord, JobRecord
 from specs.sizes import human_size
 
 group = new_group("One host: show it, register it, approve it.", cls=NameOrCommand)
@@ -37,17 +39,28 @@ def hosts(*, json: Json = False) -> None:
     """List all hosts with phase, conditions and addresses."""
     with EdgeClient() as edge:
         known = edge.hosts()
-    if json:
-        show_json([host_row(host) for host in known])
-        return
+        if json:
+            show_json([host_row(host) for host in known])
+            return
+        at_work = {host.id: newest_job(edge, host) for host in known if busy(host)}
     rows = []
     for host in known:
         conditions = {c.type: c.status for c in host.conditions}
         state = f"{host.phase.value}" + (f" ({host.reason})" if host.reason not in (None, "ok") else "")
-        rows.append(
-            (host.name, state, conditions.get("InSync", "Unknown"), host.address, host.bmc_address, host.spec)
-        )
-    show_table(("name", "phase", "in sync", "address", "bmc", "spec"), rows)
+        in_sync = conditions.get("InSync", "Unknown")
+        job = job_cell(at_work.get(host.id))
+        rows.append((host.name, state, job, in_sync, host.address, host.bmc_address, host.spec))
+    show_table(("name", "phase", "job", "in sync", "address", "bmc", "spec"), rows)
+
+
+def newest_job(edge: EdgeClient, host: HostRecord) -> JobRecord | None:
+    """The host's newest job, if it has had one."""
+    return edge.job(host.name, host.last_job) if host.last_job is not None else None
+
+
+def job_cell(job: JobRecord | None) -> str:
+    """An open job in a list: what it does or waits for."""
+    return f"{job_name(job)} {state_words(job)}" if job is not None and job.state not in FINAL else ""
 
 
 @group.command("show", hidden=True)
@@ -55,8 +68,9 @@ def show(name: str, *, json: Json = False) -> None:
     """Everything about one host."""
     with EdgeClient() as edge:
         host = edge.host(name)
+        job = newest_job(edge, host)
     if json:
-        show_json(host.model_dump(mode="json"))
+        show_json(host.model_dump(mode="json") | {"job": job.model_dump(mode="json") if job else None})
         return
     pairs: list[tuple[str, object]] = [
         ("name", host.name),
@@ -69,14 +83,26 @@ def show(name: str, *, json: Json = False) -> None:
         ("macs", " ".join(host.macs)),
         ("address", host.address),
         ("bmc", host.bmc_address),
-        ("last run", host.last_run),
+        ("held by", holder_words(host.lease, now=datetime.now(UTC)) if host.lease else None),
+        *job_pairs(job),
+        ("last run", run_url(host.last_run)),
     ]
-    if lease := host.lease:
-        pairs.append(("lease", f"job {lease.job}, epoch {lease.epoch}, until {lease.expires:%H:%M:%S}"))
     pairs += [(c.type, f"{c.status}: {c.message}") for c in host.conditions]
     show_table(("what", "value"), [(what, value) for what, value in pairs if value])
     if host.observation and host.observation.hardware:
         show_hardware(host.observation.hardware)
+
+
+def job_pairs(job: JobRecord | None) -> list[tuple[str, object]]:
+    """The newest job: how it stands, what it waits for, what was lost on the way, what to do."""
+    if job is None:
+        return []
+    pairs: list[tuple[str, object]] = [("job", f"{job_name(job)} of {job.by}: {state_words(job)}")]
+    if job.state == "waiting" and job.wait is not None:
+        pairs.append(("waits for", job.wait.message))
+    if job.state == "waiting-consent":
+        pairs.append(("to go on", f"rackflow approve {job.host} --plan {(job.plan or '')[:12]}"))
+    return pairs
 
 
 def show_hardware(hardware: Hardware) -> None:
@@ -137,3 +163,14 @@ def approve(what: Annotated[str, typer.Argument(help="MAC of a sighting, or a ho
     with EdgeClient() as edge:
         host = edge.approve_host(what)
     say(f"{host.name} is approved: its next boot request gets the boot OS")
+
+
+def leases(*, json: Json = False) -> None:
+    """List the DHCP leases of the site: address, MAC, state, network, end."""
+    with EdgeClient() as edge:
+        known = edge.leases()
+    if json:
+        show_json(known)
+        return
+    columns = ("address", "mac", "state", "network", "expires")
+    show_table(columns, [[lease.get(column) for column in columns] for lease in known])

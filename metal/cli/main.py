@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from metal.cli import console, doctor, hosts, images, parts, plans, power, secret, specs_command, why
+from metal.cli import (
+    apply,
+    consenting,
+    console,
+    doctor,
+    ending,
+    hosts,
+    images,
+    parts,
+    plans,
+    power,
+    secret,
+    specs_command,
+    why,
+)
 from metal.cli.output import exit_code, show_error
 from metal.cli.up.command import up
 from metal.errors import RackflowError
@@ -26,10 +40,14 @@ app.command("hosts")(hosts.hosts)
 app.add_typer(hosts.group, name="host")
 app.add_typer(specs_command.group, name="spec")
 app.command()(plans.plan)
-app.command()(plans.apply)
-app.command()(plans.approve)
+app.command()(apply.apply)
+app.command()(consenting.approve)
+app.command()(ending.cancel)
+app.command()(ending.release)
 app.add_typer(power.group, name="power")
+app.command()(power.inspect)
 app.command()(why.why)
+app.command()(hosts.leases)
 app.command()(doctor.doctor)
 app.add_typer(secret.group, name="secret")
 app.command()(secret.credentials)

@@ -1,10 +1,12 @@
-"""`power on|off|soft|cycle|reset|status NAME`: a job like any other, waited for."""
+"""`power on|off|soft|cycle|reset|status NAME` and `inspect NAME`: jobs like any other, waited for."""
 
 from typing import Annotated, get_args
 
 import typer
 
 from metal.cli.groups import new_group
+from metal.cli.job_words import state_words
+from metal.cli.me import me
 from metal.cli.output import EXIT_DONE, EXIT_FAILED, line, show_json
 from metal.cli.waiting import wait_for_job
 from metal.edge_client import EdgeClient
@@ -17,14 +19,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def power_job(name: str, action: str, *, no_wait: bool, json: bool) -> None:
     """Post a power job and show its end."""
+    run_job(name, "power", {"action": action}, no_wait=no_wait, json=json)
+
+
+def inspect(name: str, *, no_wait: NoWait = False, json: Json = False) -> None:
+    """Read a host's hardware anew in the boot OS, and set its BMC up again if its account is not proven."""
+    run_job(name, "inspect", {}, no_wait=no_wait, json=json)
+
+
+def run_job(name: str, verb: str, args: dict[str, str], *, no_wait: bool, json: bool) -> None:
+    """Post a job, wait for its end, and say it."""
     with EdgeClient() as edge:
-        job = edge.post_job(name, "power", {"action": action})
+        job = edge.post_job(name, verb, args, by=me())
         if not no_wait:
             job = wait_for_job(edge, job)
     if json:
         show_json(job.model_dump(mode="json"))
     else:
-        line(f"{name}: {job.message or job.state}")
+        line(f"{name}: {job.message or state_words(job)}")
+        if job.state == "failed":
+            line(f"next: rackflow why {name}")
     raise typer.Exit(EXIT_FAILED if job.state == "failed" else EXIT_DONE)
 
 

@@ -54,9 +54,13 @@ IMAGE = ImageRecord(
 
 @dataclass
 class FakeEdge:
-    """`answers` maps "METHOD /path" to (status, body); `asked` keeps what came, with its body."""
+    """`answers` maps "METHOD /path" to (status, body), `then` to what comes after the first answer.
+
+    `asked` keeps what came, with its body.
+    """
 
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    then: dict[str, tuple[int, Any]] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def knows(
@@ -90,6 +94,8 @@ def handler(fake: FakeEdge) -> type[BaseHTTPRequestHandler]:
             fake.asked.append((what, json.loads(body) if body else None))
             unknown = (404, {"code": "not-found", "detail": f"the edge knows no {self.path}"})
             status, value = fake.answers.get(what, unknown)
+            if what in fake.then:
+                fake.answers[what] = fake.then.pop(what)
             text = b"" if value is None else json.dumps(value).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
