@@ -2,7 +2,7 @@
 """rf-write: write an image, a chunk manifest + blob, onto a disk (DESIGN 6; CONTRACTS "Image artefact").
 
     rf-exec --epoch N --step ID --disk SERIAL:SIZE -- /usr/lib/rackflow/rf-write --manifest URL
-        --manifest-sha256 HEX --disk SERIAL --size-bytes SIZE [--threads 3] [--resume FILE]
+        --manifest-sha256 HEX --disk SERIAL --size-bytes SIZE [--threads 3] [--resume NAME]
 
 SERIAL and SIZE are those of the disk. It is the one that rf-exec verified: the exclusive descriptor
 comes in RF_DISK_FD_0, the identity in RF_DISK_IDENTITY_0, so what is written is what was checked,
@@ -12,8 +12,10 @@ Order: fetch the manifest, compare its sha256, check every number in it against 
 then erase (BLKZEROOUT of the image's range and of the last MiB, where a stale backup GPT would lie);
 then, in a few threads, fetch a chunk's range, unpack with bounded output, compare its sha256, write it
 with O_DIRECT. A chunk that is not what the manifest says is fetched once more and then stops everything.
-Written chunks are recorded in --resume FILE under digest and disk, so that a new start goes on; zeroing
-is then not repeated.
+
+After erasing, a mark on the disk says for which NAME, manifest and disk that was. A new start that finds its
+own mark, after a kill or a power cut, erases nothing: it reads the image's range, keeps the chunks that are
+as the manifest says, zeroes gaps that are not zero, and writes the rest.
 
 Progress goes as JSON lines to RF_PROGRESS_FD and to stderr, once a second; the summary as JSON to stdout.
 
@@ -24,6 +26,7 @@ Exit codes: 0 written and flushed; 64 usage; 65 manifest or chunk refused; 69 th
 import argparse
 import contextlib
 import fcntl
+import hashlib
 import json
 import mmap
 import os
@@ -33,9 +36,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import NoReturn, TypeVar
 
 from bootos.rf_image import (
     EXIT_REFUSED,
@@ -46,167 +48,151 @@ from bootos.rf_image import (
     parse_manifest,
     unpack,
 )
+from bootos.rf_target import BLKGETSIZE64, BLOCK_BYTES, TAIL_BYTES, Mark, Target
 
 EXIT_USAGE, EXIT_IO, EXIT_DISK = 64, 74, 77
-TAIL_BYTES = 1024 * 1024
 ZERO_STEP_BYTES = 256 * 1024 * 1024
-BLOCK_BYTES = 4096
-# linux/fs.h
-BLKGETSIZE64, BLKZEROOUT, BLKFLSBUF = 0x80081272, 0x127F, 0x1261
+ZERO_PIECE_BYTES = 4 * 1024 * 1024
+
+T = TypeVar("T")
 
 
-class Target:
-    """The disk: zeroed by the kernel, written past the page cache. A regular file only in tests."""
+@dataclass(frozen=True)
+class Piece:
+    """A part of the image: a chunk, or zeros between chunks (index None)."""
 
-    def __init__(self, fd: int, size_bytes: int, *, block_device: bool = True) -> None:
-        self.size_bytes = size_bytes
-        self._block_device = block_device
-        self._fd = fd
-        self._direct = fd
-        if block_device:
-            # a second open file of the same device, by the descriptor, so that no name is looked up again
-            self._direct = os.open(f"/proc/self/fd/{fd}", os.O_RDWR | os.O_DIRECT | os.O_CLOEXEC)
-
-    def zero(self, start: int, length: int) -> None:
-        """Make a range read as zeros; the device may do it without writing."""
-        if self._block_device:
-            fcntl.ioctl(self._fd, BLKZEROOUT, struct.pack("QQ", start, length))
-        else:
-            os.pwrite(self._fd, bytes(length), start)
-
-    def write(self, buffer: mmap.mmap, length: int, offset: int) -> None:
-        """Write from a page-aligned buffer; what is no multiple of the block goes through the cache."""
-        whole = length - length % BLOCK_BYTES if offset % BLOCK_BYTES == 0 else 0
-        with memoryview(buffer) as view:
-            _pwrite(self._direct, view[:whole], offset)
-            _pwrite(self._fd, view[whole:length], offset + whole)
-
-    def flush(self) -> None:
-        """Make it durable, and let later reads come from the disk."""
-        os.fsync(self._fd)
-        if self._block_device:
-            os.fsync(self._direct)
-            fcntl.ioctl(self._fd, BLKFLSBUF, 0)
+    offset: int
+    length: int
+    index: int | None
 
 
-def _pwrite(fd: int, view: memoryview, offset: int) -> None:
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done
-
-
-@dataclass
-class Journal:
-    """Which chunks are on the disk, by index; kept in a file under the manifest's digest and the disk."""
-
-    path: Path | None
-    key: str
-    done: set[int] = field(default_factory=set)
-    erased: bool = False
-
-    def read(self) -> None:
-        """Take over what an earlier start of the same write has done."""
-        if self.path is None or not self.path.exists():
-            return
-        lines = self.path.read_text().splitlines()
-        if lines[:1] == [self.key]:
-            self.erased = "erased" in lines
-            self.done = {int(line) for line in lines[1:] if line.isdigit()}
-
-    def add(self, line: str) -> None:
-        """Record one thing done; called by one thread at a time."""
-        if self.path is None:
-            return
-        new = not self.path.exists() or not (self.done or self.erased)
-        with self.path.open("w" if new else "a") as stream:
-            stream.write(f"{self.key}\n{line}\n" if new else f"{line}\n")
+def pieces(manifest: Manifest) -> Iterator[Piece]:
+    """The whole image in order, in parts no longer than its longest chunk."""
+    longest = max((chunk.length for chunk in manifest.chunks), default=ZERO_PIECE_BYTES)
+    at = 0
+    ends = [(chunk.disk_offset, index) for index, chunk in enumerate(manifest.chunks)]
+    for offset, index in [*ends, (manifest.size_bytes, None)]:
+        while at < offset:
+            length = min(longest, offset - at)
+            yield Piece(at, length, None)
+            at += length
+        if index is not None:
+            yield Piece(offset, manifest.chunks[index].length, index)
+            at = offset + manifest.chunks[index].length
 
 
 class Writer:
     """Writes one manifest onto one target with a few threads."""
 
     def __init__(
-        self,
-        manifest: Manifest,
-        target: Target,
-        journal: Journal,
-        *,
-        note: Callable[[dict[str, object]], None],
+        self, manifest: Manifest, target: Target, *, note: Callable[[dict[str, object]], None], threads: int
     ) -> None:
         self._manifest = manifest
         self._target = target
-        self._journal = journal
         self._note = note
+        self._threads = threads
         self._lock = threading.Lock()
         self._failure: WriteError | None = None
-        self._written = 0
-        self._begun = time.monotonic()
+        self._done: set[int] = set()
+        self._bytes = 0
+        self.kept = 0
+        self.zeroed_again = 0
 
     def erase(self) -> None:
         """Zeros where the image goes, and at the end of the disk, where an old backup GPT would be found."""
-        if self._journal.erased:
-            return
         size, end = self._manifest.size_bytes, self._target.size_bytes
         for start in range(0, size, ZERO_STEP_BYTES):
             self._target.zero(start, min(ZERO_STEP_BYTES, size - start))
             self._note({"stage": "zero", "done_bytes": start, "total_bytes": size})
         tail = max(size, end - TAIL_BYTES)
-        if tail < end:
-            self._target.zero(tail, end - tail)
-        self._journal.add("erased")
-        self._journal.erased = True
+        self._target.zero(tail, end - tail)
 
-    def write(self, threads: int) -> None:
+    def keep_what_is_whole(self, mark: Mark) -> None:
+        """Read the image's range: chunks as the manifest says are kept, gaps that are not zero are zeroed.
+
+        A machine may have started from the half-written disk meanwhile; so gaps are read too.
+        """
+        self._run(iter(list(pieces(self._manifest))), self._look_at, "verify", self._manifest.size_bytes)
+        tail = max(self._manifest.size_bytes, mark.offset + BLOCK_BYTES)
+        self._target.zero(tail, self._target.size_bytes - tail)
+        self.kept = len(self._done)
+
+    def write(self) -> None:
         """All chunks that are not on the disk yet."""
         count = len(self._manifest.chunks)
-        todo = iter([index for index in range(count) if index not in self._journal.done])
-        self._written = sum(self._manifest.chunks[index].length for index in self._journal.done)
-        workers = [threading.Thread(target=self._work, args=(todo,), daemon=True) for _ in range(threads)]
+        todo = [index for index in range(count) if index not in self._done]
+        self._bytes = sum(self._manifest.chunks[index].length for index in self._done)
+        self._run(iter(todo), self._write_one, "write", self._manifest.data_bytes)
+        missing = [index for index in range(count) if index not in self._done]
+        if missing:
+            raise WriteError(EXIT_IO, f"{len(missing)} chunks were not written, the first is {missing[0]}")
+        self._target.flush()
+
+    def _run(
+        self, todo: Iterator[T], one: Callable[[Web, mmap.mmap, T], None], stage: str, total: int
+    ) -> None:
+        """Do all of it in threads; the first failure stops them."""
+        begun = time.monotonic()
+        before = self._bytes
+        workers = [
+            threading.Thread(target=self._work, args=(todo, one), daemon=True) for _ in range(self._threads)
+        ]
         for worker in workers:
             worker.start()
         while any(worker.is_alive() for worker in workers):
             workers[0].join(1.0)
             for worker in workers[1:]:
                 worker.join(0.01)
-            self._report()
+            seconds = max(time.monotonic() - begun, 0.001)
+            progress = {"stage": stage, "done_bytes": self._bytes, "total_bytes": total}
+            rate = round((self._bytes - before) / seconds / 1e6, 1) if stage == "write" else 0.0
+            self._note({**progress, "mb_per_s": rate})
         if self._failure is not None:
             raise self._failure
-        missing = [index for index in range(count) if index not in self._journal.done]
-        if missing:
-            raise WriteError(EXIT_IO, f"{len(missing)} chunks were not written, the first is {missing[0]}")
-        self._target.flush()
 
-    def _report(self) -> None:
-        seconds = max(time.monotonic() - self._begun, 0.001)
-        self._note(
-            {
-                "stage": "write",
-                "done_bytes": self._written,
-                "total_bytes": self._manifest.data_bytes,
-                "mb_per_s": round(self._written / seconds / 1e6, 1),
-            }
-        )
-
-    def _work(self, todo: Iterator[int]) -> None:
+    def _work(self, todo: Iterator[T], one: Callable[[Web, mmap.mmap, T], None]) -> None:
         web = Web()
-        buffer = mmap.mmap(-1, max((chunk.length for chunk in self._manifest.chunks), default=1))
+        longest = max((chunk.length for chunk in self._manifest.chunks), default=ZERO_PIECE_BYTES)
+        buffer = mmap.mmap(-1, longest)
         try:
             while self._failure is None:
                 with self._lock:
-                    index = next(todo, None)
-                if index is None:
+                    item = next(todo, None)
+                if item is None:
                     return
-                self._one(web, buffer, index)
+                one(web, buffer, item)
         except WriteError as error:
             self._failure = error
         except OSError as error:
             self._failure = WriteError(EXIT_IO, f"the disk does not take the image: {error}")
-        except BaseException as error:  # noqa: BLE001 - the chunk that this thread had taken is not written
+        except BaseException as error:  # noqa: BLE001 - what this thread had taken is not done
             self._failure = WriteError(EXIT_IO, f"writing stopped: {type(error).__name__}: {error}")
         finally:
             web.close()
 
-    def _one(self, web: Web, buffer: mmap.mmap, index: int) -> None:
+    def _look_at(self, _web: Web, buffer: mmap.mmap, piece: Piece) -> None:
+        try:
+            self._target.read(buffer, piece.length, piece.offset)
+        except OSError:
+            whole = False  # a sector that a power cut left half written reads again once it is written
+        else:
+            whole = self._is_whole(buffer, piece)
+        if piece.index is None and not whole:
+            self._target.zero(piece.offset, piece.length)
+        with self._lock:
+            self._bytes += piece.length
+            if piece.index is None:
+                self.zeroed_again += not whole
+            elif whole:
+                self._done.add(piece.index)
+
+    def _is_whole(self, buffer: mmap.mmap, piece: Piece) -> bool:
+        with memoryview(buffer) as view, view[: piece.length] as read:
+            if piece.index is not None:
+                return hashlib.sha256(read).hexdigest() == self._manifest.chunks[piece.index].sha256
+            return read == bytes(piece.length)
+
+    def _write_one(self, web: Web, buffer: mmap.mmap, index: int) -> None:
         chunk = self._manifest.chunks[index]
         for last_try in (False, True):
             packed = web.get(self._manifest.blob_url, limit=chunk.blob_length, first=chunk.blob_offset)
@@ -221,9 +207,8 @@ class Writer:
                 )
         self._target.write(buffer, chunk.length, chunk.disk_offset)
         with self._lock:
-            self._journal.add(str(index))
-            self._journal.done.add(index)
-            self._written += chunk.length
+            self._done.add(index)
+            self._bytes += chunk.length
 
 
 def write_image(
@@ -231,32 +216,38 @@ def write_image(
     target: Target,
     *,
     disk: str = "",
-    resume: Path | None = None,
+    name: str = "",
     threads: int = 3,
     note: Callable[[dict[str, object]], None] = lambda _progress: None,
 ) -> dict[str, object]:
-    """Erase and write; the summary. The image must fit, which is checked before anything is erased."""
+    """Erase and write, or go on; the summary. That the image fits is checked before anything is erased."""
     if manifest.size_bytes > target.size_bytes:
         message = (
             f"the image has {manifest.size_bytes} bytes, the disk {target.size_bytes}; nothing was erased"
         )
         raise WriteError(EXIT_DISK, message)
     begun = time.monotonic()
-    journal = Journal(resume, f"{manifest.digest} {disk} {target.size_bytes}")
-    journal.read()
-    resumed = len(journal.done)
-    writer = Writer(manifest, target, journal, note=note)
-    writer.erase()
-    zero_s = time.monotonic() - begun
-    writer.write(threads)
+    key = f"{name} {manifest.digest} {disk} {target.size_bytes}" if name else ""
+    mark = Mark(target, key, manifest.size_bytes)
+    writer = Writer(manifest, target, note=note, threads=threads)
+    goes_on = mark.stands()
+    if goes_on:
+        writer.keep_what_is_whole(mark)
+    else:
+        writer.erase()
+        mark.put()
+    prepared_s = time.monotonic() - begun
+    writer.write()
     seconds = time.monotonic() - begun
     return {
         "image_digest": manifest.image_digest,
         "size_bytes": manifest.size_bytes,
         "written_bytes": manifest.data_bytes,
         "chunks": len(manifest.chunks),
-        "chunks_resumed": resumed,
-        "zero_seconds": round(zero_s, 2),
+        "went_on": goes_on,
+        "chunks_resumed": writer.kept,
+        "gaps_zeroed_again": writer.zeroed_again,
+        "prepare_seconds": round(prepared_s, 2),
         "seconds": round(seconds, 2),
         "mb_per_s": round(manifest.data_bytes / max(seconds, 0.001) / 1e6, 1),
     }
@@ -278,7 +269,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--disk", required=True, metavar="SERIAL", help="as given to rf-exec --disk")
     parser.add_argument("--size-bytes", required=True, type=int, help="size of the disk")
     parser.add_argument("--threads", type=int, default=3, choices=range(1, 17), metavar="1..16")
-    parser.add_argument("--resume", type=Path, metavar="FILE")
+    parser.add_argument("--resume", default="", metavar="NAME", help="go on with the write of this name")
     return parser.parse_args(arguments)
 
 
@@ -323,7 +314,7 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
         manifest = parse_manifest(data, sha256=given.manifest_sha256, url=given.manifest)
         note = progress_to(environment)
         summary = write_image(
-            manifest, target, disk=given.disk, resume=given.resume, threads=given.threads, note=note
+            manifest, target, disk=given.disk, name=given.resume, threads=given.threads, note=note
         )
     except WriteError as error:
         os.write(2, (json.dumps({"error": str(error), "exit": error.code}) + "\n").encode())

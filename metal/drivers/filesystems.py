@@ -81,6 +81,20 @@ def differences(device: Device, wish: FilesystemWish) -> tuple[str, ...]:
     return (f"{wish.name} holds {seen}, wanted {wish.filesystem} {wish.fs_uuid}",)
 
 
+CHECKS: Final[dict[str, tuple[str, ...]]] = {
+    "ext4": ("e2fsck", "-f", "-n"),
+    "xfs": ("xfs_repair", "-n"),
+    "vfat": ("fsck.vfat", "-n"),
+}
+"""Programs that read a file system and say by their status whether it is whole; swap is one block."""
+
+
+def check(wish: FilesystemWish, device: str) -> tuple[str, ...] | None:
+    """Give what reads a new file system whole: a power cut may have left its first block and no other."""
+    program = CHECKS.get(wish.filesystem)
+    return (*program, device) if program else None
+
+
 def same_uuid(seen: str | None, wished: str) -> bool:
     """Whether two file system ids are one; a FAT volume has the first eight digits only."""
     plain, wanted = (text.replace("-", "").lower() for text in (seen or "", wished))

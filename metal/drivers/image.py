@@ -34,18 +34,17 @@ class ImageWish:
         )
 
 
-def write(target: Target, image: ImageWish, disk_bytes: int, *, job: int) -> Command:
-    """Give the command; a new start with the same resume file goes on at the first chunk not yet written.
+def write(target: Target, image: ImageWish, disk_bytes: int, *, name: str) -> Command:
+    """Give the command; a new start under the same name keeps what it finds written and whole.
 
-    The file is the job's own: another job has wiped and cut the disk since, so its chunks are to be written.
+    The name is the job's own: what another job left on the disk is not read but erased.
     """
     guard = target.guard
-    name = f"{job}-{image.manifest_sha256[:16]}"
     return Command(
         argv=(
             *(RF_WRITE, "--manifest", image.manifest_url, "--manifest-sha256", image.manifest_sha256),
             *("--disk", guard.identity, "--size-bytes", str(disk_bytes)),
-            *("--resume", f"/run/rackflow/image-{name}.json"),
+            *("--resume", name),
         ),
         says=f"write image {image.digest[:19]} to {target}",
         disks=(DiskGuard(guard.identity, disk_bytes, mode="hold"),),

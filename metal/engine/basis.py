@@ -1,6 +1,6 @@
-"""The machine is as the plan found it (DESIGN 5.2b): asked before the first destructive step."""
+"""The machine is as the plan found it, or where the plan leaves it (DESIGN 5.2b): asked before erasing."""
 
-import re
+from collections.abc import Iterator
 from typing import Final
 
 from metal.drivers.hardware import read_hardware
@@ -9,9 +9,6 @@ from metal.errors import Refused
 from metal.planning.basis import moved
 from specs.facts import Observation
 
-SEEN_OTHERWISE: Final = re.compile(r"hardware\.(raids|disks\..+\.(found|partitions))\b")
-"""What a running system shows in other words than the boot OS: mounts, holders, assembled arrays."""
-
 OWN_READING_S: Final = 120.0
 """How long the reading that this very run made its plan from stands for a new one."""
 
@@ -19,10 +16,10 @@ OWN_READING_S: Final = 120.0
 def hold_basis(work: Work) -> None:
     """Compare a fresh reading with the plan's basis. Raises Refused (plan-moved) naming every difference.
 
-    Asked before the first destructive step of each process: a run that goes on where another ended may find
-    what the plan did to its own disks, by identity, and no other difference (DESIGN 4 "Journal").
+    Asked before the first destructive step of each process and of each boot. A difference is the plan's own
+    where a step that was begun declares that it leaves one (`Step.leaves`); any other stops the job.
     """
-    if work.kept.basis_held or _just_read(work):
+    if work.kept.basis_held or _just_read(work) or work.plan.basis.get("reads") != "hardware":
         work.kept.basis_held = True
         return
     hardware, unknown = read_hardware(work.shell(), None)
@@ -32,14 +29,11 @@ def hold_basis(work: Work) -> None:
         hardware=hardware,
         unknown={f"hardware.{field}": why for field, why in unknown.items()},
     )
-    found = moved(work.plan.basis, now) if work.plan.basis.get("reads") == "hardware" else []
-    if work.plan.seen_from != "boot-os":
-        found = [line for line in found if not SEEN_OTHERWISE.match(line)]
-    if found and _begun(work):
-        found = [line for line in found if not line.startswith(_own(work))]
+    own = tuple(_left(work))
+    found = [one for one in moved(work.plan, now) if not any(one.under(leaf) for leaf in own)]
     if found:
         raise Refused(
-            f"the machine is not as it was when the plan was made: {'; '.join(found)}",
+            f"the machine is not as it was when the plan was made: {'; '.join(map(str, found))}",
             host=work.host,
             reason="plan-moved",
             hint=f"rackflow plan {work.host} --refresh",
@@ -47,25 +41,19 @@ def hold_basis(work: Work) -> None:
     work.kept.basis_held = True
 
 
-def _begun(work: Work) -> bool:
-    """Whether a destructive step of this plan, this one included, has written before, or may have."""
-    destructive = {step.id for step in work.plan.steps if step.destructive}
-    started = {row.no for row in work.intents[-1:]}
-    open_steps: set[str] = set()
-    for row in work.edge.journal_rows(work.host, job=work.claim.job):
-        if row.step not in destructive or row.no in started:
+def _left(work: Work) -> Iterator[str]:
+    """Paths that steps of this plan leave otherwise, of those that were begun before; arrays by their ids."""
+    ids = {
+        f"{{raid:{step.args['name']}}}": work.made(f"raid:{step.args['name']}")
+        for step in work.plan.steps
+        if step.kind == "raid-create"
+    }
+    for step in work.plan.steps:
+        if not work.has_begun(step.id):
             continue
-        if row.detail.get("writes") or (row.phase == "intent" and row.step in open_steps):
-            return True  # of two intents in a row the first start died, and nobody knows when
-        (open_steps.add if row.phase == "intent" else open_steps.discard)(row.step)
-    return bool(open_steps)
-
-
-def _own(work: Work) -> tuple[str, ...]:
-    """Beginnings of the differences that this plan makes: on the disks that it destroys, and arrays."""
-    erased = [one.serial for step in work.plan.steps for one in step.destroys]
-    contents = [f"hardware.disks.{serial}.{part}:" for serial in erased for part in ("found", "partitions")]
-    return ("hardware.raids", *contents)
+        for path in step.leaves:
+            name = path.rpartition(".")[2]
+            yield path.removesuffix(name) + ids.get(name, name)
 
 
 def _just_read(work: Work) -> bool:

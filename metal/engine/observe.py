@@ -1,5 +1,6 @@
 """One reading of a host: from its boot OS or its running system, whichever is up, and from its BMC."""
 
+import logging
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,16 +10,21 @@ from metal.drivers.bmc.state import read_state
 from metal.drivers.guest.facts import Question, read_system
 from metal.drivers.hardware import read_hardware
 from metal.edge_client.runs import RunCalls
+from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim
 from metal.engine.connect import Address, Sessions, bmc, boot_os, running_os
-from metal.engine.steps import REAL, Surroundings
+from metal.engine.enter import Entry
 from metal.engine.waits import until_reached
 from metal.engine.work import wanted_secrets
 from metal.errors import RackflowError, Refused, Unparsable, Unreachable
 from metal.protocols import Shell
 from specs.facts import BmcState, Hardware, Observation, SeenFrom, SystemFacts
+from specs.phases import Phase
 from specs.records import HostRecord, SecretValue, WorkOrder
 
+LOGGER: Final = logging.getLogger(__name__)
+TO_INSTALL: Final = frozenset({Phase.READY, Phase.PROVISIONING, Phase.PROVISION_FAILED})
+"""Phases in which a host with a spec is installed: from the boot OS."""
 STALE_S: Final = 3.0
 """How long a boot OS may take to answer where a deployed system may be up instead."""
 
@@ -31,13 +37,19 @@ def observe(
     around: Surroundings = REAL,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     patience_s: float = 20.0,
+    log: Log = LOGGER.info,
 ) -> Observation:
-    """Read a host and store the reading at the edge. Changes nothing.
+    """Read a host and store the reading at the edge. Changes nothing on it.
 
-    A part that cannot be read is named in `unknown`; Unreachable is raised only when nothing answers.
+    A host that is about to be installed, and whose boot OS is gone, is brought back into it first: raises
+    JobWaits, Refused (boot-os-lost, boot-os-timeout). A part that cannot be read is named in `unknown`;
+    Unreachable is raised only when nothing answers.
     """
     order = edge.order(host)
     record = edge.host(host)
+    if claim is not None and _needs_boot_os(edge, order, record, claim, around):
+        Entry(edge, claim, around, log).ensure()
+        record = edge.host(host)
     unknown: dict[str, str] = {}
     state = _bmc(edge, record, claim, around.sessions, unknown)
     hardware, system = None, None
@@ -63,8 +75,23 @@ def observe(
     )
     edge.put_observation(host, observation, epoch=claim.epoch if claim else None)
     if claim is not None:
-        around.memory.of(claim).observed = (observation.at.isoformat(), around.clock())
+        kept = around.memory.of(claim)
+        kept.booted(record.boot.boot_no if record.boot and seen_from == "boot-os" else None)
+        kept.observed = (observation.at.isoformat(), around.clock())
     return observation
+
+
+def _needs_boot_os(
+    edge: RunCalls, order: WorkOrder, record: HostRecord, claim: Claim, around: Surroundings
+) -> bool:
+    """Whether this job installs the host, has not done so yet, and finds no boot OS to do it from."""
+    if record.phase not in TO_INSTALL or order.spec is None or order.spec.image is None:
+        return False
+    if (record.installed or {}).get("job") == claim.job:
+        return False
+    if edge.job(claim.host, claim.job).verb not in ("apply", "reinstall"):
+        return False
+    return record.boot is None or not Entry(edge, claim, around, LOGGER.info).answers(record)
 
 
 def _open(

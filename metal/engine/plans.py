@@ -1,16 +1,19 @@
 """The plan of a job: stored before its first step, continued by its later runs, judged before it runs."""
 
+from collections.abc import Sequence
 from typing import Final, get_args
 
 from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim
 from metal.errors import UnsafeChange
+from metal.planning.basis import moved
 from metal.planning.plan import Plan
+from metal.planning.restarts import restart_of
 from metal.planning.safety import Forbidden, NeedsConsent, PostedBy, Verdict, consent_needed
 from metal.planning.steps import make_plan
 from specs.facts import Observation
 from specs.reasons import REASONS
-from specs.records import HostRecord, JobRecord, WorkOrder
+from specs.records import HostRecord, JobRecord, JournalRow, WorkOrder
 
 PLAN_STEP: Final = "plan"
 """The journal row that ties a plan to its job."""
@@ -19,13 +22,26 @@ PLAN_STEP: Final = "plan"
 def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
     """Give the job's stored plan, never a new one; the first run makes and stores it.
 
-    A job that only observes stores nothing: its plan is for reading.
+    A job that was posted for one plan (`args.plan`, a hash) runs that plan and no other, and begins it only
+    on a machine that is as its basis says. A job that only observes stores nothing: its plan is for reading.
     """
     job = edge.job(claim.host, claim.job)
     stored = stored_hash(edge, job)
-    if stored is not None:
+    asked = job.args.get("plan")
+    if asked and stored not in (None, asked):
+        raise UnsafeChange(
+            f"the job was posted for plan {str(asked)[:12]} and has begun plan {str(stored)[:12]}",
+            host=claim.host,
+            reason="plan-moved",
+            hint=f"rackflow apply {claim.host} makes a new plan",
+        )
+    if stored is not None and (not asked or _is_begun(edge, job)):
         return _stored(edge, claim, stored)
-    plan = make_plan(edge.order(claim.host), seen, reinstall=job.verb == "reinstall")
+    if asked:
+        plan = _stored(edge, claim, str(asked))
+        _holds(edge, claim, plan, seen)
+    else:
+        plan = make_plan(edge.order(claim.host), seen, reinstall=job.verb == "reinstall")
     if job.verb != "observe" and plan.steps:
         edge.put_plan(plan.hash, plan.model_dump(mode="json"))
         edge.journal(
@@ -39,6 +55,26 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
             detail={"steps": len(plan.steps)},
         )
     return plan
+
+
+def _holds(edge: RunCalls, claim: Claim, plan: Plan, seen: Observation) -> None:
+    """Refuse a plan that was made for another host, or on a reading that no longer holds."""
+    host = edge.order(claim.host).host
+    found = [str(one) for one in moved(plan, seen)]
+    if plan.host_id != host.id:
+        found.insert(0, f"it is for {plan.host} ({plan.host_id}), not for {host.name} ({host.id})")
+    if found:
+        raise UnsafeChange(
+            f"plan {plan.hash[:12]} does not fit the machine any more: {'; '.join(found)}",
+            host=claim.host,
+            reason="plan-moved",
+            hint=f"rackflow plan {claim.host} --refresh",
+        )
+
+
+def _is_begun(edge: RunCalls, job: JobRecord) -> bool:
+    """Whether a run of this job has tied its plan to it."""
+    return any(row.step == PLAN_STEP for row in edge.journal_rows(job.host, job=job.no))
 
 
 def _stored(edge: RunCalls, claim: Claim, stored: str) -> Plan:
@@ -65,7 +101,8 @@ def stored_hash(edge: RunCalls, job: JobRecord) -> str | None:
 def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
     """Whether the plan may run now; False when it waits for a consent. Raises UnsafeChange when it never may.
 
-    A consent that is found is spent by this job, and good for it to its end.
+    A consent that is found is spent by this job, and good for it to its end; but a step that only a person
+    can judge after a crash asks for one that is newer than its start.
     """
     verdict = judge(edge.order(claim.host), edge.job(claim.host, claim.job), plan)
     if isinstance(verdict, Forbidden):
@@ -77,9 +114,29 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
             reason=verdict.reason,
             hint=told.next_step if told else None,
         )
-    if isinstance(verdict, NeedsConsent):
-        return bool(edge.consents(claim.host, plan.hash, job=claim.job))
-    return True
+    if isinstance(verdict, NeedsConsent) and not edge.consents(claim.host, plan.hash, job=claim.job):
+        return False
+    return consented_since(edge, claim, plan, _unjudged(edge, claim, plan))
+
+
+def consented_since(edge: RunCalls, claim: Claim, plan: Plan, intents: Sequence[JournalRow]) -> bool:
+    """Whether a person consented after the newest of these intents; True when there are none."""
+    if not intents:
+        return True
+    newest = max(row.at for row in intents)
+    return any(one.at > newest for one in edge.consents(claim.host, plan.hash, job=claim.job))
+
+
+def _unjudged(edge: RunCalls, claim: Claim, plan: Plan) -> list[JournalRow]:
+    """Intents without an outcome of steps that only a person lets start again."""
+    asking = {step.id for step in plan.steps if restart_of(step.kind, step.args) == "ask"}
+    if not asking:
+        return []
+    last: dict[str, JournalRow] = {}
+    for row in edge.journal_rows(claim.host, job=claim.job):
+        if row.step in asking and row.plan == plan.hash:
+            last[row.step] = row
+    return [row for row in last.values() if row.phase == "intent"]
 
 
 def judge(order: WorkOrder, job: JobRecord, plan: Plan) -> Verdict:

@@ -37,9 +37,13 @@ def power(
     owner: str,
     sessions: Sessions = SESSIONS,
     sleep: Callable[[float], None] = time.sleep,
+    epoch: int | None = None,
 ) -> PowerOutcome:
-    """Bring the power to where the action wants it. Raises Refused when the machine does not follow."""
-    with bmc(edge, host, owner=owner, sessions=sessions) as session:
+    """Bring the power to where the action wants it. Raises Refused when the machine does not follow.
+
+    The lock is prolonged as long as this takes; with an epoch the edge refuses a run whose lease is lost.
+    """
+    with bmc(edge, host, owner=owner, sessions=sessions, epoch=epoch) as session:
         outcome = act(session, host, action, sleep=sleep)
     if outcome.changed:
         sessions.drop(host)

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from metal.drivers.storage.disks import SETTLE
-from metal.engine import power
 from metal.engine.bmc_setup import setup_bmc
 from metal.engine.connect import bmc, boot_os
-from metal.engine.waits import wait_boot_os
+from metal.engine.enter import Entry, boot_id
+from metal.engine.power import power, set_boot
 from metal.engine.work import MOUNT_POINT, Handler, Work
-from metal.errors import Refused, Unreachable
+from metal.errors import Refused
 from metal.planning.plan import StepKind
 from metal.protocols import BootFlags, Command, PowerAction
+
+ONCE: Final = frozenset({"cycle", "reset"})
+"""Actions that a reading of the power does not show."""
 
 LEAVE: Final = r"""set -e
 sync
@@ -38,9 +40,11 @@ class BootOrder:
     def act(self, work: Work) -> None:
         """Set it unless it is so."""
         wished = _flags(work.args)
-        with bmc(work.edge, work.host, owner=_owner(work), sessions=work.sessions) as session:
+        with bmc(
+            work.edge, work.host, owner=_owner(work), sessions=work.sessions, epoch=work.claim.epoch
+        ) as session:
             seen = session.boot_flags()
-            work.writes += power.set_boot(session, work.host, wished)
+            work.writes += set_boot(session, work.host, wished)
         work.log(f"boots from {_told(seen)}, wished {_told(wished)}")
 
 
@@ -48,7 +52,7 @@ class BootOrder:
 class Power:
     """Power as the plan asks; a cycle leaves the deployed root clean first and is sent once.
 
-    Whether a cycle was sent cannot be read from the machine, so a second intent with `sent` says it.
+    Whether a cycle was sent is noted before it goes out, with the boot that answered then.
     """
 
     blind: bool = True
@@ -59,10 +63,13 @@ class Power:
 
     def act(self, work: Work) -> None:
         """Send the action unless an earlier start of this step did."""
-        if sent_before(work):
+        action: PowerAction = work.args["action"]
+        if action in ONCE and went_out(work):
             work.log("the power action was sent by an earlier start of this step")
             return
-        action: PowerAction = work.args["action"]
+        if action in ONCE and is_up(work):
+            work.log("the installed system is up already")
+            return
         if action in ("cycle", "reset", "off"):
             leave(work)
         if action != "off":
@@ -72,7 +79,7 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class RestartOs:
-    """Restart the running system: cleanly by its own reboot."""
+    """Restart the running system over the BMC."""
 
     blind: bool = True
 
@@ -81,8 +88,8 @@ class RestartOs:
         return ()
 
     def act(self, work: Work) -> None:
-        """Power-cycle over the BMC."""
-        if not sent_before(work):
+        """Power-cycle, unless an earlier start of this step did."""
+        if not went_out(work):
             work.edge.expect_os(work.host, epoch=work.claim.epoch)
             _act(work, "cycle")
 
@@ -98,26 +105,24 @@ class BootBootOs:
         record = work.record(fresh=True)
         if record.boot is None:
             return ("no boot OS is up",)
-        try:
-            work.sessions.shell(work.edge, boot_os(record)).read(SETTLE.argv)
-        except Unreachable:
-            return ("the boot OS does not answer",)
-        return ()
+        return () if self._entry(work).answers(record) else ("the boot OS does not answer",)
 
     def act(self, work: Work) -> None:
-        """Wish the boot OS at the edge, PXE once at the BMC, cycle, wait."""
-        since = work.intents[0].at
-        if not sent_before(work):
-            work.edge.boot_wish(work.host, "boot-os", epoch=work.claim.epoch)
-            efi = _efi(work)
-            with bmc(work.edge, work.host, owner=_owner(work), sessions=work.sessions) as session:
-                work.writes += power.set_boot(session, work.host, BootFlags("pxe", persistent=False, efi=efi))
-            _act(work, "cycle")
-            since = work.intents[-1].at
-        wait_boot_os(
-            work.edge, work.host, since=since, may_go_on=work.may_go_on, clock=work.clock, sleep=work.sleep
-        )
+        """Wish the boot OS at the edge, PXE once at the BMC, start the machine, wait."""
+        work.writes += self._entry(work).ensure(trusted=False)
         work.record(fresh=True)
+
+    @staticmethod
+    def _entry(work: Work) -> Entry:
+        return Entry(
+            work.edge,
+            work.claim,
+            work.around,
+            work.log,
+            plan=work.plan.hash,
+            step=work.step.id,
+            at_once=True,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +150,44 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
 }
 
 
-def sent_before(work: Work) -> bool:
-    """Whether an earlier start of this step sent its power action."""
-    return any(row.detail.get("sent") for row in work.intents[:-1])
+def went_out(work: Work) -> bool:
+    """Whether an earlier start of this step sent its action: noted, and not contradicted by the machine.
+
+    A machine that is off, and a system that still answers in the boot from before, say that the run died
+    between the note and the action.
+    """
+    sent = [row for row in work.intents[:-1] if row.detail.get("sent")]
+    if not sent:
+        return False
+    record = work.record(fresh=True)
+    if record.os is not None and record.os.reported_at is not None and record.os.reported_at >= sent[-1].at:
+        return True
+    with bmc(
+        work.edge, work.host, owner=_owner(work), sessions=work.sessions, epoch=work.claim.epoch
+    ) as session:
+        if session.power() == "off":
+            return False
+    before = sent[-1].detail.get("boot_id")
+    return before is None or boot_id(work.edge, record, work.around) != before
+
+
+def is_up(work: Work) -> bool:
+    """Whether the system that this job installed has started by itself: its machine was reset meanwhile."""
+    record = work.record(fresh=True)
+    if record.os is None or record.os.reported_at is None:
+        return False
+    rows = work.edge.journal_rows(work.host, job=work.claim.job)
+    written = [row.at for row in rows if row.kind == "phone-home" and row.phase == "done"]
+    return bool(written) and record.os.reported_at >= written[-1]
 
 
 def leave(work: Work) -> None:
     """Unmount and stop what a boot OS holds; without one there is nothing to leave."""
     record = work.record(fresh=True)
     if record.boot is None:
+        return
+    if not Entry(work.edge, work.claim, work.around, work.log).answers(record):
+        work.log("no boot OS answers: nothing is left mounted")
         return
     shell = work.sessions.shell(work.edge, boot_os(record))
     command = Command(("sh", "-c", LEAVE, "rf-leave", MOUNT_POINT), says="leave the deployed root clean")
@@ -167,26 +201,31 @@ def leave(work: Work) -> None:
 
 
 def _act(work: Work, action: PowerAction) -> None:
-    """Note that the action goes out, then send it: a crash between costs a wait, never a second cycle."""
-    work.intents = (
-        *work.intents,
-        work.edge.journal(
-            work.host,
-            epoch=work.claim.epoch,
-            job=work.claim.job,
-            step=work.step.id,
-            kind=work.step.kind,
-            phase="intent",
-            plan=work.plan.hash,
-            detail={"sent": action},
-        ),
+    """Note that the action goes out, and which boot answers now; then send it."""
+    before = boot_id(work.edge, work.record(), work.around) if action in ONCE else None
+    row = work.edge.journal(
+        work.host,
+        epoch=work.claim.epoch,
+        job=work.claim.job,
+        step=work.step.id,
+        kind=work.step.kind,
+        phase="intent",
+        plan=work.plan.hash,
+        detail={"sent": action, "boot_id": before},
     )
-    outcome = power.power(
-        work.edge, work.host, action, owner=_owner(work), sessions=work.sessions, sleep=work.sleep
+    work.intents = (*work.intents, row)
+    outcome = power(
+        work.edge,
+        work.host,
+        action,
+        owner=_owner(work),
+        sessions=work.sessions,
+        sleep=work.sleep,
+        epoch=work.claim.epoch,
     )
     work.writes += outcome.writes
     work.sessions.drop(work.host)
-    work.kept.mounted, work.kept.reading = None, None
+    work.kept.powered()
 
 
 def _flags(args: Mapping[str, Any]) -> BootFlags:
@@ -201,12 +240,6 @@ def _told(flags: BootFlags) -> str:
     if flags.target == "none":
         return "what the firmware has"
     return f"{flags.target} {'always' if flags.persistent else 'once'}{' by EFI' if flags.efi else ''}"
-
-
-def _efi(work: Work) -> bool:
-    """Whether the machine starts by UEFI, as it was last read."""
-    seen = work.record().observation
-    return bool(seen and seen.hardware and seen.hardware.firmware == "uefi")
 
 
 def _owner(work: Work) -> str:

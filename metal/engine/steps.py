@@ -6,20 +6,28 @@ last start did counts. Only the second reading says "done"; where the machine ca
 was written), the journal does.
 """
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.edge_client.runs import RunCalls
 from metal.engine import guest_steps, power_steps, storage_steps
+from metal.engine.around import REAL, Log, Memory, Surroundings
+from metal.engine.arrays import assemble_own
 from metal.engine.basis import hold_basis
 from metal.engine.claim import Claim, check
-from metal.engine.connect import SESSIONS, Sessions
-from metal.engine.work import Handler, Kept, Log, Work
-from metal.errors import LeaseLost, RackflowError, Refused, UnsafeChange
+from metal.engine.enter import Entry
+from metal.engine.plans import consented_since
+from metal.engine.work import Handler, Work
+from metal.errors import LeaseLost, RackflowError, Refused, Unreachable, UnsafeChange
 from metal.planning.plan import Plan, Step, StepKind
+from metal.planning.restarts import restart_of
 from specs.records import JournalRow
+
+__all__ = ["HANDLERS", "REAL", "Memory", "StepOutcome", "Surroundings", "run_step"]
+
+MOST_LOSSES: Final = 4
+"""How often one start of a step survives the loss of its boot OS; what is sent is bounded per job besides."""
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {
     **storage_steps.HANDLERS,
@@ -39,73 +47,29 @@ class StepOutcome:
     message: str
 
 
-@dataclass(slots=True)
-class Memory:
-    """What this process remembers of hosts between the steps of one run."""
-
-    by_run: dict[tuple[str, str], Kept] = field(default_factory=dict)
-
-    def of(self, claim: Claim) -> Kept:
-        """What is remembered for a claim; another run's memory of the host is forgotten."""
-        key = (claim.host, claim.run_id)
-        if key not in self.by_run:
-            self.by_run = {k: v for k, v in self.by_run.items() if k[0] != claim.host}
-            self.by_run[key] = Kept()
-        return self.by_run[key]
-
-    def forget(self, host: str) -> None:
-        """Drop what is remembered of a host."""
-        self.by_run = {k: v for k, v in self.by_run.items() if k[0] != host}
-
-
-MEMORY: Final = Memory()
-"""The process's own, as the open connections are (see `connect.SESSIONS`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Clock, connections and memory of a run; tests give their own."""
-
-    sessions: Sessions = SESSIONS
-    memory: Memory = field(default_factory=lambda: MEMORY)
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-REAL: Final = Surroundings()
-
-
 def run_step(
     edge: RunCalls, claim: Claim, plan: Plan, step_id: str, *, log: Log, around: Surroundings = REAL
 ) -> StepOutcome:
     """Run one step of a plan to its end, once.
 
-    Raises LeaseLost, Cancelled before anything is touched; Refused, Unreachable, UnsafeChange when it failed,
-    after the failure stands in the journal.
+    Raises LeaseLost, Cancelled before anything is touched; JobWaits while its machine boots, the step being
+    begun or not; Refused, Unreachable, UnsafeChange when it failed, after the failure stands in the journal.
     """
     began = around.clock()
     step = plan.step(step_id)
     check(edge, claim)
-    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step == step_id]
-    if any(row.phase == "done" and row.plan == plan.hash for row in rows):
+    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.plan == plan.hash]
+    mine = [row for row in rows if row.step == step_id]
+    if any(row.phase == "done" for row in mine):
         return StepOutcome(step_id, changed=False, writes=0, seconds=0.0, message="done before")
-    open_intents = _open(rows)
-    _may_run(plan, step, open_intents, claim.host)
-    work = Work(
-        edge=edge,
-        claim=claim,
-        plan=plan,
-        step=step,
-        sessions=around.sessions,
-        kept=around.memory.of(claim),
-        log=log,
-        clock=around.clock,
-        sleep=around.sleep,
-    )
-    intent = _write(work, "intent", {"says": step.reason})
-    work.intents = (*open_intents, intent)
+    open_intents = _open(mine)
+    _may_run(edge, claim, plan, step, open_intents)
+    begun = frozenset(row.step for row in rows)
+    work = Work(edge, claim, plan, step, around, log, begun=begun)
+    work.writes += _enter(work)
+    work.intents = (*open_intents, _write(work, "intent", {"says": step.reason}))
     try:
-        needed, message = _carry_out(work)
+        needed, message = _persist(work)
     except LeaseLost:
         raise
     except RackflowError as error:
@@ -118,9 +82,44 @@ def run_step(
     return StepOutcome(step_id, needed and work.writes > 0, work.writes, seconds, message)
 
 
+def _enter(work: Work, *, trusted: bool = True) -> int:
+    """Have the boot OS up for a step that works there. Raises JobWaits. Gives how much was sent."""
+    if work.step.where != "boot-os":
+        return 0
+    sent = _entry(work).ensure(trusted=trusted)
+    work.record(fresh=True)
+    return sent
+
+
+def _entry(work: Work) -> Entry:
+    return Entry(work.edge, work.claim, work.around, work.log, plan=work.plan.hash)
+
+
+def _persist(work: Work) -> tuple[bool, str]:
+    """Carry the step out; where its boot OS goes away meanwhile, go on in a newer one.
+
+    The step's intent stays open then, as after any crash: in a newer boot OS it starts anew, by what its kind
+    declares for that.
+    """
+    for _ in range(MOST_LOSSES):
+        try:
+            return _carry_out(work)
+        except (Unreachable, Refused) as error:
+            if work.step.where != "boot-os" or not _entry(work).is_lost():
+                raise
+            work.log(f"{work.step.id}: the boot OS went away: {error.message}")
+        work.writes += _enter(work, trusted=False)
+        work.again = True
+        if restart_of(work.step.kind, work.args) == "ask":
+            raise _asks(work.step, work.intents, work.host)
+    return _carry_out(work)
+
+
 def _carry_out(work: Work) -> tuple[bool, str]:
     """Observe, act if need be, observe again. Give whether it was needed, and what was done."""
     handler = HANDLERS[work.step.kind]
+    if work.step.where == "boot-os":
+        assemble_own(work)
     before = () if handler.blind else handler.differences(work)
     if not handler.blind and not before:
         return False, "not needed"
@@ -138,20 +137,27 @@ def _carry_out(work: Work) -> tuple[bool, str]:
     return True, "; ".join(before) or work.step.reason
 
 
-def _may_run(plan: Plan, step: Step, open_intents: tuple[JournalRow, ...], host: str) -> None:
+def _may_run(
+    edge: RunCalls, claim: Claim, plan: Plan, step: Step, open_intents: tuple[JournalRow, ...]
+) -> None:
     """Refuse a blocked step, and one whose interrupted start only a person can judge."""
     if step.blocked_by is not None or plan.blocked is not None:
         raise UnsafeChange(
             f"step {step.id} may not run: {step.blocked_by or plan.blocked}",
-            host=host,
+            host=claim.host,
             reason=step.blocked_by or plan.blocked or "refused",
         )
-    if open_intents and step.restart == "ask":
-        raise UnsafeChange(
-            f"step {step.id} was started at {open_intents[-1].at:%F %T} and has no outcome; a person decides",
-            host=host,
-            reason="waiting-consent",
-        )
+    if restart_of(step.kind, step.args) == "ask" and not consented_since(edge, claim, plan, open_intents):
+        raise _asks(step, open_intents, claim.host)
+
+
+def _asks(step: Step, intents: tuple[JournalRow, ...], host: str) -> UnsafeChange:
+    return UnsafeChange(
+        f"step {step.id} was started at {intents[-1].at:%F %T} and has no outcome; a person decides",
+        host=host,
+        reason="waiting-consent",
+        hint=f"rackflow approve {host}",
+    )
 
 
 def _open(rows: list[JournalRow]) -> tuple[JournalRow, ...]:

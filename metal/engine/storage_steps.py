@@ -56,6 +56,9 @@ class RaidCreate:
         """Zero the members where that costs nothing, then create: nothing is left to synchronise."""
         volume = _volume(work)
         view = work.block()
+        half = find_array(view.arrays, volume.uuid)
+        if half is not None:
+            work.send(MD.delete(volume, half))
         names = {
             view.disk(m.identity).device.removeprefix("/dev/") for m in (*volume.members, *volume.spares)
         }
@@ -135,7 +138,7 @@ class WriteImage:
         """Write; a server that cannot be reached may be reached later."""
         work.unmount()
         target, device = _found(work)
-        command = image.write(target, ImageWish.of(work.args), device.size_bytes, job=work.claim.job)
+        command = image.write(target, ImageWish.of(work.args), device.size_bytes, name=work.made("image"))
         try:
             work.send((command,), progress=True)
         except Refused as error:
@@ -181,8 +184,16 @@ class Mkfs:
     blind: bool = False
 
     def differences(self, work: Work) -> tuple[str, ...]:
-        """Compare kind and id."""
-        return filesystems.differences(work.block().on(work.target()), _filesystem(work))
+        """Compare kind and id; after an interrupted start also whether it is whole."""
+        device, wish = work.block().on(work.target()), _filesystem(work)
+        found = filesystems.differences(device, wish)
+        part = device.partition(wish.number)
+        if found or part is None or not work.interrupted:
+            return found
+        check = filesystems.check(wish, part.device)
+        if check is None or work.shell().read(check, timeout_s=600).ok:
+            return ()
+        return (f"{wish.filesystem} {wish.name} is there and not whole",)
 
     def act(self, work: Work) -> None:
         """Make it."""

@@ -5,9 +5,8 @@ system are kept between steps of one process: nobody else may change the machine
 its lease, so the reading after a step is the reading before the next.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
@@ -16,6 +15,7 @@ from metal.drivers.guest.fstab import FSTAB
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.partitions import BlockView, Target, find_root, read_block
 from metal.edge_client.runs import RunCalls
+from metal.engine.around import Kept, Log, Surroundings
 from metal.engine.claim import Claim, check
 from metal.engine.connect import Sessions, boot_os, running_os
 from metal.errors import Refused, Unreachable
@@ -25,25 +25,10 @@ from metal.protocols import Change, Command, Output, Progress, Shell
 from specs.facts import SystemFacts
 from specs.records import HostRecord, JournalRow, SecretValue, WorkOrder
 
+__all__ = ["MOUNT_POINT", "Handler", "Log", "Work", "wanted_secrets"]
+
 MOUNT_POINT: Final = "/mnt/rackflow"
 TEXTS: Final = (GRUB_CFG, HOOK, HOSTS, FSTAB)
-
-Log = Callable[[str], None]
-
-
-@dataclass(slots=True)
-class Kept:
-    """What one process remembers of a host between steps; dropped when its power or its disks change."""
-
-    reading: tuple[str, Reading] | None = None
-    mounted: bool | None = None
-    """Whether the deployed root is mounted in the boot OS; None until it was looked at."""
-    observed: tuple[str, float] | None = None
-    """When this run read the host itself: the observation's time, and our clock."""
-    basis_held: bool = False
-    """Whether this process has seen that the machine is where the plan expects it."""
-    order: WorkOrder | None = None
-    secrets: dict[str, SecretValue] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -54,15 +39,45 @@ class Work:
     claim: Claim
     plan: Plan
     step: Step
-    sessions: Sessions
-    kept: Kept
+    around: Surroundings
     log: Log
     intents: tuple[JournalRow, ...] = ()
     """Intents of this step without an outcome, oldest first; the last is this start's own."""
+    begun: frozenset[str] = frozenset()
+    """Steps of this plan that were begun before this start, this one included if an earlier start did."""
+    again: bool = False
+    """Whether this start goes on after the machine was lost in it."""
     writes: int = 0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
     _record: HostRecord | None = None
+
+    def has_begun(self, step_id: str) -> bool:
+        """Whether an earlier start may have carried this step of the plan out, or a part of it."""
+        return step_id in self.begun or (self.again and step_id == self.step.id)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether an earlier start of this step may have acted."""
+        return self.has_begun(self.step.id)
+
+    @property
+    def sessions(self) -> Sessions:
+        """The open connections."""
+        return self.around.sessions
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The run's clock."""
+        return self.around.clock
+
+    @property
+    def sleep(self) -> Callable[[float], None]:
+        """How the run lets time pass."""
+        return self.around.sleep
+
+    @property
+    def kept(self) -> Kept:
+        """What this process remembers of the host."""
+        return self.around.memory.of(self.claim)
 
     @property
     def host(self) -> str:
@@ -212,8 +227,8 @@ class Work:
 
     def _progress(self, progress: Progress) -> None:
         done, total = progress.done_bytes / 1e6, progress.total_bytes / 1e6
-        # rf-write erases before it writes, and has no rate yet.
-        how = f"written at {progress.mb_per_s:.0f} MB/s" if progress.mb_per_s else "erased"
+        # rf-write erases, or reads what an earlier start wrote, before it writes; then it has no rate yet.
+        how = f"written at {progress.mb_per_s:.0f} MB/s" if progress.mb_per_s else "prepared"
         self.log(f"{self.step.id}: {done:.0f} of {total:.0f} MB {how}")
 
 

@@ -5,9 +5,11 @@ having changed. Everything that a choice or a consent rested on is in: identitie
 """
 
 import re
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
+from metal.planning.plan import Plan
 from specs.facts import Disk, Hardware, Observation, RaidArray, SystemFacts
 
 Reads = Literal["hardware", "system"]
@@ -21,10 +23,44 @@ def basis_of(observation: Observation, reads: Reads) -> dict[str, Any]:
     return {"reads": reads, "system": _system(observation.system), "power": power}
 
 
-def moved(basis: dict[str, Any], observation: Observation) -> list[str]:
-    """Every field that is not as the basis says, in words; what cannot be read now counts as moved."""
-    now = basis_of(observation, "hardware" if basis.get("reads") == "hardware" else "system")
-    return list(_compare("", basis, now))
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """One field that is not as the basis says."""
+
+    path: str
+    told: str
+
+    def __str__(self) -> str:
+        """Path and what changed, for a message."""
+        return f"{self.path}: {self.told}"
+
+    def under(self, leaf: str) -> bool:
+        """Whether the field is the leaf or lies below it."""
+        return self.path == leaf or self.path.startswith(f"{leaf}.")
+
+
+SEEN_OTHERWISE: Final = re.compile(r"hardware\.(raids|disks\..+\.(found|partitions))(\.|$)")
+"""What a running system shows in other words than the boot OS: mounts, holders, assembled arrays."""
+
+
+def contents(disks: Iterable[Disk]) -> tuple[str, ...]:
+    """Paths of what lies on disks: what a step that writes them leaves otherwise than the basis says."""
+    paths = [f"hardware.disks.{disk_key(disk)}.{part}" for disk in disks for part in ("found", "partitions")]
+    return tuple(dict.fromkeys(paths))
+
+
+def array_path(uuid: str) -> str:
+    """Path of one array."""
+    return f"hardware.raids.{uuid}"
+
+
+def moved(plan: Plan, seen: Observation) -> list[Moved]:
+    """Every field in which a machine is not as a plan's basis says; what cannot be read counts as moved."""
+    reads: Reads = "hardware" if plan.basis.get("reads") == "hardware" else "system"
+    found = list(_compare("", plan.basis, basis_of(seen, reads)))
+    if plan.seen_from == seen.seen_from:
+        return found
+    return [one for one in found if not SEEN_OTHERWISE.match(one.path)]
 
 
 def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
@@ -35,14 +71,13 @@ def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
         "serial": hardware.serial,
         "uuid": hardware.uuid,
         "nics": sorted(nic.mac for nic in hardware.nics),
-        "disks": {
-            disk.identity or f"path {disk.by_path or disk.device}": _disk(disk) for disk in hardware.disks
-        },
+        "disks": {disk_key(disk): _disk(disk) for disk in hardware.disks},
         "raids": {array.uuid: _array(array) for array in hardware.raids},
     }
 
 
-def _key(disk: Disk) -> str:
+def disk_key(disk: Disk) -> str:
+    """The name of a disk in the basis: its identity; one without is known by its place."""
     return disk.identity or f"path {disk.by_path or disk.device}"
 
 
@@ -78,18 +113,18 @@ def _system(system: SystemFacts | None) -> dict[str, Any] | None:
     }
 
 
-def _compare(path: str, before: Any, now: Any) -> Iterator[str]:
+def _compare(path: str, before: Any, now: Any) -> Iterator[Moved]:
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             below = f"{path}.{key}" if path else str(key)
             if key not in now:
-                yield f"{below}: was {_told(before[key])}, is gone"
+                yield Moved(below, f"was {_told(before[key])}, is gone")
             elif key not in before:
-                yield f"{below}: is new: {_told(now[key])}"
+                yield Moved(below, f"is new: {_told(now[key])}")
             else:
                 yield from _compare(below, before[key], now[key])
     elif before != now:
-        yield f"{path}: was {_told(before)}, is {'unknown' if now is None else _told(now)}"
+        yield Moved(path, f"was {_told(before)}, is {'unknown' if now is None else _told(now)}")
 
 
 def _told(value: Any) -> str:

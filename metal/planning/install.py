@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from metal.planning.basis import array_path, contents
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.disks import members_of
-from metal.planning.plan import Destroyed, Restart, Step, StepKind
+from metal.planning.plan import Destroyed, Step, StepKind
 from metal.planning.storage import Target, Volume
 from metal.planning.wish import Wish, layout_hash
 from specs.facts import Disk
@@ -80,6 +81,7 @@ def _arrays(chosen: Chosen, erased: set[str]) -> Iterator[Step]:
             destructive=True,
             destroys=_destroyed(held, erased),
             minutes=0.1,
+            leaves=(array_path(array.uuid), *contents(held)),
             args={"name": name, "uuid": array.uuid, "members": [_member(disk) for disk in held]},
         )
     kept = {cut.target.name for cut in chosen.data if cut.kept}
@@ -99,6 +101,7 @@ def _raid_create(volume: Volume, erased: set[str]) -> Step:
         destructive=True,
         destroys=_destroyed(volume.disks, erased),
         minutes=0.2,
+        leaves=(array_path(f"{{raid:{volume.spec.name}}}"), *contents(volume.disks)),
         args={
             "name": volume.spec.name,
             "level": volume.spec.level,
@@ -116,7 +119,6 @@ def _member(disk: Disk) -> dict[str, Any]:
 
 def _wipe(cut: Cut, erased: set[str]) -> Step:
     method = cut.layout.wipe if cut.layout else "metadata"
-    restart: Restart = "ask" if method in ("overwrite", "sanitize") else "observe"
     minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
     destroys = _destroyed(cut.target.disks, erased)
     return Step(
@@ -129,7 +131,7 @@ def _wipe(cut: Cut, erased: set[str]) -> Step:
         destructive=True,
         destroys=destroys,
         minutes=round(minutes, 1),
-        restart=restart,
+        leaves=contents(cut.target.disks),
         args={"target": cut.target.args, "method": method},
     )
 
@@ -143,7 +145,7 @@ def _write_image(target: Target, image: ImageRecord) -> Step:
         reason=f"as the spec asks; only the manifest with sha256 {image.manifest_sha256[:12]} is accepted",
         destructive=True,
         minutes=round(max(0.2, image.blob_bytes / _WRITE_BYTES_PER_MINUTE), 1),
-        restart="repeat",
+        leaves=contents(target.disks),
         args={
             "target": target.args,
             "image_digest": image.digest,
@@ -180,6 +182,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
         reason="as the spec asks",
         destructive=True,
         minutes=0.2,
+        leaves=contents(cut.target.disks),
         args={
             "target": cut.target.args,
             "root": root if cut.plan.root_number is not None else None,
@@ -204,7 +207,7 @@ def _mkfs(cut: Cut) -> Iterator[Step]:
             reason="as the spec asks",
             destructive=True,
             minutes=0.1,
-            restart="repeat",
+            leaves=contents(cut.target.disks),
             args={
                 "target": cut.target.args,
                 "number": seen.number if seen else one.number,
@@ -249,7 +252,7 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
     yield _plain("phone-home", "", "its first boot reports itself", args=home)
     yield _plain("install-record", "image", "what was installed can be read back later", args=record)
     boot = {"order": "disk-first", "efi": efi}
-    yield _plain("boot-order", "power", "a plain start needs no network", args=boot)
+    yield _plain("boot-order", "power", "a plain start needs no network", args=boot, where="bmc")
     cycle = {"action": "cycle"}
     yield _plain("power", "power", "starts the installed system", args=cycle, where="bmc", reboot=True)
 

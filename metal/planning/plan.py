@@ -51,7 +51,10 @@ class Step(PlanValue):
     """One step. `args` is all that the executor needs.
 
     `restart` says what a new start does with an intent that has no outcome. `blocked_by` is a reason code
-    when the step may not run; the plan then is shown, and refused before anything is touched.
+    when the step may not run; the plan then is shown, and refused before anything is touched. `leaves` are
+    the paths of the basis that this step changes (`hardware.disks.SERIAL.found`): once it has begun, the
+    machine may differ from the basis there, and nowhere else. `{raid:NAME}` in a path is the id that the job
+    gives the array.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Step(PlanValue):
     minutes: float = 0.0
     blocked_by: str | None = None
     restart: Restart = "observe"
+    leaves: tuple[str, ...] = ()
     where: Literal["boot-os", "running-os", "bmc"] = "boot-os"
     args: dict[str, Any] = {}
 

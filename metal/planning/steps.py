@@ -9,6 +9,7 @@ from metal.planning.configure import ADJUSTABLE, Where, configure
 from metal.planning.diff import Difference, differences
 from metal.planning.install import install_steps
 from metal.planning.plan import Plan, Step, StepKind
+from metal.planning.restarts import declared
 from metal.planning.wish import layout_hash, wish_of
 from specs.facts import Hardware, Observation
 from specs.model import Host
@@ -120,7 +121,7 @@ def _joined(found: list[Difference], part: str) -> str:
     return "; ".join(f"{one.field} {getattr(one, part)}" for one in found)
 
 
-def _plan(order: WorkOrder, observation: Observation, **parts: Any) -> Plan:
+def _plan(order: WorkOrder, observation: Observation, *, steps: tuple[Step, ...] = (), **parts: Any) -> Plan:
     return Plan(
         host=order.host.name,
         host_id=order.host.id,
@@ -128,5 +129,6 @@ def _plan(order: WorkOrder, observation: Observation, **parts: Any) -> Plan:
         spec=order.spec.name if order.spec else None,
         observed_at=observation.at.isoformat(),
         seen_from=observation.seen_from,
+        steps=tuple(declared(step) for step in steps),
         **parts,
     )

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from bootos import rf_write
+from bootos import rf_image, rf_write
 from bootos.rf_image import Chunk, Manifest, Web, WriteError, parse_manifest
-from bootos.rf_write import Target, write_image
+from bootos.rf_target import Target
+from bootos.rf_write import write_image
 
 CHUNK_BYTES = 64 * 1024
 DISK_BYTES = 4 * 1024 * 1024
@@ -138,7 +139,7 @@ def test_the_image_is_on_the_disk_holes_are_zero_and_the_stale_backup_table_is_g
     summary = write_image(fetch(*publish(store, image)), target, note=notes.append)
     on_disk = path.read_bytes()
     assert on_disk[: len(image)] == image
-    assert on_disk[-1024 * 1024 :] == bytes(1024 * 1024)
+    assert on_disk[-1024 * 1024 :] == bytes(1024 * 1024)  # without a name nothing is marked
     assert on_disk[len(image) : -1024 * 1024].strip(STALE) == b""
     assert (summary["size_bytes"], summary["chunks"]) == (len(image), 3)
     assert notes[-1]["done_bytes"] == notes[-1]["total_bytes"] == summary["written_bytes"]
@@ -181,24 +182,84 @@ def test_a_frame_that_unpacks_to_more_than_declared_is_refused(
         write_image(manifest, target, threads=1)
 
 
-def test_a_new_start_goes_on_where_the_last_one_stopped(
-    store: Store, disk: tuple[Path, Target], tmp_path: Path
+def stop_at(store: Store, manifest: Manifest, target: Target, chunk: int, name: str = "job-7") -> None:
+    """A write that its server left at one chunk: what was begun stands on the disk and nowhere else."""
+    store.gone_from = manifest.chunks[chunk].blob_offset
+    with pytest.raises(WriteError, match="404"):
+        write_image(manifest, target, disk="SER0", name=name, threads=1)
+    store.gone_from, store.ranges = None, []
+
+
+def test_a_new_start_keeps_what_it_finds_whole(
+    store: Store, disk: tuple[Path, Target], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, target = disk
     image = make_image()
     manifest = fetch(*publish(store, image))
-    resume = tmp_path / "resume"
-    store.gone_from = manifest.chunks[2].blob_offset
-    with pytest.raises(WriteError, match="404"):
-        write_image(manifest, target, disk="SER0", resume=resume, threads=1)
-    store.gone_from, store.ranges = None, []
-    summary = write_image(manifest, target, disk="SER0", resume=resume, threads=1)
+    stop_at(store, manifest, target, 2)
+    zeroed: list[int] = []
+
+    def note_zero(start: int, length: int) -> None:
+        zeroed.append(start)
+        Target.zero(target, start, length)
+
+    monkeypatch.setattr(target, "zero", note_zero)
+    summary = write_image(manifest, target, disk="SER0", name="job-7", threads=2)
     assert store.ranges == [manifest.chunks[2].blob_offset]
-    assert summary["chunks_resumed"] == 2
+    assert (summary["went_on"], summary["chunks_resumed"], summary["gaps_zeroed_again"]) == (True, 2, 0)
+    assert min(zeroed) >= len(image)
     assert path.read_bytes()[: len(image)] == image
     store.ranges = []
-    write_image(manifest, target, disk="OTHER", resume=resume, threads=1)
-    assert len(store.ranges) == 3
+    assert write_image(manifest, target, disk="SER0", name="job-7")["chunks_resumed"] == 3
+    assert store.ranges == []
+
+
+def test_a_chunk_that_a_power_cut_tore_and_a_gap_that_a_boot_wrote_are_made_good(
+    store: Store, disk: tuple[Path, Target]
+) -> None:
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    stop_at(store, manifest, target, 2)
+    with path.open("r+b") as torn:
+        torn.seek(manifest.chunks[1].disk_offset + 512)
+        torn.write(b"torn")
+        torn.seek(CHUNK_BYTES + 4096)
+        torn.write(b"a journal")
+        torn.seek(DISK_BYTES - 512)
+        torn.write(b"EFI PART")
+    summary = write_image(manifest, target, disk="SER0", name="job-7")
+    assert (summary["chunks_resumed"], summary["gaps_zeroed_again"]) == (1, 1)
+    assert sorted(store.ranges) == [chunk.blob_offset for chunk in manifest.chunks[1:]]
+    on_disk = path.read_bytes()
+    assert on_disk[: len(image)] == image
+    assert on_disk[-512:] == bytes(512)
+
+
+@pytest.mark.parametrize("other", [{"name": "job-8"}, {"disk": "SER1"}, {"name": ""}])
+def test_what_another_write_left_is_erased(
+    store: Store, disk: tuple[Path, Target], other: dict[str, str]
+) -> None:
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    stop_at(store, manifest, target, 2)
+    summary = write_image(manifest, target, **({"disk": "SER0", "name": "job-7"} | other))  # type: ignore[arg-type]
+    assert (summary["went_on"], len(store.ranges)) == (False, 3)
+    assert path.read_bytes()[: len(image)] == image
+
+
+def test_a_disk_without_room_for_the_mark_is_written_anew(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "tight"
+    image = make_image()
+    size_bytes = len(image) + 512 * 1024
+    path.write_bytes(STALE * size_bytes)
+    manifest = fetch(*publish(store, image))
+    with path.open("r+b") as stream:
+        target = Target(stream.fileno(), size_bytes, block_device=False)
+        stop_at(store, manifest, target, 2)
+        assert write_image(manifest, target, disk="SER0", name="job-7")["went_on"] is False
+    assert path.read_bytes() == image + bytes(512 * 1024)
 
 
 def test_a_wrong_manifest_digest_or_a_disk_too_small_is_refused_before_erasing(
@@ -294,7 +355,7 @@ def test_a_thread_that_dies_is_no_success(
 ) -> None:
     """On a machine with little memory the chunk of one thread would be missing, and nobody told."""
     manifest = fetch(*publish(store, make_image()))
-    real = rf_write.unpack
+    real = rf_image.unpack
 
     def short_of_memory(packed: bytes, chunk: Chunk, buffer: mmap.mmap) -> str | None:
         if chunk == manifest.chunks[0]:

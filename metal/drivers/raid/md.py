@@ -133,14 +133,25 @@ class MdDriver:
         )
         if volume.zeroed or level == "0":
             return (create,)
-        # What is written reaches every member at once. Filling the mirror up meanwhile was seen to make the
-        # steps after it three times as long; the deployed system does it at full speed.
-        slow = Command(
-            argv=("sh", "-c", SLOW_SYNC, "rf-slow-sync", f"/dev/md/{volume.name}"),
-            says=f"synchronise {volume.name} slowly until its system runs",
-            ok_statuses=(0, 1, 2),  # it is a matter of time only
+        return (create, _slow(volume))
+
+    def assemble(self, volume: Volume) -> tuple[Command, ...]:
+        """Assemble one array by its id, from its own members and no other device.
+
+        After a power cut members may differ; the kernel reads what is not yet synchronised from one of them.
+        """
+        disks = (*volume.members, *volume.spares)
+        assemble = Command(
+            argv=(
+                *("mdadm", "--assemble", f"/dev/md/{volume.name}", "--run"),
+                f"--uuid={colon_uuid(volume.uuid)}",
+                *(f"{{disk{place}}}" for place in range(len(disks))),
+            ),
+            says=f"assemble {volume.name} again",
+            disks=tuple(disk.guard() for disk in disks),
+            ok_statuses=(0, 1, 2),  # half made, it has nothing to assemble; the next reading says so
         )
-        return (create, slow)
+        return (assemble,) if volume.level == "raid0" else (assemble, _slow(volume))
 
     def zero(self, volume: Volume) -> tuple[Command, ...]:
         """Zero the members by the device's own command, which takes no time where there is one."""
@@ -171,6 +182,19 @@ class MdDriver:
             for member in (*volume.members, *volume.spares)
         )
         return (*(stop if array is not None else ()), *clear)
+
+
+def _slow(volume: Volume) -> Command:
+    """Keep the synchronisation slow as long as the boot OS runs; the deployed system does it at full speed.
+
+    What is written reaches every member at once, and filling the mirror up meanwhile was seen to make the
+    steps after it three times as long.
+    """
+    return Command(
+        argv=("sh", "-c", SLOW_SYNC, "rf-slow-sync", f"/dev/md/{volume.name}"),
+        says=f"synchronise {volume.name} slowly until its system runs",
+        ok_statuses=(0, 1, 2),  # it is a matter of time only
+    )
 
 
 def _members(body: str, sysfs: Sysfs) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -90,6 +90,9 @@ class RaidDriver(Protocol):
     def create(self, volume: Volume) -> tuple[Command, ...]:
         """Make a volume."""
 
+    def assemble(self, volume: Volume) -> tuple[Command, ...]:
+        """Bring a volume up that a boot left lying; nothing where a controller does that itself."""
+
     def delete(self, volume: Volume, array: RaidArray | None) -> tuple[Command, ...]:
         """Delete one volume by its unique id."""
 

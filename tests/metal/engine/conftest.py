@@ -27,7 +27,9 @@ from specs.phases import Phase
 from specs.records import (
     BmcCredential,
     BootRecord,
+    Consent,
     HostRecord,
+    JobRecord,
     JournalRow,
     LeaseGrant,
     SecretValue,
@@ -58,6 +60,8 @@ class FakeEdge:
     silent: bool = False
     now: datetime = T0
     put: dict[str, Any] = field(default_factory=dict)
+    given: list[Consent] = field(default_factory=list)
+    verb: str = "apply"
 
     def host(self, name: str) -> HostRecord:
         return self.record
@@ -110,7 +114,24 @@ class FakeEdge:
     def boot_wish(self, host: str, wish: str, *, epoch: int) -> None:
         self.calls.append(f"boot-wish {wish}")
 
-    def bmc_lock(self, host: str, *, owner: str, ttl_s: int) -> list[BmcCredential]:
+    def job(self, host: str, number: int) -> JobRecord:
+        return JobRecord(
+            host=host, host_id="h1", no=number, verb=self.verb, state="claimed", by="t", created_at=T0
+        )
+
+    def wait(self, host: str, number: int, **asked: Any) -> bool:
+        self.calls.append(f"wait {asked['event']}")
+        self.put["wait"] = asked
+        return False
+
+    def json(self, method: str, path: str, **_more: Any) -> dict[str, Any]:
+        self.calls.append(f"{method} {path}")
+        return {}
+
+    def consents(self, host: str, plan: str, *, job: int | None = None) -> list[Consent]:
+        return [one for one in self.given if one.plan == plan]
+
+    def bmc_lock(self, host: str, *, owner: str, ttl_s: int, epoch: int | None = None) -> list[BmcCredential]:
         self.calls.append("lock")
         return list(self.credentials_)
 
@@ -188,6 +209,8 @@ class FakeMachine(FakeShell):
         self.array: dict[str, Any] | None = None
         self.fast_zero = False
         self.mounted = False
+        self.torn: set[str] = set()
+        """Partitions whose file system a power cut left half made."""
         self.deaf: set[str] = set()
         """Programs that are taken and have no effect."""
         self.guest: dict[str, Any] = {
@@ -213,8 +236,17 @@ class FakeMachine(FakeShell):
             FAST_ZERO.argv: "\n".join(d["kname"] for d in self.disks.values()) if self.fast_zero else "",
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
+            **{("e2fsck", "-f", "-n", f"/dev/{name}"): self._checked(name) for name in self._parts()},
             PYTHON: json.dumps(self.guest),
         }
+
+    def _parts(self) -> list[str]:
+        places = [*((d["kname"], d["parts"]) for d in self.disks.values())]
+        places += [("md127", self.array["parts"])] if self.array else []
+        return [f"{k}p{n}" if k[-1].isdigit() else f"{k}{n}" for k, parts in places for n in parts]
+
+    def _checked(self, name: str) -> Output:
+        return Output(("e2fsck",), 4 if name in self.torn else 0, "", "")
 
     def _disk(self, disk: dict[str, Any]) -> dict[str, Any]:
         node = {"name": disk["kname"], "kname": disk["kname"], "type": "disk", "size": disk["size"]}
@@ -356,7 +388,8 @@ def rig() -> Rig:
 
     def sleep(seconds: float) -> None:
         clock[0] += seconds
+        edge.now += timedelta(seconds=seconds)
 
     sessions = Sessions(Openers(ssh=lambda _at, _key: machine, ipmi=bmc.log_in))
-    around = Surroundings(sessions, Memory(), clock=lambda: clock[0], sleep=sleep)
+    around = Surroundings(sessions, Memory(), clock=lambda: clock[0], sleep=sleep, now=lambda: edge.now)
     return Rig(edge, machine, bmc, around, clock)

@@ -13,6 +13,7 @@ from specs.facts import Observation
 
 GIB = 1 << 30
 DISK = {"identity": "RF-D0", "size_bytes": 8 * GIB}
+LEAVES = ("hardware.disks.RF-D0.found", "hardware.disks.RF-D0.partitions")
 IMAGE = {"image_digest": "sha256:1", "manifest_sha256": "ab", "manifest_url": "http://e/m", "size_bytes": GIB}
 ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
 
@@ -23,10 +24,10 @@ def planned(rig) -> Plan:
     seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
     erased = (Destroyed(serial="RF-D0", size_bytes=8 * GIB, found="blank"),)
     steps = (
-        Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=erased,
+        Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=erased, leaves=LEAVES,
              args={"target": DISK, "method": "metadata"}),
         Step(id="write-image", kind="write-image", field="image", reason="r", destructive=True,
-             restart="repeat", args={"target": DISK, **IMAGE, "root_uuid": ROOT_UUID}),
+             leaves=LEAVES, restart="repeat", args={"target": DISK, **IMAGE, "root_uuid": ROOT_UUID}),
     )  # fmt: skip
     return Plan(
         host="web-01", host_id="h1", specset="s", spec="web-01", observed_at=None, seen_from="boot-os",
@@ -52,7 +53,7 @@ def lose_the_server(rig) -> None:
     rig.machine.on_change = half
 
 
-def resume_file(rig) -> str:
+def resume_name(rig) -> str:
     argv = [sent.change.argv for sent in rig.machine.sent if sent.change.argv[0].endswith("rf-write")][-1]
     return argv[argv.index("--resume") + 1]
 
@@ -98,10 +99,10 @@ def test_another_job_writes_the_image_anew(rig):
     """It wiped the disk first: chunks that an earlier job wrote are not there any more."""
     plan = planned(rig)
     run(rig, plan, "write-image")
-    first = resume_file(rig)
+    first = resume_name(rig)
     again = plan.model_copy(update={"specset": "s2", "basis": {"reads": "system"}})
     run(rig, again, "write-image", job=8)
-    assert resume_file(rig) != first
+    assert resume_name(rig) != first
 
 
 def test_members_of_an_array_that_is_deleted_are_guarded_by_size(rig):

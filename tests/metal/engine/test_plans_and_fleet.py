@@ -7,7 +7,7 @@ import pytest
 from metal.edge_client.wire import Conflict, NotKnown
 from metal.engine import fleet
 from metal.engine.claim import Claim
-from metal.engine.connect import lock_bmc
+from metal.engine.connect import bmc_lock
 from metal.engine.plans import plan_for_job, posted_by
 from metal.errors import SpecError, UnsafeChange
 from metal.planning.plan import Plan, Step
@@ -56,10 +56,11 @@ def test_a_bmc_lock_that_a_dead_run_left_is_waited_for_and_a_living_one_named(ri
         return free(host, **asked)
 
     rig.edge.bmc_lock = lock
-    assert lock_bmc(rig.edge, "web-01", owner="run-1", ttl_s=60, **around)
+    with bmc_lock(rig.edge, "web-01", owner="run-1", **around) as held_now:
+        assert held_now.credentials
     expires = rig.clock[0] + 3600
-    with pytest.raises(Conflict, match="run-0:power"):
-        lock_bmc(rig.edge, "web-01", owner="run-1", ttl_s=60, **around)
+    with pytest.raises(Conflict, match="run-0:power"), bmc_lock(rig.edge, "web-01", owner="run-1", **around):
+        pytest.fail("two hold the lock")
 
 
 def test_a_host_that_cannot_be_planned_or_has_a_job_does_not_spoil_the_others_turn(rig, monkeypatch):

@@ -11,6 +11,7 @@ from metal.errors import Cancelled, LeaseLost, Refused, Unreachable, UnsafeChang
 from metal.planning.basis import basis_of
 from metal.planning.ids import derived_uuid
 from metal.planning.plan import Plan, Step, StepKind
+from metal.planning.restarts import declared
 from specs.facts import Observation
 
 CLAIM = Claim("web-01", 7, "run-1", 4)
@@ -24,7 +25,7 @@ FILES = {"/etc/systemd/network/10-rackflow-nic0.network": "[Match]\n"}
 
 def step(kind: str, args: dict | None = None, **more) -> Step:
     fields = {"id": kind, "kind": kind, "field": "x", "reason": "as the spec asks", "args": args or {}}
-    return Step(**(fields | more))
+    return declared(Step(**(fields | more)))
 
 
 def plan_of(*steps: Step, **more) -> Plan:
@@ -44,7 +45,7 @@ def storage(target: dict) -> tuple[Step, ...]:
     cut = {"root": {"number": 1, "size_bytes": 4 * GIB}, "add": [data], "root_uuid": ROOT_UUID}
     made = {"number": 2, "name": "data", "filesystem": "ext4", "label": "data"}
     return (
-        step("write-image", {"target": target, **image}, destructive=True, restart="repeat"),
+        step("write-image", {"target": target, **image}, destructive=True),
         step("partition", {"target": target, **cut}, id="partition:x", destructive=True),
         step("mkfs", {"target": target, **made}, id="mkfs:data", destructive=True),
     )
@@ -204,7 +205,7 @@ def test_an_interrupted_step_that_took_effect_counts_and_is_not_done_twice(rig):
     assert len(rig.machine.sent) == sent
 
 
-def test_an_interrupted_image_write_is_repeated_with_the_same_resume_file(rig):
+def test_an_interrupted_image_write_is_repeated_under_the_same_name(rig):
     plan = plan_of(*storage(DISK))
     run(rig, plan, "write-image")
     del rig.edge.rows[-1]
@@ -215,7 +216,7 @@ def test_an_interrupted_image_write_is_repeated_with_the_same_resume_file(rig):
 
 
 def test_an_interrupted_step_that_only_a_person_can_judge_waits(rig):
-    plan = plan_of(step("wipe", {"target": DISK, "method": "metadata"}, restart="ask", destructive=True))
+    plan = plan_of(step("wipe", {"target": DISK, "method": "overwrite"}, destructive=True))
     rig.edge.journal("web-01", epoch=3, job=7, step="wipe", kind="wipe", phase="intent", plan=plan.hash)
     with pytest.raises(UnsafeChange, match="a person decides"):
         run(rig, plan)

@@ -139,7 +139,7 @@ def test_after_applying_nothing_is_left_to_do(image: ImageRecord, made: tuple[Ho
     before = machine.observe(NOW, [REF])
     plan = make_plan(order_for(spec, image, Phase.READY), before)
     assert plan.blocked is None
-    assert moved(plan.basis, before) == []
+    assert moved(plan, before) == []
     machine.run(plan)
     again = make_plan(order_for(spec, image, Phase.ACTIVE), machine.observe(NOW, [REF]))
     assert (again.steps, again.drift) == ((), ())

@@ -6,6 +6,7 @@ import pytest
 
 from metal.planning.basis import moved
 from metal.planning.diff import same_fs_uuid
+from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from metal.testing.fake_host import FakeHost
 from specs.facts import Observation, SystemFacts
@@ -155,24 +156,28 @@ def test_an_adopted_host_has_no_image_drift(make_order, installed) -> None:
     assert found.notes == ("adopted: image and layout are not ours and not compared",)
 
 
+def told(made: Plan, seen: Observation) -> list[str]:
+    return [str(one) for one in moved(made, seen)]
+
+
 def test_the_basis_moves_with_what_was_read_and_with_nothing_else(
     make_order, installed, hardware, observe
 ) -> None:
     repair = plan(make_order, with_system(installed, hostname="x"))
-    assert moved(repair.basis, with_system(installed, hostname="x")) == []
-    assert moved(repair.basis, installed) == ["system.hostname: was x, is web-01"]
-    assert moved(repair.basis, installed.model_copy(update={"system": None}))[0].endswith("is unknown")
+    assert told(repair, with_system(installed, hostname="x")) == []
+    assert told(repair, installed) == ["system.hostname: was x, is web-01"]
+    assert told(repair, installed.model_copy(update={"system": None}))[0].endswith("is unknown")
     fresh = observe(hardware["web-01"])
     install = make_plan(make_order("web-01"), fresh)
     first, second = hardware["web-01"].disks
     first = first.model_copy(update={"found": ("ext4 labelled x", "mounted at /mnt"), "device": "/dev/sdq"})
     written = hardware["web-01"].model_copy(update={"disks": (second, first)})
-    assert moved(install.basis, fresh) == []
-    assert moved(install.basis, observe(written)) == [
+    assert told(install, fresh) == []
+    assert told(install, observe(written)) == [
         "hardware.disks.RF-M2-D0.found: was [], is ['ext4 labelled x']"
     ]
     gone = hardware["web-01"].model_copy(update={"disks": (second,)})
-    assert [one.split(": ")[1][:3] for one in moved(install.basis, observe(gone))] == ["was"]
+    assert [one.split(": ")[1][:3] for one in told(install, observe(gone))] == ["was"]
 
 
 def test_network_files_are_compared_by_the_digest_that_observers_report(make_order, installed) -> None:
