@@ -6,11 +6,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lab import relay, snapshots
+from lab import cli_faults, relay, snapshots
 from lab.definition import DEFAULT_RACK
 from lab.errors import LabError
 from lab.rack import BUTTONS, Rack, RackStatus
@@ -55,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     fresh = verbs.add_parser("fresh", parents=[common], help="make one machine as delivered")
     fresh.add_argument("name")
     _snapshot_verbs(verbs, common)
+    cli_faults.add_verbs(verbs, common)
     forward = verbs.add_parser("relay", parents=[common], help="relay ports of the host into the rack")
     relay.add_arguments(forward)
     return top
@@ -127,7 +128,8 @@ def _table(status: RackStatus) -> str:
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]])
         for row in rows
     ]
-    return "\n".join([f"rack {'up' if status.up else 'down'}: {status.directory}", *lines])
+    faults = [f"{each.name}: {fault}" for each in status.machines for fault in each.faults]
+    return "\n".join([f"rack {'up' if status.up else 'down'}: {status.directory}", *lines, *faults])
 
 
 def _exec(rack: Rack, command: list[str], netns: str) -> int:
@@ -138,37 +140,43 @@ def _exec(rack: Rack, command: list[str], netns: str) -> int:
     os.execv(full[0], full)  # noqa: S606 -- the command takes our place, with our terminal
 
 
-def _run(options: argparse.Namespace) -> int:
-    rack = Rack(options.dir)
-    match options.verb:
-        case "up":
-            changed = rack.up(options.rack, fresh=options.fresh)
-            print(_table(rack.status()) if changed else f"the rack in {rack.directory} is up already")
-        case "down":
-            print(f"the rack in {rack.directory} is {'down' if rack.down() else 'down already'}")
-        case "status":
-            status = rack.status()
-            print(json.dumps(asdict(status)) if options.json else _table(status))
-        case "exec":
-            return _exec(rack, options.command, options.ns)
-        case "button":
-            rack.button(options.name, options.what)
-        case "fresh":
-            rack.fresh(options.name)
-            print(f"{options.name} is as delivered")
-        case "snapshot":
-            _snapshot(rack, options)
-        case "restore":
-            _restore(rack, options)
-        case "relay":
-            return relay.run(rack.namespace, relay.forwards(options), options.ns)
-    return 0
+def _up(rack: Rack, options: argparse.Namespace) -> None:
+    changed = rack.up(options.rack, fresh=options.fresh)
+    print(_table(rack.status()) if changed else f"the rack in {rack.directory} is up already")
+
+
+def _status(rack: Rack, options: argparse.Namespace) -> None:
+    status = rack.status()
+    print(json.dumps(asdict(status)) if options.json else _table(status))
+
+
+def _fresh(rack: Rack, options: argparse.Namespace) -> None:
+    rack.fresh(options.name)
+    print(f"{options.name} is as delivered")
+
+
+RUN: Mapping[str, Callable[[Rack, argparse.Namespace], int | None]] = {
+    "up": _up,
+    "down": lambda rack, _: print(
+        f"the rack in {rack.directory} is {'down' if rack.down() else 'down already'}"
+    ),
+    "status": _status,
+    "exec": lambda rack, options: _exec(rack, options.command, options.ns),
+    "button": lambda rack, options: rack.button(options.name, options.what),
+    "fresh": _fresh,
+    "relay": lambda rack, options: relay.run(rack.namespace, relay.forwards(options), options.ns),
+    "snapshot": _snapshot,
+    "restore": _restore,
+    "fault": cli_faults.run_fault,
+    "counters": cli_faults.run_counters,
+}
 
 
 def main(argv: Sequence[str]) -> int:
     """Exit code 0 done, 1 failed, 2 usage."""
     try:
-        return _run(parser().parse_args(argv))
+        options = parser().parse_args(argv)
+        return RUN[options.verb](Rack(options.dir), options) or 0
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

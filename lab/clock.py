@@ -6,7 +6,6 @@ sets the time. A machine that nobody can log in to keeps its old time, and the r
 """
 
 import contextlib
-import itertools
 import os
 import selectors
 import sqlite3
@@ -23,7 +22,8 @@ from lab.rack import Rack
 from pxe_edge.registry.sealing import Sealed, site_seal
 
 TIMEOUT_S = 20
-USERS = ("root", "rackflow")
+BOOT_OS_USER = "root"
+MANAGEMENT_USER = "rackflow"
 """Who the management key logs in as: in the boot OS, in a deployed system."""
 SSH_OPTIONS = (
     *("-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
@@ -42,12 +42,18 @@ class ClockSet:
 
 
 def set_clocks(rack: Rack, machines: Sequence[MachineDefinition], data: Path) -> list[ClockSet]:
-    """Set the time of these running machines, side by side."""
+    """Set the time of these running machines, side by side.
+
+    Each login costs a guest seconds, so the likely ones come first.
+    """
     key = management_key(data)
     behind: dict[str, float] = {}
     if key is not None:
+        ways = {machine.name: logins(data, machine) for machine in machines}
         with _key_file(key) as path:
-            behind = _first_logins(_Logins(rack, path, {m.name: addresses(data, m) for m in machines}))
+            for likely in (True, False):
+                left = {name: ways[name][likely] for name in ways if name not in behind}
+                behind |= _first_logins(_Logins(rack, path, left))
     return [ClockSet(machine.name, behind.get(machine.name)) for machine in machines]
 
 
@@ -60,17 +66,28 @@ def management_key(data: Path) -> str | None:
     return row and site_seal(data / "edge" / "site.key").open(Sealed(*row), "site-key:management")
 
 
-def addresses(data: Path, machine: MachineDefinition) -> list[str]:
-    """Where a machine may answer: the addresses of its spec and its DHCP leases."""
+def logins(data: Path, machine: MachineDefinition) -> dict[bool, list[str]]:
+    """user@address of a machine: under True the likely ones.
+
+    The boot OS has its DHCP lease, a deployed system the address of its spec; the other way round it happens.
+    """
     macs = [nic.mac for nic in machine.nics]
     marks = ", ".join("?" for _ in macs)
-    query = (
-        f"SELECT address FROM dhcp_leases WHERE mac IN ({marks})"  # noqa: S608 -- marks are question marks
-        " UNION SELECT address FROM addresses JOIN host_macs USING (host_id)"
+    leased = f"SELECT address FROM dhcp_leases WHERE mac IN ({marks})"  # noqa: S608 -- question marks only
+    own = (
+        "SELECT DISTINCT address FROM addresses JOIN host_macs USING (host_id)"  # noqa: S608 -- the same
         f" WHERE mac IN ({marks}) AND key != 'bmc'"
     )
     with contextlib.closing(sqlite3.connect(data / REGISTRY)) as database:
-        return [row[0] for row in database.execute(query, [*macs, *macs])]
+        users = {BOOT_OS_USER: leased, MANAGEMENT_USER: own}
+        found = {user: [row[0] for row in database.execute(query, macs)] for user, query in users.items()}
+    boot_os, deployed = found[BOOT_OS_USER], found[MANAGEMENT_USER]
+    return {
+        True: [f"{BOOT_OS_USER}@{each}" for each in boot_os]
+        + [f"{MANAGEMENT_USER}@{each}" for each in deployed],
+        False: [f"{MANAGEMENT_USER}@{each}" for each in boot_os]
+        + [f"{BOOT_OS_USER}@{each}" for each in deployed],
+    }
 
 
 class _Logins:
@@ -80,9 +97,9 @@ class _Logins:
         self.waiting = selectors.DefaultSelector()
         self.machines = len(candidates)
         self._clients: list[subprocess.Popen[bytes]] = []
-        for machine, hosts in candidates.items():
-            for host, user in itertools.product(hosts, USERS):
-                argv = rack.command(["ssh", *SSH_OPTIONS, "-i", str(key), f"{user}@{host}", SCRIPT])
+        for machine, ways in candidates.items():
+            for way in ways:
+                argv = rack.command(["ssh", *SSH_OPTIONS, "-i", str(key), way, SCRIPT])
                 client = subprocess.Popen(
                     argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
                 )

@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from lab.errors import LabError
 TIMEOUT_S = 30.0
 
 
-def ask(path: Path, what: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
-    """Send one word, get the machine's status; OSError when nobody listens.
+def ask(
+    path: Path, what: str, more: Mapping[str, object] | None = None, *, timeout_s: float = TIMEOUT_S
+) -> dict[str, Any]:
+    """Send one word and what belongs to it, get the machine's status; OSError when nobody listens.
 
     Connects through a descriptor of the directory, for a socket's path may have 107 bytes only.
     """
@@ -21,7 +24,7 @@ def ask(path: Path, what: str, *, timeout_s: float = TIMEOUT_S) -> dict[str, Any
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout_s)
             connection.connect(f"/proc/self/fd/{directory}/{path.name}")
-            connection.sendall(json.dumps({"do": what}).encode() + b"\n")
+            connection.sendall(json.dumps({"do": what, **(more or {})}).encode() + b"\n")
             with connection.makefile("rb") as stream:
                 line = stream.readline()
     finally:

@@ -7,7 +7,7 @@ must not become a machine that is silently different.
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -57,12 +57,21 @@ class Smbios:
 
 
 @dataclass(frozen=True)
+class LockoutRule:
+    """An account is locked for `seconds` after `threshold` wrong passwords in a row."""
+
+    threshold: int
+    seconds: int
+
+
+@dataclass(frozen=True)
 class BmcIdentity:
-    """The BMC as it left the factory: one user, no LAN address."""
+    """The BMC as it left the factory: one user, no LAN address; accounts are never locked unless told so."""
 
     factory_user: str
     factory_password: str
     mac: str
+    lockout: LockoutRule | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ class MachineDefinition:
     disks: tuple[Disk, ...]
     smbios: Smbios
     bmc: BmcIdentity
+    claims: str | None = None
+    """An impostor: the machine whose UUID and serial it shows; it may have its hardware addresses too."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,10 @@ class RackDefinition:
                 return machine
         names = ", ".join(machine.name for machine in self.machines)
         raise LabError(f"the rack has no machine {name!r}", f"one of: {names}")
+
+
+NOBODY = Smbios("", "", "", uuid.UUID(int=0))
+"""Stands in for the identity of an impostor until the one it claims is known."""
 
 
 class _Unusable(Exception):
@@ -128,6 +143,10 @@ class _Block:
         except _Unusable:
             self.broken = True
         return cast("T", None)
+
+    def maybe(self, key: str, read: Callable[[Any], T]) -> T | None:
+        """The value of a key that may be left out."""
+        return self.take(key, read) if key in self._left else None
 
     def note(self, finding: str) -> None:
         """Remember what is wrong."""
@@ -263,18 +282,29 @@ def _smbios(block: _Block) -> Smbios:
     )
 
 
+def _lockout(block: _Block) -> LockoutRule:
+    return LockoutRule(
+        threshold=block.take("threshold", _number(1, 255)), seconds=block.take("seconds", _number(1, 655350))
+    )
+
+
 def _bmc(block: _Block) -> BmcIdentity:
     return BmcIdentity(
         factory_user=block.take("factory_user", _short(16)),
         factory_password=block.take("factory_password", _short(20)),
         mac=block.take("mac", _mac),
+        lockout=block.maybe("lockout", _inner(block, "lockout", _lockout)),
     )
 
 
-def _machine(block: _Block) -> MachineDefinition:
-    def inner(key: str, build: Callable[[_Block], T]) -> T:
-        return block.take(key, lambda raw: _build(raw, block.where(key), block.findings, build))
+def _inner(block: _Block, key: str, build: Callable[[_Block], T]) -> Callable[[Any], T]:
+    """A reader of a mapping inside a mapping."""
+    return lambda raw: _build(raw, block.where(key), block.findings, build)
 
+
+def _machine(block: _Block) -> MachineDefinition:
+    claims = block.maybe("claims", _name)
+    smbios = NOBODY if claims else block.take("smbios", _inner(block, "smbios", _smbios))
     return MachineDefinition(
         name=block.take("name", _name),
         firmware=block.take("firmware", _one_of(FIRMWARES)),
@@ -282,8 +312,9 @@ def _machine(block: _Block) -> MachineDefinition:
         cpus=block.take("cpus", _number(1, 64), 1),
         nics=_each(block, "nics", _nic),
         disks=_each(block, "disks", _disk),
-        smbios=inner("smbios", _smbios),
-        bmc=inner("bmc", _bmc),
+        smbios=smbios,
+        bmc=block.take("bmc", _inner(block, "bmc", _bmc)),
+        claims=claims,
     )
 
 
@@ -291,19 +322,36 @@ def _rack(block: _Block) -> RackDefinition:
     machines = _each(block, "machines", _machine)
     if not machines and not block.broken:
         block.note("machines: expected at least one machine")
+    honest = {machine.name: machine for machine in machines if machine.claims is None}
+    for machine in machines:
+        if machine.claims is not None and machine.claims not in honest:
+            block.note(f"machines.{machine.name}.claims: no machine {machine.claims!r} that claims nobody")
     for finding in _doubles(machines):
         block.note(finding)
-    return RackDefinition(machines)
+    return RackDefinition(tuple(_dressed(machine, honest) for machine in machines))
+
+
+def _dressed(machine: MachineDefinition, honest: Mapping[str, MachineDefinition]) -> MachineDefinition:
+    """An impostor in the identity that it claims."""
+    claimed = honest.get(machine.claims or "")
+    return machine if claimed is None else replace(machine, smbios=claimed.smbios)
 
 
 def _doubles(machines: Sequence[MachineDefinition]) -> list[str]:
-    """Names, hardware addresses and identities that two machines share; such a rack has no meaning."""
+    """Names, hardware addresses and identities that two machines share; such a rack has no meaning.
+
+    But for an impostor: it may have the hardware addresses of the machine that it claims to be.
+    """
     seen: dict[str, str] = {}
     findings = []
-    for machine in machines:
-        own = [f"name {machine.name}", f"uuid {machine.smbios.uuid}", f"serial {machine.smbios.serial}"]
-        own += [f"mac {nic.mac}" for nic in machine.nics] + [f"mac {machine.bmc.mac}"]
+    for machine in sorted(machines, key=lambda machine: machine.claims is not None):
+        macs = [f"mac {nic.mac}" for nic in machine.nics]
+        own = [f"name {machine.name}", f"mac {machine.bmc.mac}"]
         own += [f"disk serial {disk.serial}" for disk in machine.disks]
+        if machine.claims is None:
+            own += [f"uuid {machine.smbios.uuid}", f"serial {machine.smbios.serial}", *macs]
+        else:
+            own += [mac for mac in macs if seen.get(mac) != machine.claims]
         for thing in own:
             if thing in seen:
                 findings.append(f"machines.{machine.name}: {thing} is used twice (also by {seen[thing]})")

@@ -197,8 +197,12 @@ def _disk(disk: Disk, index: int, file: str, boot_index: int | None) -> list[str
 
 
 def _management() -> list[str]:
-    """Serial console, QMP, and the wire to the BMC (QEMU reconnects by itself when the BMC restarts)."""
+    """Serial console, QMP, and the wire to the BMC (QEMU reconnects by itself when the BMC restarts).
+
+    A machine that shuts itself down stands still until its BMC has read the last block counters and ends it.
+    """
     return [
+        *("-action", "shutdown=pause"),
         *(
             "-chardev",
             "socket,id=console,path=serial.sock,server=on,wait=off,logfile=serial.log,logappend=on",

@@ -21,6 +21,8 @@ ROUTER = {"prov": "10.77.1.1", "prov-b": "10.77.2.1", "bmc": "10.77.9.1"}
 ROUTER_LINK = {"prov": "prov0", "prov-b": "provb0", "bmc": "bmc0"}
 ROUTER_V6_PROV_B = "fd77:2::1/64"
 EDGE_MAC = "02:77:00:01:00:02"
+SWITCH = "sw"
+EDGE_PORT_OF_SWITCH = "v-edge"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def _switch(rack: RackDefinition) -> Batch:
             f"link add br-{network} type bridge forward_delay 0 mcast_snooping 0",
             f"link set br-{network} up",
         ]
-    legs = [("v-edge", "prov0", "edge", "prov")]
+    legs = [(EDGE_PORT_OF_SWITCH, "prov0", "edge", "prov")]
     legs += [(f"v-rtr-{network}", ROUTER_LINK[network], "rtr", network) for network in ROUTER]
     legs += [(f"v-{machine.name}-bmc", "eth0", bmc_netns(machine.name), "bmc") for machine in rack.machines]
     for outer, inner, netns, network in legs:
@@ -58,7 +60,7 @@ def _switch(rack: RackDefinition) -> Batch:
         for index, nic in enumerate(machine.nics):
             lines.append(f"tuntap add {tap(machine.name, index)} mode tap")
             lines.append(f"link set {tap(machine.name, index)} master br-{nic.network} up")
-    return Batch("sw", tuple(lines))
+    return Batch(SWITCH, tuple(lines))
 
 
 def _router() -> Batch:

@@ -11,15 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab import control
 from lab.accel import accelerator
+from lab.bmc.counters import Counters, Counts
 from lab.definition import DEFAULT_RACK, RackDefinition, load
 from lab.errors import LabError
+from lab.faults import Fault
 from lab.machine import Machine, require
 from lab.namespace import Namespace
 from lab.network import bmc_netns, relay_command
@@ -41,6 +43,9 @@ class MachineStatus:
     firmware: str
     bmc_address: str | None
     serial_log: str
+    faults: tuple[str, ...] = ()
+    accounts: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Wrong passwords and lockouts per BMC user slot, since the BMC process began."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,26 @@ class Rack:
             machine.bmc_state.unlink(missing_ok=True)
             machine.blank()
 
-    def ask(self, name: str, what: str) -> dict[str, Any]:
+    def fault(self, name: str, fault: Fault) -> None:
+        """Break something of a machine; returns when it is broken."""
+        self.ask(name, "fault", kind=fault.kind, options=dict(fault.options))
+
+    def mend(self, name: str, kind: str | None = None) -> None:
+        """Clear a machine's faults of a kind, or all."""
+        self.ask(name, "mend", kind=kind)
+
+    def counters(self, name: str) -> dict[str, Counts]:
+        """What a machine has written to each disk in its life, now."""
+        machine = self.machine(name)
+        if not self.namespace.record():
+            return Counters.load(machine.directory / "counters.json").totals()
+        return {disk: Counts(**row) for disk, row in self.ask(name, "counters")["disks"].items()}
+
+    def ask(self, name: str, what: str, **more: object) -> dict[str, Any]:
         """Ask a machine's BMC process over its control socket; what it answers."""
         machine = self.machine(name)
         try:
-            return control.ask(machine.control, what)
+            return control.ask(machine.control, what, more)
         except OSError as error:
             raise LabError(f"the BMC of {name} does not answer: {error}", "python -m lab up") from error
 
@@ -238,11 +258,16 @@ class Rack:
 
     def _machine_status(self, name: str) -> MachineStatus:
         machine = self.machine(name)
-        power = address = None
+        answer: dict[str, Any] = {}
         if self.namespace.record():
-            try:
+            with suppress(OSError):
                 answer = control.ask(machine.control, "status", timeout_s=5)
-                power, address = answer["power"], answer["bmc_address"]
-            except OSError:
-                pass
-        return MachineStatus(name, power, machine.definition.firmware, address, str(machine.serial_log))
+        return MachineStatus(
+            name,
+            answer.get("power"),
+            machine.definition.firmware,
+            answer.get("bmc_address"),
+            str(machine.serial_log),
+            tuple(answer.get("faults", ())),
+            answer.get("accounts", {}),
+        )

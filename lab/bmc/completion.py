@@ -28,6 +28,6 @@ class Completion(IntEnum):
 class Refused(Exception):
     """A command can't be done; the client gets the code."""
 
-    def __init__(self, code: Completion) -> None:
-        super().__init__(code.name)
+    def __init__(self, code: int) -> None:
+        super().__init__(f"{code:#04x}")
         self.code = code

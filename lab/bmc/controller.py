@@ -12,6 +12,7 @@ from typing import Protocol
 
 from lab.bmc.boot import BootOverride
 from lab.bmc.completion import Completion, Refused
+from lab.bmc.lockout import Lockout
 from lab.bmc.session import Session
 from lab.bmc.state import BmcState
 from lab.definition import MachineDefinition
@@ -89,6 +90,7 @@ class Controller:
     clock: Callable[[], float]
     boot: BootOverride = field(default_factory=BootOverride)
     sessions: dict[int, Session] = field(default_factory=dict)
+    lockout: Lockout = field(default_factory=Lockout)
     reservation: int = 0
 
     @property
@@ -110,7 +112,7 @@ class Controller:
         number: int,
         data: bytes,
         session: Session | None,
-    ) -> tuple[Completion, bytes]:
+    ) -> tuple[int, bytes]:
         """Run one command; `session` None is the system interface, which may do everything."""
         command = commands.get((netfn, number))
         if command is None:

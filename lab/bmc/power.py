@@ -7,20 +7,22 @@ the other under one lock; the port's methods start them and return, as a BMC ans
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 from lab.bmc import memory
 from lab.bmc.boot import SETTLE_S, BootOverride, device
+from lab.bmc.counters import Counters, from_blockstats
 from lab.machine import INCOMING, Machine
+from lab.network import SWITCH
 from lab.processes import ProcessRecord, end, reap, spawn
 from lab.qmp import QmpClient, QmpError
 
 QMP_TIMEOUT_S = 20.0
 CYCLE_PAUSE_S = 1.0
 SERIAL_READ_BYTES = 4096
-SWITCH_NETNS = "sw"
+SAMPLE_S = 1.0
 
 
 class MachinePower:
@@ -52,8 +54,14 @@ class MachinePower:
         self._qmp: QmpClient | None = None
         self._serial: asyncio.StreamWriter | None = None
         self._attending: asyncio.Task[None] | None = None
+        self._sampling: asyncio.Task[None] | None = None
         self._connected: asyncio.Future[None] | None = None
         self._settle: asyncio.TimerHandle | None = None
+        self.counters = Counters.load(Path("counters.json"))
+        self.supplied = True
+        """Whether there is power at all; without it no command turns the machine on."""
+        self.on_connected: Callable[[], Awaitable[None]] | None = None
+        """Called for each QEMU as soon as it can be told something."""
 
     @property
     def is_on(self) -> bool:
@@ -74,11 +82,11 @@ class MachinePower:
 
     def press_power_button(self) -> None:
         """Chassis control: soft shutdown."""
-        self._start(self._execute("system_powerdown"))
+        self._start(self.execute("system_powerdown"))
 
     def interrupt(self) -> None:
         """Chassis control: diagnostic interrupt."""
-        self._start(self._execute("inject-nmi"))
+        self._start(self.execute("inject-nmi"))
 
     def boot_order_changed(self) -> None:
         """Let the running machine follow at its next reset; a boot under way keeps the order it has."""
@@ -87,7 +95,7 @@ class MachinePower:
 
     def send_break(self) -> None:
         """A break on the serial line."""
-        self._start(self._execute("chardev-send-break", id="console"))
+        self._start(self.execute("chardev-send-break", id="console"))
 
     def type_in(self, data: bytes) -> None:
         """Characters for the serial console; lost while the machine is off, as on a real line."""
@@ -104,7 +112,7 @@ class MachinePower:
     async def turn_on(self) -> None:
         """Start QEMU; nothing when it runs."""
         async with self._lock:
-            if self.is_on:
+            if self.is_on or not self.supplied:
                 return
             self._machine.prepare()
             first = device(self._boot.flags)
@@ -136,15 +144,27 @@ class MachinePower:
                 return False
             await memory.until(lambda: not self._boot.booting, "the boot under way has read its order")
             await memory.save(self._require_qmp())
+            await self.sample()
             self._log("frozen for a snapshot")
             return True
 
     async def thaw(self) -> None:
         """Let a frozen machine go on."""
-        await self._execute("cont")
+        await self.execute("cont")
+
+    async def sample(self) -> None:
+        """Take over QEMU's write counters; they are lost with it."""
+        rows = await self.execute("query-blockstats")
+        if rows is not None:
+            self.counters.sample(from_blockstats(rows))
+
+    async def _sample_on(self) -> None:
+        while True:
+            await self.sample()
+            await asyncio.sleep(SAMPLE_S)
 
     def _run_qemu(self, argv: list[str]) -> None:
-        pid = spawn(["ip", "netns", "exec", SWITCH_NETNS, *argv], log=Path("qemu.log"))
+        pid = spawn(["ip", "netns", "exec", SWITCH, *argv], log=Path("qemu.log"))
         record = ProcessRecord.of(pid)
         if record is None:
             reap(pid)
@@ -163,6 +183,7 @@ class MachinePower:
         async with self._lock:
             if self._record is not None:
                 self._log("power cut")
+                await self.sample()
                 await asyncio.to_thread(end, self._record, grace_s=0)
                 self._ended()
 
@@ -171,7 +192,7 @@ class MachinePower:
         if self._boot.booting:
             self._settled(apply=False)
         await self._apply_boot_order()
-        await self._execute("system_reset")
+        await self.execute("system_reset")
 
     async def _cycle(self) -> None:
         await self.turn_off()
@@ -191,6 +212,7 @@ class MachinePower:
             self._log("QEMU ended at once, see qemu.log")
             return
         self._record = record
+        self.counters.running(f"{record.boot_id}-{record.pid}-{record.start_ticks}")
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
         self._connected = asyncio.get_running_loop().create_future()
         self._attending = asyncio.ensure_future(self._connect(self._connected))
@@ -206,6 +228,11 @@ class MachinePower:
         finally:
             if not connected.done():
                 connected.set_result(None)
+        if (await self.execute("query-status") or {}).get("status") == "shutdown":
+            self._start(self.turn_off())
+        if self.on_connected is not None:
+            await self.on_connected()
+        self._sampling = asyncio.ensure_future(self._sample_on())
         reader, self._serial = await asyncio.open_unix_connection("serial.sock")
         with contextlib.suppress(OSError):
             while data := await reader.read(SERIAL_READ_BYTES):
@@ -220,8 +247,9 @@ class MachinePower:
         os.close(self._pidfd)
         reap(record.pid)
         self._record_path.unlink(missing_ok=True)
-        if self._attending is not None:
-            self._attending.cancel()
+        for task in (self._attending, self._sampling):
+            if task is not None:
+                task.cancel()
         if self._serial is not None:
             self._serial.close()
         self._qmp = self._serial = None
@@ -233,6 +261,8 @@ class MachinePower:
         self._log(f"qmp {event['event']}")
         if event["event"] == "RESET":
             self._boot_event()
+        elif event["event"] == "SHUTDOWN":
+            self._start(self.turn_off())
 
     def _boot_event(self) -> None:
         self._boot.boot_begins()
@@ -257,12 +287,14 @@ class MachinePower:
             for indices in ([-1] * len(order), range(1, len(order) + 1)):
                 for name, value in zip(order, indices, strict=True):
                     path = f"/machine/peripheral/{name}"
-                    await self._execute("qom-set", path=path, property="bootindex", value=value)
+                    await self.execute("qom-set", path=path, property="bootindex", value=value)
 
-    async def _execute(self, command: str, **arguments: object) -> None:
+    async def execute(self, command: str, **arguments: object) -> Any:
+        """Ask QEMU; None when the machine is off, or when it refused, which the log then says."""
         if self._qmp is None:
-            return
+            return None
         try:
-            await self._qmp.execute(command, **arguments)
+            return await self._qmp.execute(command, **arguments)
         except QmpError as error:
             self._log(str(error))
+            return None

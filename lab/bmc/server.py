@@ -5,7 +5,7 @@ Runs in its machine's directory and its own network namespace.
     ipmi.sock     QEMU connects here: the guest's /dev/ipmi0
     UDP 623       RMCP+
     control.sock  the front panel, for `lab`: one JSON object per line,
-                  {"do": "status|on|off|reset|fresh|freeze|thaw"}
+                  {"do": "status|on|off|reset|fresh|freeze|thaw|fault|mend|counters"}
 """
 
 import asyncio
@@ -14,20 +14,26 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from lab.bmc import kcs, rmcp
 from lab.bmc.address import BmcInterface
+from lab.bmc.board import FaultBoard, FaultyChassis, FaultyCommands
 from lab.bmc.boot import BootOverride
+from lab.bmc.breakage import Breakage
 from lab.bmc.controller import Controller
 from lab.bmc.lan import LanServer
+from lab.bmc.lockout import Lockout
 from lab.bmc.power import MachinePower
 from lab.bmc.session import ADDRESS, Session
 from lab.bmc.sol import SolChannel
 from lab.bmc.state import BmcState, StateFile
 from lab.bmc.table import COMMANDS
+from lab.errors import LabError
+from lab.faults import make
 from lab.machine import Machine
 from lab.qmp import QmpError
 
@@ -97,6 +103,7 @@ class Bmc:
         )
         self._transport: asyncio.DatagramTransport | None = None
         self._deaf = False
+        self._board = FaultBoard()
         self._restarting: asyncio.Task[None] | None = None
         self._console = Console(
             lambda: self._power, lambda to, data: self._lan.send_payload(to, rmcp.PAYLOAD_SOL, data)
@@ -104,28 +111,46 @@ class Bmc:
         self._interface = BmcInterface(INTERFACE, identity.mac, lambda: self._controller.state.lan, self.log)
         state = self._file.load()
         boot = BootOverride(bytes.fromhex(state.boot_flags))
-        self._power = MachinePower(
-            machine,
+        self._power = self._make_power(accelerator, boot)
+        self._controller = Controller(
+            identity=machine.definition,
+            state=state,
+            save=lambda: self._file.save(self._controller.state),
+            chassis=FaultyChassis(self._power, self._board),
+            lan=self._interface,
+            sol=self._console,
+            restart=lambda: self._restart(RESET_DEAF_S),
+            clock=time.time,
+            boot=boot,
+            lockout=Lockout(identity.lockout),
+        )
+        self._in_band_commands = FaultyCommands(COMMANDS, self._board, "inband")
+        lan_commands = FaultyCommands(COMMANDS, self._board, "lan")
+        self._lan = LanServer(self._controller, lan_commands, self._send, self.log)
+        self._lan.on_sol = self._console.receive
+        self._lan.on_closed = self._console.session_closed
+        self._breakage = self._make_breakage()
+
+    def _make_power(self, accelerator: str, boot: BootOverride) -> MachinePower:
+        return MachinePower(
+            self._machine,
             accelerator,
             boot,
             on_override_spent=self._override_spent,
             on_output=self._console.output,
             log=self.log,
         )
-        self._controller = Controller(
-            identity=machine.definition,
-            state=state,
-            save=lambda: self._file.save(self._controller.state),
-            chassis=self._power,
-            lan=self._interface,
-            sol=self._console,
+
+    def _make_breakage(self) -> Breakage:
+        return Breakage(
+            self._machine,
+            self._board,
+            self._power,
+            policy=lambda: self._controller.state.power_policy,
             restart=self._restart,
-            clock=time.time,
-            boot=boot,
+            drop_sessions=self._lan.drop_all,
+            log=self.log,
         )
-        self._lan = LanServer(self._controller, COMMANDS, self._send, self.log)
-        self._lan.on_sol = self._console.receive
-        self._lan.on_closed = self._console.session_closed
 
     def log(self, text: str) -> None:
         """One line with the time."""
@@ -133,7 +158,11 @@ class Bmc:
 
     def datagram(self, data: bytes, address: ADDRESS) -> None:
         """From UDP 623."""
-        if not self._deaf:
+        if self._deaf or self._board.silent("lan"):
+            return
+        if delay_s := self._board.delay_s("lan"):
+            asyncio.get_running_loop().call_later(delay_s, self._lan.receive, data, address)
+        else:
             self._lan.receive(data, address)
 
     async def serve(self) -> None:
@@ -164,16 +193,16 @@ class Bmc:
         self._controller.state.boot_flags = self._controller.boot.flags.hex()
         self._controller.save()
 
-    def _restart(self) -> None:
+    def _restart(self, deaf_s: float) -> None:
         """A BMC reset: sessions end, and nobody answers for a while."""
-        self._restarting = asyncio.ensure_future(self._be_deaf())
+        self._restarting = asyncio.ensure_future(self._be_deaf(deaf_s))
 
-    async def _be_deaf(self) -> None:
+    async def _be_deaf(self, deaf_s: float) -> None:
         await asyncio.sleep(RESET_DELAY_S)
         self.log("controller reset")
         self._lan.drop_all()
         self._deaf = True
-        await asyncio.sleep(RESET_DEAF_S)
+        await asyncio.sleep(deaf_s)
         self._deaf = False
 
     async def _in_band(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -183,8 +212,11 @@ class Bmc:
             while data := await reader.read(4096):
                 for item in decoder.feed(data):
                     if isinstance(item, kcs.KcsRequest):
+                        await asyncio.sleep(self._board.delay_s("inband"))
+                        if self._board.silent("inband"):
+                            continue
                         code, answer = self._controller.handle(
-                            COMMANDS, item.netfn, item.command, item.data, None
+                            self._in_band_commands, item.netfn, item.command, item.data, None
                         )
                         writer.write(kcs.answer(item, code, answer))
                     elif item.code == kcs.VERSION_COMMAND:
@@ -196,36 +228,44 @@ class Bmc:
         with contextlib.suppress(OSError, ValueError):
             while line := await reader.readline():
                 try:
-                    answer = await self._do(str(json.loads(line).get("do")))
-                except QmpError as error:
+                    answer = await self._do(json.loads(line))
+                except (QmpError, LabError) as error:
                     answer = {"error": str(error)}
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         writer.close()
 
-    async def _do(self, what: str) -> dict[str, Any]:
-        """The front panel."""
-        if what == "on":
-            await self._power.turn_on()
-        elif what == "off":
-            await self._power.turn_off()
-        elif what == "reset":
-            await self._power.hard_reset()
-        elif what == "fresh":
-            await self._fresh()
-        elif what == "freeze":
-            await self._power.freeze()
-        elif what == "thaw":
-            await self._power.thaw()
+    async def _do(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The front panel, and what only a lab has."""
+        what = str(request.get("do"))
+        if what == "fault":
+            await self._breakage.inject(make(request["kind"], request["options"]))
+        elif what == "mend":
+            await self._breakage.clear(request.get("kind"))
+        elif work := self._verb(what):
+            await work()
         elif what != "status":
             return {"error": f"unknown: {what}"}
         return self._status()
+
+    def _verb(self, what: str) -> Callable[[], Awaitable[object]] | None:
+        verbs: dict[str, Callable[[], Awaitable[object]]] = {
+            "on": self._power.turn_on,
+            "off": self._power.turn_off,
+            "reset": self._power.hard_reset,
+            "fresh": self._fresh,
+            "freeze": self._power.freeze,
+            "thaw": self._power.thaw,
+            "counters": self._power.sample,
+        }
+        return verbs.get(what)
 
     async def _fresh(self) -> None:
         """As delivered: blank disks and NVRAM, factory BMC."""
         await self._power.turn_off()
         self._lan.drop_all()
         self._machine.blank()
+        self._power.counters.forget()
         self._controller.state = self._file.reset()
         self._controller.boot.set(bytes(5))
         await self._interface.apply()
@@ -238,6 +278,9 @@ class Bmc:
             "bmc_address": str(lan.ip) if lan else None,
             "boot_flags": self._controller.boot.flags.hex(),
             "sessions": len(self._controller.sessions),
+            "faults": [str(fault) for fault in self._board.active],
+            "accounts": self._controller.lockout.report(self._controller.clock()),
+            "disks": {name: asdict(counts) for name, counts in self._power.counters.totals().items()},
         }
 
 
