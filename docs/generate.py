@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from typer.main import get_command
 
 from metal.cli.main import app as cli
+from metal.planning.restarts import ENTER, RESTARTS
 from pxe_edge.api.app import create_app
 from specs import model
 from specs.load import json_schema
@@ -100,6 +101,29 @@ def phases_page() -> str:
         "each `True`, `False` or `Unknown` with reason, message and since.\n"
     )
     return "".join(parts)
+
+
+JOURNAL_INTRO: Final = """# What a new start does with a step
+
+Each step writes an intent into the registry before it acts, and an outcome after it.
+A run may die at any moment; the job's next run reads the journal and goes on.
+A step whose `done` stands there is never begun again.
+An intent without an outcome is judged by the kind of its step:
+
+- **observe**: the machine is read. As wished is done; as before is done now; what this plan left half done on
+  disks that it destroys is cleared and done again; anything else stops the job (`plan-moved`).
+- **repeat**: the same is done again, to the same disk and with the same content.
+- **ask**: nothing is done until a person consents anew (`rackflow approve NAME`).
+
+Where the boot OS is gone, it is entered again first: at most three times per job, journaled as `enter-boot-os`.
+"""
+
+
+def journal_page() -> str:
+    """One row per kind of step."""
+    rows = [(f"`{one.kind}`", f"**{one.restart}**", one.does) for one in RESTARTS.values()]
+    body = table(("kind of step", "restart", "what a new start does"), rows)
+    return f"{HEADER}{JOURNAL_INTRO}{ENTER}\n\n{body}"
 
 
 def specs_page() -> str:
@@ -265,6 +289,7 @@ def as_json(value: Any) -> str:
 PAGES: Final[dict[Path, Callable[[], str]]] = {
     HERE / "reasons.md": reasons_page,
     HERE / "phases.md": phases_page,
+    HERE / "journal.md": journal_page,
     HERE / "specs.md": specs_page,
     HERE / "commands.md": commands_page,
     HERE / "openapi.json": lambda: as_json(rest_description()),

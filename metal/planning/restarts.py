@@ -95,6 +95,10 @@ _ROWS: Final = (
     RestartRule("bmc-address", "observe", "Address and account are read, and set unless they are as wished."),
 )
 
+ENTER: Final = """A newer report-in is gone on with; a machine that is off is switched on.
+One that is on is waited for, and cycled only where this job has begun to destroy, or nothing is there to boot."""
+"""What the way into the boot OS does, which is no step of a plan."""
+
 RESTARTS: Final[Mapping[StepKind, RestartRule]] = {row.kind: row for row in _ROWS}
 DESTROYING: Final = frozenset(row.kind for row in _ROWS if row.destroys)
 

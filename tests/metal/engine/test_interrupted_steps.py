@@ -24,8 +24,8 @@ def planned(rig) -> Plan:
     seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
     erased = (Destroyed(serial="RF-D0", size_bytes=8 * GIB, found="blank"),)
     steps = (
-        Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=erased, leaves=LEAVES,
-             args={"target": DISK, "method": "metadata"}),
+        Step(id="wipe", kind="wipe", field="disks", reason="r", destructive=True, destroys=erased,
+             leaves=LEAVES, args={"target": DISK, "method": "metadata"}),
         Step(id="write-image", kind="write-image", field="image", reason="r", destructive=True,
              leaves=LEAVES, restart="repeat", args={"target": DISK, **IMAGE, "root_uuid": ROOT_UUID}),
     )  # fmt: skip
