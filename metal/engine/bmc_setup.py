@@ -1,10 +1,18 @@
 """Make the machine's BMC ours: set in band from the boot OS, proven over the LAN (DESIGN 5.9).
 
-Order, and why. The candidate credential is stored at the edge before anything is set, so that a crash
-leaves no BMC with a password that nobody knows. It becomes the current one only after a login over the
-LAN, on which the same BMC answered: a twin with the address would else get our commands. The current
-one stays valid until then. A BMC that takes the current credential and is where it should be is left
-alone: no write.
+A password is stored at the edge as candidate before it is set, so that a crash leaves no BMC with a
+password that nobody knows. It becomes the current one only after a login over the LAN, to the same BMC and
+with a value written in band read back; the current one stays until then. So at each moment the BMC has a
+password that is stored, and the next run finds it:
+
+- It tries one stored credential, the likelier one: a candidate that was not refused yet (a run that dies
+  between storing and promoting has most often set it), else the current one. One that was refused is not.
+- What does not log in is replaced in band by a fresh candidate. A password that is stored already is never
+  sent in band again: an earlier run may have set it in the host, and this machine may be another.
+- Each login is a line at the edge before and after it. What was refused, or twice begun without an answer,
+  is held back until the BMC's lockout window is over; a start makes two wrong logins at most.
+
+A spec's own password (`passwordFrom: {secret}`) is set only after the proof under a generated one.
 """
 
 import secrets
@@ -15,27 +23,47 @@ from dataclasses import dataclass
 from ipaddress import ip_interface
 from typing import Final, Literal
 
-from metal.drivers.bmc.in_band import QUERIES, parse_bmc, read_setup
-from metal.drivers.bmc.setup import PROOF_LENGTH, BmcWish, proof_change, setup_changes
+from metal.drivers.bmc.in_band import QUERIES, BmcSetup, parse_bmc, read_setup
+from metal.drivers.bmc.setup import (
+    EXEC,
+    BmcWish,
+    not_taken,
+    password_answer,
+    password_question,
+    setup_changes,
+)
 from metal.drivers.bundle import read_bundle
 from metal.edge_client.runs import RunCalls
+from metal.engine import proof
 from metal.engine.claim import Claim, check
-from metal.engine.connect import SESSIONS, Sessions, boot_os_shell, lock_bmc
-from metal.errors import RackflowError, Refused, Unreachable
-from metal.protocols import Bmc, Command, Shell
+from metal.engine.connect import (
+    SESSIONS,
+    BmcLock,
+    LockedBmc,
+    Sessions,
+    bmc_lock,
+    boot_os,
+    note_login,
+)
+from metal.errors import Refused, Unreachable
+from metal.protocols import Bmc, Command, Output, Shell
 from specs.facts import BmcFacts
 from specs.model import SecretRef
-from specs.records import BmcCredential, WorkOrder
+from specs.records import BmcCredential, HostRecord, WorkOrder
 
-LOCK_S: Final = 180
 ANSWER_DEADLINE_S: Final = 45.0
 """How long a BMC may take to answer at a new address; a reset of its network stack takes that long."""
 RETRY_S: Final = 0.5
+TAKE_OVER_S: Final = 10.0
+"""How long a BMC may take to show in band what was set."""
+PASSWORD_CHARS: Final = 16
+"""What IPMI 1.5 firmware stores; the alphabet needs no quoting and has no look-alikes."""
+ALPHABET: Final = "".join(c for c in string.ascii_letters + string.digits if c not in "lIO01")
 
 
 @dataclass(frozen=True, slots=True)
 class BmcOutcome:
-    """How the set-up ended."""
+    """How the set-up ended; `proven` says that a value written in band was read over the LAN in this run."""
 
     state: Literal["none", "verified"]
     address: str | None
@@ -51,23 +79,43 @@ class _Setup:
     edge: RunCalls
     claim: Claim
     order: WorkOrder
+    record: HostRecord
     shell: Shell
     seen: BmcFacts
+    wish: BmcWish
+    lock: BmcLock
+    owner: str
     sessions: Sessions
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     writes: int = 0
+    proven: bool = False
+
+    def change(self, command: Command) -> Output:
+        """Send one command in band, under the lock and the claim's epoch."""
+        self.lock.must_hold()
+        self.writes += 1
+        return self.shell.change(command, step=f"{self.claim.job}-bmc-{self.writes}", epoch=self.claim.epoch)
 
     def send(self, command: Command) -> None:
-        """Change the BMC in band."""
-        self.writes += 1
-        said = self.shell.change(command, step=f"{self.claim.job}-bmc-{self.writes}", epoch=self.claim.epoch)
+        """Change the BMC in band. Raises Refused (bmc-unverified)."""
+        said = self.change(command)
         if said.status not in command.ok_statuses:
-            raise Refused(
-                f"could not {command.says}: {(said.stderr or said.stdout).strip()[-400:]}",
-                host=self.claim.host,
-                reason="bmc-unverified",
-            )
+            raise self.unverified(f"could not {command.says}: {(said.stderr or said.stdout).strip()[-400:]}")
+
+    def note(
+        self,
+        credential: BmcCredential,
+        result: Literal["trying", "refused", "silent", "accepted"],
+        *,
+        fresh: bool,
+    ) -> None:
+        """Tell the edge of a login."""
+        note_login(self.edge, self.claim.host, credential, result, owner=self.owner, fresh=fresh)
+
+    def unverified(self, message: str, hint: str | None = None) -> Refused:
+        """The error that says so."""
+        return Refused(message, host=self.claim.host, reason="bmc-unverified", hint=hint)
 
 
 def setup_bmc(
@@ -80,64 +128,147 @@ def setup_bmc(
 ) -> BmcOutcome:
     """Set the host's BMC up and prove it; nothing is written where that has been done.
 
-    Raises Refused: bmc-unverified, bmc-mismatch.
+    Raises Refused: bmc-unverified, bmc-mismatch, identity-unproven.
     """
     check(edge, claim)
     order = edge.order(claim.host)
     if order.discovery == "inspect" and order.spec is None:
         told = "the site only inspects machines that no spec claims: their BMC is left as it is"
         return BmcOutcome("none", None, 0, proven=False, message=told)
-    shell = boot_os_shell(edge, claim.host, sessions)
+    record = edge.host(claim.host)
+    shell = sessions.shell(edge, boot_os(record))
     seen = _in_band(shell)
     if seen is None:
         edge.put_condition(
             claim.host, "BmcVerified", status="Unknown", reason="ok", message="the machine has no BMC"
         )
         return BmcOutcome("none", None, 0, proven=False, message="no BMC in the machine")
-    setup = _Setup(edge, claim, order, shell, seen, sessions, clock, sleep)
+    wish = _wish(order, claim.host)
     owner = f"{claim.run_id}:bmc-setup"
-    known = lock_bmc(edge, claim.host, owner=owner, ttl_s=LOCK_S, clock=clock, sleep=sleep)
-    try:
-        return _converge(setup, _wish(order, claim.host), known)
-    finally:
-        edge.bmc_unlock(claim.host, owner=owner)
+    with bmc_lock(edge, claim.host, owner=owner, epoch=claim.epoch, clock=clock, sleep=sleep) as lock:
+        return _converge(
+            _Setup(
+                edge, claim, order, record, shell, seen, wish, lock, owner, sessions, clock=clock, sleep=sleep
+            )
+        )
 
 
-def _converge(setup: _Setup, wish: BmcWish, known: list[BmcCredential]) -> BmcOutcome:
-    if setup.seen.address == wish.address:
-        for credential in known:
-            fits = (credential.user, credential.address) == (wish.user, wish.address)
-            if fits and credential.state in ("current", "candidate") and _answers(setup, credential):
-                if credential.state == "candidate":
-                    setup.edge.bmc_promote(setup.claim.host, epoch=setup.claim.epoch, user=wish.user)
-                message = f"{wish.user}@{wish.address} was set up before"
-                return BmcOutcome("verified", wish.address, 0, proven=True, message=message)
-    return _set_and_prove(setup, wish)
+def _converge(setup: _Setup) -> BmcOutcome:
+    """Find the credential that is set, else set one; then the spec's own password, once that may be sent."""
+    there = _stored(setup)
+    if there is None:
+        there = _set_and_prove(setup, "".join(secrets.choice(ALPHABET) for _ in range(PASSWORD_CHARS)))
+    own = _own_password(setup)
+    if own is not None and own != there.password:
+        _require_proof(setup, there)
+        there = _set_and_prove(setup, own)
+    wish = setup.wish
+    if not setup.writes:
+        message = f"{wish.user}@{wish.address} was set up before"
+    else:
+        told = "" if setup.proven else " (no proof by value)"
+        message = f"{wish.user}@{wish.address} answers on the LAN{told}"
+    return BmcOutcome("verified", wish.address, setup.writes, proven=setup.proven, message=message)
 
 
-def _set_and_prove(setup: _Setup, wish: BmcWish) -> BmcOutcome:
-    """Store the candidate, set it in band, log in over the LAN, compare, promote: in this order."""
-    edge, claim = setup.edge, setup.claim
-    candidate = edge.bmc_candidate(
-        claim.host,
-        epoch=claim.epoch,
-        address=wish.address,
-        user=wish.user,
-        password=_chosen_password(edge, setup.order),
-    )
-    full = BmcWish(wish.user, wish.address, wish.netmask, wish.gateway, candidate.password)
-    current = read_setup(setup.shell, setup.seen.channel or 1)
-    for command in setup_changes(current, full, claim.host):
-        setup.send(command)
-    session = _log_in(setup, candidate)
+def _stored(setup: _Setup) -> BmcCredential | None:
+    """Give the stored credential that the BMC takes; at most one is tried.
+
+    Where the host's BMC takes one, and the BMC in the machine is not set up like that, the machine may be
+    another: it is proven before anything is set. Raises Refused (bmc-mismatch, identity-unproven).
+    """
+    wish, known = setup.wish, setup.lock.credentials
+    in_place = setup.seen.address == wish.address
+    fits = [c for c in known if in_place and (c.user, c.address) == (wish.user, wish.address)]
+    begun = next((c for c in fits if c.state == "candidate"), None)
+    likely = begun or next((c for c in known if c.state == "current"), None)
+    session = _try(setup, likely) if likely else None
+    if likely is None or session is None:
+        return None
     try:
         _same_bmc(setup, session)
-        proven = _prove(setup, session)
+        if likely is begun:
+            _take_over(setup, likely, session)
+        elif likely not in fits:
+            _prove(setup, session)
+            return None
     finally:
         session.close()
-    edge.bmc_promote(claim.host, epoch=claim.epoch, user=wish.user)
-    message = f"{wish.user}@{wish.address} answers on the LAN" + ("" if proven else " (no proof by value)")
-    return BmcOutcome("verified", wish.address, setup.writes, proven=proven, message=message)
+    return likely
+
+
+def _try(setup: _Setup, credential: BmcCredential) -> Bmc | None:
+    """Log in once with a stored credential."""
+    try:
+        return _log_in(setup, credential, fresh=False, deadline_s=0)
+    except (Refused, Unreachable):
+        return None
+
+
+def _take_over(setup: _Setup, candidate: BmcCredential, session: Bmc) -> None:
+    """Finish what a run began that set this candidate and died: other settings, proof, promotion."""
+    for command in setup_changes(_read(setup), setup.wish, setup.claim.host):
+        setup.send(command)
+    _prove(setup, session)
+    # Stored once more, so that it is the newest: promotion takes that one.
+    _store(setup, candidate.password)
+    setup.edge.bmc_promote(setup.claim.host, epoch=setup.claim.epoch, user=candidate.user)
+
+
+def _set_and_prove(setup: _Setup, password: str) -> BmcCredential:
+    """Store the candidate, set it in band, read back, log in over the LAN, compare, promote: in order."""
+    wish = setup.wish
+    candidate = _store(setup, password)
+    full = BmcWish(wish.user, wish.address, wish.netmask, wish.gateway, candidate.password)
+    for command in setup_changes(_read(setup), full, setup.claim.host):
+        setup.send(command)
+    _read_back(setup, full)
+    session = _log_in_fresh(setup, candidate)
+    try:
+        _same_bmc(setup, session)
+        _prove(setup, session)
+    finally:
+        session.close()
+    setup.edge.bmc_promote(setup.claim.host, epoch=setup.claim.epoch, user=wish.user)
+    return candidate
+
+
+def _store(setup: _Setup, password: str) -> BmcCredential:
+    return setup.edge.bmc_candidate(
+        setup.claim.host,
+        epoch=setup.claim.epoch,
+        address=setup.wish.address,
+        user=setup.wish.user,
+        password=password,
+    )
+
+
+def _read(setup: _Setup) -> BmcSetup:
+    return read_setup(setup.shell, setup.seen.channel or 1)
+
+
+def _read_back(setup: _Setup, full: BmcWish) -> None:
+    """Compare what the BMC shows in band, until it has taken it; ask it for the password without the LAN.
+
+    Raises Refused (bmc-unverified): a login with a password that was not taken would count as a wrong one.
+    """
+    deadline = setup.clock() + TAKE_OVER_S
+    while True:
+        now = _read(setup)
+        lacking = list(not_taken(now, full))
+        question = password_question(now, full)
+        if question is not None:
+            said = setup.shell.read(EXEC, stdin=question, timeout_s=30)
+            if password_answer(said) is False:
+                lacking.append(f"the password of {full.user} is not the one that was set")
+        if not lacking:
+            return
+        if setup.clock() > deadline:
+            raise setup.unverified(
+                f"the BMC did not take what was set in band: {'; '.join(lacking)}",
+                "does it have a password policy, or a locked user table?",
+            )
+        setup.sleep(RETRY_S)
 
 
 def _in_band(shell: Shell) -> BmcFacts | None:
@@ -164,41 +295,42 @@ def _wish(order: WorkOrder, host: str) -> BmcWish:
     return BmcWish(order.bmc_user, str(address.ip), netmask, order.bmc_gateway)
 
 
-def _chosen_password(edge: RunCalls, order: WorkOrder) -> str | None:
-    """Give the spec's own password; None lets the edge make one."""
-    chosen = order.spec.bmc.password_from if order.spec else "generated"
-    return edge.secret(chosen.secret).value if isinstance(chosen, SecretRef) else None
+def _own_password(setup: _Setup) -> str | None:
+    """Give the password that the spec names; None where it leaves the choice to us."""
+    chosen = setup.order.spec.bmc.password_from if setup.order.spec else "generated"
+    return setup.edge.secret(chosen.secret).value if isinstance(chosen, SecretRef) else None
 
 
-def _answers(setup: _Setup, credential: BmcCredential) -> bool:
-    """Whether this credential logs in to this very BMC. Raises Refused (bmc-mismatch) on a twin."""
-    try:
-        session = setup.sessions.openers.ipmi(setup.claim.host, credential)
-    except (Refused, Unreachable):
-        return False
-    try:
-        _same_bmc(setup, session)
-    finally:
-        session.close()
-    return True
-
-
-def _log_in(setup: _Setup, credential: BmcCredential) -> Bmc:
-    """Log in, again until the BMC has taken over what was set."""
-    deadline = setup.clock() + ANSWER_DEADLINE_S
+def _log_in(setup: _Setup, credential: BmcCredential, *, fresh: bool, deadline_s: float) -> Bmc:
+    """Log in, again only while the BMC does not answer; the attempt stands at the edge before it is made."""
+    setup.note(credential, "trying", fresh=fresh)
+    deadline = setup.clock() + deadline_s
     while True:
         try:
-            return setup.sessions.openers.ipmi(setup.claim.host, credential)
-        except (Refused, Unreachable) as error:
-            if setup.clock() > deadline:
-                raise Refused(
-                    f"{credential.user}@{credential.address} was set in band and does not log in over the "
-                    f"LAN: {error.message}",
-                    host=setup.claim.host,
-                    reason="bmc-unverified",
-                    hint="is the BMC network routed to the edge?",
-                ) from error
+            session = setup.sessions.openers.ipmi(setup.claim.host, credential)
+        except Refused:
+            setup.note(credential, "refused", fresh=fresh)
+            raise
+        except Unreachable:
+            if setup.clock() >= deadline:
+                setup.note(credential, "silent", fresh=fresh)
+                raise
+        else:
+            setup.note(credential, "accepted", fresh=fresh)
+            return session
         setup.sleep(RETRY_S)
+
+
+def _log_in_fresh(setup: _Setup, credential: BmcCredential) -> Bmc:
+    """Log in with what was just set, once the BMC has taken it over. Raises Refused (bmc-unverified)."""
+    try:
+        return _log_in(setup, credential, fresh=True, deadline_s=ANSWER_DEADLINE_S)
+    except (Refused, Unreachable) as error:
+        raise setup.unverified(
+            f"{credential.user}@{credential.address} was set in band and does not log in over the LAN: "
+            f"{error.message}",
+            "is the BMC network routed to the edge, and is the address another BMC's?",
+        ) from error
 
 
 def _same_bmc(setup: _Setup, session: Bmc) -> None:
@@ -217,25 +349,27 @@ def _same_bmc(setup: _Setup, session: Bmc) -> None:
             )
 
 
-def _prove(setup: _Setup, session: Bmc) -> bool:
-    """Write a value in band and read it over the LAN; False where the BMC has no place for one."""
-    read_proof = getattr(session, "read_proof", None)
-    if read_proof is None:
-        return False
-    letters = string.ascii_letters + string.digits
-    value = "".join(secrets.choice(letters) for _ in range(PROOF_LENGTH))
+def _prove(setup: _Setup, session: Bmc) -> None:
+    """Prove by value; a BMC without a place for one is promoted without, and gets no other secret by it.
+
+    Raises Refused (identity-unproven) when the LAN shows another value.
+    """
+    found = proof.compare(setup.change, LockedBmc(session, setup.lock))
+    if found.result == "no-place":
+        return
+    proof.settle(setup.edge, setup.claim, setup.record, boot_os(setup.record), found, setup.sessions)
+    setup.proven = True
+
+
+def _require_proof(setup: _Setup, current: BmcCredential) -> None:
+    """Let the spec's own password go out only to a proven machine."""
+    at = boot_os(setup.record)
+    if setup.sessions.is_proven(at):
+        return
+    session = _log_in(setup, current, fresh=False, deadline_s=0)
     try:
-        setup.send(proof_change(value))
-        outside = read_proof()
-    except RackflowError as error:
-        if error.reason == "lease-lost":
-            raise
-        return False
-    if outside is not None and outside != value:
-        raise Refused(
-            "a value written in band is not what the BMC on the LAN shows",
-            host=setup.claim.host,
-            reason="bmc-mismatch",
-            hint="two BMCs may have one address",
-        )
-    return bool(outside == value)
+        found = proof.compare(setup.change, LockedBmc(session, setup.lock))
+    finally:
+        session.close()
+    proof.settle(setup.edge, setup.claim, setup.record, at, found, setup.sessions)
+    setup.proven = found.result == "proven"

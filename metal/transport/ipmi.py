@@ -128,9 +128,12 @@ class IpmiBmc:
         return mac_identity(data[1:7].hex(":")) if len(data) >= 7 else None
 
     def read_proof(self) -> str | None:
-        """The text that was written in band as system info "primary OS name"; None where there is none."""
+        """The text that was written in band as system info "primary OS name", "" when nothing was.
+
+        None where the BMC has no such parameter: nothing can be proven by it.
+        """
         data = self._raw(_APP, 0x59, (0, _PRIMARY_OS_NAME, 0, 0), may_be_missing=True)
-        return decode_system_info(data)
+        return (decode_system_info(data) or "") if data else None
 
     def _raw(
         self, netfn: int, command: int, data: tuple[int, ...] = (), *, may_be_missing: bool = False

@@ -1,17 +1,39 @@
 """BMC credentials and lock, named secrets, the management key. Each value handed out is a line of history."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
 
 from pxe_edge.api import bodies as b
-from pxe_edge.api.access import Admin, Broker, Reg, Worker
-from pxe_edge.registry import credentials, hosts, leases, timeline
+from pxe_edge.api.access import Admin, Broker, Reg, Worker, require
+from pxe_edge.registry import credentials, hosts, leases, timeline, tokens
 from pxe_edge.registry.errors import ForbiddenError
 from specs.model import Name
-from specs.records import BmcCredential, SecretValue
+from specs.records import BmcCredential, ConditionStatus, SecretValue
 
 router = APIRouter(tags=["secrets"])
+ConsoleOnly = Annotated[tokens.Scope, Depends(require("console"))]
+
+
+class LoginBody(b.Body):
+    """A login at a BMC, whose, and what came of it."""
+
+    owner: Annotated[str, Field(min_length=1, max_length=200)]
+    address: str
+    user: str
+    state: Literal["candidate", "current", "previous", "factory"]
+    result: Literal["trying", "refused", "silent", "accepted"]
+    fresh: bool = False
+
+
+class ProofBody(b.Body):
+    """What came of the proof of identity, and of which boot."""
+
+    epoch: int
+    boot_no: int | None = None
+    result: Literal["proven", "differs", "no-place"]
+    message: Annotated[str, Field(max_length=1000)]
 
 
 @router.post("/v1/hosts/{name}/bmc-lock")
@@ -20,8 +42,10 @@ def bmc_lock(name: str, body: b.BmcLockBody, registry: Reg, scope: Worker) -> di
     now = registry.now()
     with registry.db.write() as session:
         host = hosts.get(session, name)
+        if body.epoch is not None:
+            leases.require_epoch(session, host, body.epoch)
         expires = credentials.lock(session, now, host, owner=body.owner, ttl_s=body.ttl_s)
-        found = credentials.of_host(session, registry.seal, host)
+        found = credentials.to_try(session, now, registry.seal, host)
         timeline.add(
             session, now, "secret", f"BMC lock and {len(found)} credentials to {body.owner}", host_id=host.id,
             detail={"scope": scope},
@@ -47,7 +71,10 @@ def list_credentials(
         )
     with registry.db.write() as session:
         host = hosts.get(session, name)
-        found = credentials.of_host(session, registry.seal, host)
+        if scope == "admin":
+            found = credentials.of_host(session, registry.seal, host)
+        else:
+            found = credentials.to_try(session, registry.now(), registry.seal, host)
         timeline.add(
             session, registry.now(), "secret", f"BMC credentials shown for {purpose or 'an operator'}",
             host_id=host.id, detail={"scope": scope},
@@ -74,6 +101,37 @@ def bmc_promote(name: str, body: b.BmcPromotion, registry: Reg, _: Worker) -> Bm
         host = hosts.get(session, name)
         leases.require_epoch(session, host, body.epoch)
         return credentials.promote(session, registry.now(), registry.seal, host, user=body.user)
+
+
+@router.post("/v1/hosts/{name}/bmc-credential/login", status_code=204)
+def bmc_login(name: str, body: LoginBody, registry: Reg, _: Broker) -> None:
+    """A login at the BMC, before it is made and after: what was refused is held back for a while."""
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        credentials.note_login(session, registry.now(), host, **body.model_dump())
+
+
+@router.post("/v1/hosts/{name}/proof")
+def proof(name: str, body: ProofBody, registry: Reg, _: Worker) -> dict[str, Any]:
+    """What a run saw when the machine was to prove that it is this host; answers whether it is trusted."""
+    now = registry.now()
+    with registry.db.write() as session:
+        host = hosts.get(session, name)
+        leases.require_epoch(session, host, body.epoch)
+        trust = registry.current.site.trust if registry.current else "proof"
+        trusted = body.result == "proven" or (body.result == "no-place" and trust == "lan")
+        if body.result != "no-place":
+            status: ConditionStatus = "True" if body.result == "proven" else "False"
+            reason = "ok" if body.result == "proven" else "identity-unproven"
+            hosts.set_condition(
+                session, now, host.id, "BmcVerified", status, reason=reason, message=body.message
+            )
+        verdict = "may get secrets" if trusted else "gets no secret"
+        timeline.add(
+            session, now, "proof", f"boot {body.boot_no} {verdict}: {body.message}",
+            host_id=host.id, detail={"result": body.result, "trust": trust},
+        )  # fmt: skip
+    return {"may_send_secrets": trusted, "because": body.result if trust == "proof" else f"trust: {trust}"}
 
 
 @router.get("/v1/secrets")

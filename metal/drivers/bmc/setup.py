@@ -13,7 +13,7 @@ from typing import Final
 from metal.drivers.bmc.in_band import BmcSetup
 from metal.drivers.bmc.ipmitool import BmcUser
 from metal.errors import Refused, SpecError
-from metal.protocols import Command
+from metal.protocols import Command, Output
 
 EXEC: Final = ("ipmitool", "exec", "/proc/self/fd/0")
 FIRST_FREE_SLOT: Final = 3
@@ -21,6 +21,8 @@ FIRST_FREE_SLOT: Final = 3
 PROOF_LENGTH: Final = 14
 """What fits into the first block of a system info text (IPMI 2.0 22.14a)."""
 ADMINISTRATOR: Final = 4
+SET, TEST = 2, 3
+"""Operations of Set User Password."""
 
 _USER_NAME = re.compile(r"^[A-Za-z0-9_.-]{1,16}$")
 _PROOF = re.compile(r"^[A-Za-z0-9]+$")
@@ -67,6 +69,40 @@ def setup_changes(seen: BmcSetup, wish: BmcWish, host: str | None = None) -> tup
         ("enable serial over LAN", list(_sol_lines(seen, wish, slot))),
     )
     return tuple(_exec(says, lines) for says, lines in groups if lines)
+
+
+def password_question(seen: BmcSetup, wish: BmcWish) -> bytes | None:
+    """What to put to `ipmitool exec` to learn whether the BMC has the wish's password; None without a slot.
+
+    `ipmitool user test` takes the password in its argv or asks a terminal for it; this is the command behind
+    it (Set User Password, operation 3). Only one line, because `exec` reports the last line's status.
+    """
+    user = next((user for user in seen.users if user.name == wish.user), None)
+    if user is None or wish.password is None:
+        return None
+    return ("raw 0x06 0x47 " + " ".join(_hex(_password(user.id, wish.password, TEST))) + "\n").encode()
+
+
+def password_answer(said: Output) -> bool | None:
+    """Whether the BMC has it; None where it does not say (no such command, no such operation)."""
+    if said.ok:
+        return True
+    return False if re.search(r"rsp=0x8[01]\b", said.stderr + said.stdout) else None
+
+
+def not_taken(seen: BmcSetup, wish: BmcWish) -> tuple[str, ...]:
+    """What was sent and is not there: `ipmitool exec` says only how its last line ended."""
+    user = next((user for user in seen.users if user.name == wish.user), None)
+    if user is None:
+        return (f"no user slot has the name {wish.user}",)
+    found = []
+    if user.enabled is False:
+        found.append(f"user {wish.user} is disabled")
+    if user.privilege not in (None, "ADMINISTRATOR") or user.ipmi_msg is False or user.link_auth is False:
+        found.append(f"user {wish.user} may not log in as administrator ({user.privilege})")
+    if seen.lan.address != wish.address:
+        found.append(f"the address is {seen.lan.address}")
+    return tuple(found)
 
 
 def proof_change(value: str) -> Command:
@@ -125,13 +161,13 @@ def _has_access(user: BmcUser | None) -> bool:
     return bool(user and user.privilege == "ADMINISTRATOR" and user.ipmi_msg and user.link_auth)
 
 
-def _password(slot: int, password: str) -> bytes:
-    """Set User Password: slot (bit 7: twenty bytes), operation 2, the bytes padded with zeros."""
+def _password(slot: int, password: str, operation: int = SET) -> bytes:
+    """Set User Password: slot (bit 7: twenty bytes), operation, the bytes padded with zeros."""
     text = password.encode()
     if not 1 <= len(text) <= 20:
         raise ValueError(f"an IPMI password has 1 to 20 bytes, got {len(text)}")
     size = 16 if len(text) <= 16 else 20
-    return bytes((slot | (0x80 if size == 20 else 0), 0x02)) + text.ljust(size, b"\0")
+    return bytes((slot | (0x80 if size == 20 else 0), operation)) + text.ljust(size, b"\0")
 
 
 def _hex(data: bytes) -> list[str]:

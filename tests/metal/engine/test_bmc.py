@@ -1,192 +1,126 @@
-"""The BMC's set-up in its order, and power that is read before and after."""
+"""The BMC's lock, which credentials are tried and how often, and power that is read before and after."""
+
+import threading
 
 import pytest
 
-from metal.drivers.bmc.in_band import GUID, LAN, MC_INFO
-from metal.engine.bmc_setup import setup_bmc
-from metal.engine.claim import Claim
+from metal.edge_client.wire import Conflict
+from metal.engine import connect
+from metal.engine.connect import BMC_LOCK_S, BmcLock, Openers, bmc, log_in
 from metal.engine.power import power, set_boot
-from metal.errors import LeaseLost, Refused
-from metal.protocols import BootFlags, Output
-
-CLAIM = Claim("web-01", 7, "run-1", 4)
-MC = "Firmware Revision         : 1.02\nManufacturer ID           : 674\nProduct ID : 256\n"
-GUID_BYTES = " 52 1a 3c 7f 0e 6b 7a 4d 9c 11 0a 5d 31 c0 de 02\n"
-GUID_TEXT = "7f3c1a52-6b0e-4d7a-9c11-0a5d31c0de02"
-LAN_TEXT = """IP Address Source       : {source}
-IP Address              : {address}
-Subnet Mask             : 255.255.255.0
-MAC Address             : 02:bc:00:00:00:01
-Default Gateway IP      : 0.0.0.0
-RMCP+ Cipher Suites     : 3,17
-"""
-ACCESS = """Maximum User IDs     : 10
-User ID              : 2
-User Name            : ADMIN
-Fixed Name           : No
-Access Available     : call-in / callback
-Link Authentication  : enabled
-IPMI Messaging       : enabled
-Privilege Level      : ADMINISTRATOR
-Enable Status        : enabled
-
-User ID              : 3
-User Name            :
-Fixed Name           : No
-Access Available     : call-in / callback
-Link Authentication  : disabled
-IPMI Messaging       : disabled
-Privilege Level      : NO ACCESS
-Enable Status        : disabled
-"""
-
-
-def in_band(address: str, source: str) -> dict:
-    lan = LAN_TEXT.format(address=address, source=source)
-    return {
-        MC_INFO.argv: MC,
-        GUID.argv: GUID_BYTES,
-        LAN.argv: f"channel 1\n{lan}",
-        ("ipmitool", "lan", "print", "1"): lan,
-        ("ipmitool", "channel", "getaccess", "1"): ACCESS,
-        (
-            "ipmitool",
-            "channel",
-            "info",
-            "1",
-        ): "  Volatile(active) Settings\n    Access Mode  : always available\n",
-        ("ipmitool", "sol", "info", "1"): "Enabled                         : true\n",
-    }
+from metal.errors import LeaseLost, Refused, Unreachable
+from metal.protocols import BootFlags
+from specs.records import BmcCredential
 
 
 @pytest.fixture
-def fresh(rig):
-    """A machine whose BMC nobody has set up: it takes the password that is sent in band."""
-    rig.edge.credentials_.clear()
-    rig.bmc.uuid, rig.bmc.passwords = GUID_TEXT, set()
-    plain = rig.machine._script
-    rig.machine._script = lambda: plain() | in_band("0.0.0.0", "DHCP Address")
+def rig(rig):
+    """The edge takes reports of logins, and the lock's epoch."""
+    rig.edge.reported, rig.edge.epochs = [], []
 
-    def changed(change):
-        rig.edge.calls.append("in band")
-        if change.argv[:2] == ("ipmitool", "exec") and b"raw 0x06 0x47" in change.stdin:
-            rig.bmc.passwords.add("new-secret-1234")
-        if change.argv[:4] == ("ipmitool", "raw", "0x06", "0x58"):
-            rig.bmc.proof = bytes(int(word, 16) for word in change.argv[8:]).decode()
+    def lock(_host, *, owner, ttl_s, epoch=None):
+        rig.edge.calls.append("lock")
+        rig.edge.epochs.append(epoch)
+        return list(rig.edge.credentials_)
 
-    rig.machine.on_change = changed
+    rig.edge.json = lambda _method, _path, *, json: rig.edge.reported.append((json["state"], json["result"]))
+    rig.edge.bmc_lock = lock
     return rig
 
 
-@pytest.fixture
-def converged(rig):
-    """A machine whose BMC is as it should be."""
-    rig.bmc.uuid = GUID_TEXT
-    plain = rig.machine._script
-    rig.machine._script = lambda: plain() | in_band("10.77.9.50", "Static Address")
-    return rig
+def account(state: str, password: str, address: str = "10.77.9.50") -> BmcCredential:
+    return BmcCredential(address=address, user="rackflow", password=password, state=state)
 
 
-def setup(rig):
-    return setup_bmc(
-        rig.edge, CLAIM, sessions=rig.around.sessions, clock=rig.around.clock, sleep=rig.around.sleep
-    )
+def answering(error: Exception) -> tuple[Openers, list[BmcCredential]]:
+    """BMCs that say this to every login, and the logins."""
+    asked: list[BmcCredential] = []
+
+    def ipmi(_host, credential):
+        asked.append(credential)
+        raise error
+
+    return Openers(ssh=lambda _at, _key: pytest.fail("no shell is needed"), ipmi=ipmi), asked
 
 
-def test_the_candidate_is_stored_before_it_is_set_and_promoted_after_the_proof(fresh):
-    outcome = setup(fresh)
-    order = [
-        call for call in fresh.edge.calls if call in ("candidate", "in band", "promote", "lock", "unlock")
-    ]
-    assert order[:2] == ["lock", "candidate"]
-    assert order[-2:] == ["promote", "unlock"]
-    assert order.count("in band") == outcome.writes > 2
-    assert (outcome.state, outcome.proven, outcome.address) == ("verified", True, "10.77.9.50")
-    assert "new-secret-1234" not in repr([sent.change for sent in fresh.machine.sent])
+def test_each_credential_is_tried_once_and_two_refusals_end_a_start(rig):
+    openers, asked = answering(Refused("no", reason="bmc-unverified"))
+    known = [account("current", "a"), account("candidate", "b"), account("previous", "c")]
+    with pytest.raises(Refused, match=r"\(current\), rackflow@10\.77\.9\.50 \(candidate\)"):
+        log_in(rig.edge, "web-01", known, openers, owner="me")
+    assert [credential.password for credential in asked] == ["a", "b"]
+    assert rig.edge.reported == [("current", "refused"), ("candidate", "refused")]
 
 
-def test_a_site_that_only_inspects_leaves_the_bmc_of_an_unclaimed_machine_alone(fresh):
-    """`discovery: inspect` changes nothing on disk or BMC; a spec that claims the machine does."""
-    fresh.edge.order_ = fresh.edge.order_.model_copy(update={"discovery": "inspect", "spec": None})
-
-    outcome = setup(fresh)
-
-    assert (outcome.state, outcome.writes) == ("none", 0)
-    assert "in band" not in fresh.edge.calls
-    assert fresh.edge.credentials_ == []
+def test_an_address_that_is_silent_is_not_waited_for_again(rig):
+    openers, asked = answering(Unreachable("silent", reason="unreachable"))
+    known = [account("current", "a"), account("previous", "b"), account("factory", "c", "10.77.9.99")]
+    with pytest.raises(Unreachable, match="silent"):
+        log_in(rig.edge, "web-01", known, openers, owner="me")
+    assert [credential.address for credential in asked] == ["10.77.9.50", "10.77.9.99"]
+    assert rig.edge.reported == []
 
 
-def test_a_bmc_that_is_so_already_gets_no_write(converged):
-    outcome = setup(converged)
-    assert (outcome.state, outcome.writes) == ("verified", 0)
-    assert converged.machine.sent == []
-    assert "candidate" not in converged.edge.calls
+def test_the_lock_is_taken_under_the_epoch_of_the_claim_and_given_back(rig):
+    with bmc(rig.edge, "web-01", owner="me", sessions=rig.around.sessions, epoch=4) as session:
+        assert session.power() == "on"
+    assert rig.edge.epochs == [4]
+    assert (rig.edge.calls[0], rig.edge.calls[-1]) == ("lock", "unlock")
 
 
-def test_a_candidate_that_was_set_before_a_crash_is_promoted_without_a_write(converged):
-    candidate = converged.edge.credentials_[0].model_copy(update={"state": "candidate"})
-    converged.edge.credentials_[:] = [candidate]
-    assert setup(converged).writes == 0
-    assert "promote" in converged.edge.calls
+@pytest.mark.parametrize("said", [Conflict("another holds it"), LeaseLost("epoch 5 holds the host")])
+def test_a_session_whose_lock_is_lost_changes_nothing(rig, said):
+    """A run that stood still: the edge gave the lock, or the host, to another meanwhile."""
+    with bmc(rig.edge, "web-01", owner="me", sessions=rig.around.sessions, epoch=4) as session:
+
+        def refuse(*_args, **_more):
+            raise said
+
+        rig.edge.bmc_lock = refuse
+        session.lock.prolong()
+        with pytest.raises(type(said)):
+            session.set_power("off")
+        with pytest.raises(type(said)):
+            session.set_boot_flags(BootFlags("pxe", persistent=False, efi=True))
+        assert session.power() == "on"
+    assert rig.bmc.sent == []
 
 
-@pytest.mark.parametrize(("field", "value"), [("uuid", "another-guid"), ("mac", "02:bc:00:00:00:99")])
-def test_a_twin_on_the_address_is_refused_and_nothing_is_promoted(fresh, field, value):
-    setattr(fresh.bmc, field, value)
-    with pytest.raises(Refused) as caught:
-        setup(fresh)
-    assert caught.value.reason == "bmc-mismatch"
-    assert "promote" not in fresh.edge.calls
-    assert fresh.edge.calls[-1] == "unlock"
+def test_a_lock_that_could_not_be_prolonged_in_time_is_no_lock():
+    now, answers = [0.0], [True]
+
+    def take():
+        if not answers[0]:
+            raise Unreachable("no edge")
+        return []
+
+    lock = BmcLock(take, "web-01", [], lambda: now[0], held_at=0.0)
+    now[0] = BMC_LOCK_S - 1
+    lock.prolong()
+    now[0] += BMC_LOCK_S - 1
+    answers[0] = False
+    lock.prolong()
+    lock.must_hold()
+    now[0] += 2
+    with pytest.raises(Unreachable, match="could not be prolonged"):
+        lock.must_hold()
 
 
-def test_a_bmc_that_does_not_take_the_credential_is_unverified_after_a_deadline(fresh):
-    fresh.machine.on_change = None
-    with pytest.raises(Refused) as caught:
-        setup(fresh)
-    assert caught.value.reason == "bmc-unverified"
-    assert "promote" not in fresh.edge.calls
+def test_the_lock_is_prolonged_while_it_is_held(rig, monkeypatch):
+    monkeypatch.setattr(connect, "BMC_LOCK_RENEW_S", 0.001)
+    enough, plain = threading.Event(), rig.edge.bmc_lock
 
+    def counted(*args, **more):
+        if len(rig.edge.epochs) > 3:
+            enough.set()
+        return plain(*args, **more)
 
-def test_another_value_over_the_lan_than_was_written_in_band_is_a_mismatch(fresh):
-    plain = fresh.machine.on_change
-
-    def changed(change):
-        plain(change)
-        fresh.bmc.proof = "somethingelse1" if fresh.bmc.proof else None
-
-    fresh.machine.on_change = changed
-    with pytest.raises(Refused) as caught:
-        setup(fresh)
-    assert caught.value.reason == "bmc-mismatch"
-
-
-def test_a_bmc_without_a_place_for_a_value_is_verified_without_proof(fresh):
-    plain = fresh.machine.on_change
-
-    def changed(change):
-        if change.argv[:4] == ("ipmitool", "raw", "0x06", "0x58"):
-            return Output(change.argv, 1, "", "Invalid command")
-        return plain(change)
-
-    fresh.machine.on_change = changed
-    outcome = setup(fresh)
-    assert (outcome.state, outcome.proven) == ("verified", False)
-
-
-def test_a_machine_without_a_bmc_is_said_to_have_none(rig):
-    plain = rig.machine._script
-    none = Output((), 1, "", "Could not open device at /dev/ipmi0 or /dev/ipmi/0: No such file or directory")
-    rig.machine._script = lambda: plain() | {query.argv: none for query in (MC_INFO, GUID, LAN)}
-    assert setup(rig).state == "none"
-    assert rig.edge.put["BmcVerified"]["status"] == "Unknown"
-
-
-def test_a_lost_lease_sets_nothing(fresh):
-    fresh.edge.epoch = 9
-    with pytest.raises(LeaseLost):
-        setup(fresh)
-    assert fresh.machine.sent == []
+    rig.edge.bmc_lock = counted
+    with bmc(rig.edge, "web-01", owner="me", sessions=rig.around.sessions):
+        assert enough.wait(5)
+    taken = len(rig.edge.epochs)
+    assert rig.edge.calls[-1] == "unlock"
+    assert len(rig.edge.epochs) == taken
 
 
 @pytest.mark.parametrize(

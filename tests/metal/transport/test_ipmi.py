@@ -74,7 +74,7 @@ def test_power_flags_and_identity_are_read_back(lab_bmc):
             assert bmc.boot_flags() == flags
         assert bmc.guid() == "a4b5c6d7-0102-4304-8506-0708090a0b0c"
         assert bmc.lan_mac() == "52:54:00:77:01:99"
-        assert bmc.read_proof() is None
+        assert bmc.read_proof() == ""
     assert [asked for asked in lab_bmc.chassis.asked if asked != "boot order"] == ["cycle"]
 
 
