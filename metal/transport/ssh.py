@@ -3,7 +3,8 @@
 Trust is decided before the connection: the machine's host key is known from its report-in or was made
 by the installer, and any other key is refused. The private key is text in memory and never a file.
 Reading runs in plain channels and may be repeated; every change goes through rf-exec (see `rf_exec`),
-so that a dropped connection is no accident: the same step ID is asked for again until its deadline.
+so that a dropped connection is no accident: the same step ID is asked for again. A machine that stays
+away for longer is unreachable, whatever time its command still has: it may have lost its power.
 """
 
 import io
@@ -28,6 +29,10 @@ _WAIT_FOR_OTHER_STEP_S: Final = 120
 _PROGRESS_EVERY_S: Final = 2.0
 _RECONNECT_EVERY_S: Final = 2.0
 _KEEPALIVE_S: Final = 15
+_UNACKNOWLEDGED_S: Final = 45
+"""TCP itself gives a peer that vanished up after a quarter of an hour (tcp(7), tcp_retries2)."""
+_AWAY_S: Final = 90.0
+"""Longer than a switch takes to start."""
 _NO_SUCH_FILE: Final = 44
 _READ_FILE: Final = '[ -e "$1" ] || [ -L "$1" ] || exit 44; exec head -c "$2" -- "$1"'
 
@@ -120,12 +125,15 @@ class SshShell:
         argv = rf_exec_argv(self._rf_exec, command, step=name, epoch=epoch, wait_s=_WAIT_FOR_OTHER_STEP_S)
         deadline = time.monotonic() + command.timeout_s + _WAIT_FOR_OTHER_STEP_S + 30
         watch = _Watch(self, name, progress) if progress else None
+        away_from = time.monotonic()
         while True:
             try:
                 status, out, err = self._run(argv, command.stdin, deadline, _CHANGE_LIMIT_BYTES, watch)
                 break
             except (_Dropped, Unreachable) as error:
-                if time.monotonic() > deadline:
+                if isinstance(error, _Dropped):
+                    away_from = time.monotonic()
+                if time.monotonic() > min(deadline, away_from + _AWAY_S):
                     raise Unreachable(
                         f"the connection dropped during {command.says!r} (step {name}): {error}",
                         host=self.host,
@@ -224,6 +232,9 @@ class SshShell:
                 self._connection.transport = None
                 self._connection.open()
                 self._connection.transport.set_keepalive(_KEEPALIVE_S)
+                self._connection.transport.sock.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_S * 1000
+                )
             except Exception as error:
                 failed = _open_failure(self.host, self._connection.host, error)
                 if not isinstance(failed, Unreachable) or attempt >= attempts:

@@ -1,0 +1,39 @@
+"""A machine that loses its power in the middle of a command: the command's own deadline may be an hour away."""
+
+import signal
+import socket
+import time
+
+import pytest
+
+from metal.errors import Unreachable
+from metal.protocols import Command
+from metal.transport import ssh
+from metal.transport.ssh import SshShell
+
+
+def test_a_machine_that_stays_away_is_given_up_long_before_the_commands_deadline(sshd, monkeypatch, tmp_path):
+    """Its server goes, and with it the session: as a power cut shows itself once TCP has given up."""
+    monkeypatch.setattr(ssh, "_AWAY_S", 0.5)
+    monkeypatch.setattr(ssh, "_RECONNECT_EVERY_S", 0.1)
+    shell = SshShell.connect(
+        "web-01", "127.0.0.1", user=sshd.user, private_key=sshd.private_key, host_key=sshd.host_key,
+        port=sshd.port, rf_exec=sshd.rf_exec, retries=1,
+    )  # fmt: skip
+    with shell, socket.create_server(("127.0.0.1", 0)) as nobody:
+        transport = shell._connection.client.get_transport()
+        assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 45_000
+        dead_port = nobody.getsockname()[1]
+        nobody.close()
+        shell._connection.port = dead_port
+        kill = 'p=$PPID; while [ "$(cat /proc/$p/comm)" != sshd ]; do p=$(awk "{print \\$4}" /proc/$p/stat); done; '
+        began = time.monotonic()
+        with pytest.raises(Unreachable, match="the connection dropped during 'write for an hour'"):
+            shell.change(
+                Command(
+                    ("sh", "-c", kill + f"kill -{signal.SIGKILL} $p"), "write for an hour", timeout_s=3600
+                ),
+                step="1-x",
+                epoch=5,
+            )
+        assert time.monotonic() - began < 20
