@@ -115,7 +115,7 @@ An intent without an outcome is judged by the kind of its step:
 - **repeat**: the same is done again, to the same disk and with the same content.
 - **ask**: nothing is done until a person consents anew (`rackflow approve NAME`).
 
-Where the boot OS is gone, it is entered again first: at most three times per job, journaled as `enter-boot-os`.
+Where the boot OS is gone, it is entered again first (`enter-boot-os` in the journal), three times at most.
 """
 
 
