@@ -17,7 +17,7 @@ from metal.engine.around import Log, Surroundings
 from metal.engine.claim import Claim, check
 from metal.engine.connect import Address, bmc, boot_os, running_os
 from metal.engine.power import act, set_boot
-from metal.engine.waits import LOOK_S, until_reached, wait_for
+from metal.engine.waits import LOOK_S, Awaited, Pace, until_reached, wait_until
 from metal.errors import RackflowError, Refused, Unreachable
 from metal.planning.restarts import DESTROYING
 from metal.protocols import BootFlags, PowerAction
@@ -77,6 +77,8 @@ class Entry:
     at_once: bool = False
     """Whether the step itself asks for the boot: then nobody is waited for first, and any system may go."""
     writes: int = 0
+    _is_back: bool = False
+    """Whether the boot OS that was lost answers again: it was the network."""
 
     @property
     def host(self) -> str:
@@ -100,18 +102,16 @@ class Entry:
         if not rows:
             self.log(f"{self.host}: the boot OS does not answer")
             rows = (self._note({"lost": boot_no}),)
-        wait_for(
+        since = _newer_than(record, rows[0].at)
+        deadline = rows[0].at + timedelta(seconds=DEADLINE_S)
+        wait_until(
             self.edge,
             self.claim,
-            event="boot-os",
-            since=_newer_than(record, rows[0].at),
-            deadline=rows[0].at + timedelta(seconds=DEADLINE_S),
-            message="waits for the boot OS to report in",
+            Awaited("boot-os", since, deadline, "waits for the boot OS to report in"),
+            lambda seen: self._is_back or _reported(seen, since) or None,
             may_go_on=self._may_go_on,
             look=self._look,
-            clock=self.around.clock,
-            sleep=self.around.sleep,
-            now=self.around.now,
+            pace=Pace(self.around.clock, self.around.sleep, self.around.now),
         )
         until_reached(self._reach, deadline_s=REACH_S, clock=self.around.clock, sleep=self.around.sleep)
         self._settle(self.edge.host(self.host))
@@ -154,6 +154,9 @@ class Entry:
     def _look(self) -> None:
         """Read the power, and send what is due; a BMC that does not answer is looked at again later."""
         record = self.edge.host(self.host)
+        if not self.at_once and record.boot is not None and self.answers(record):
+            self._is_back = True
+            return
         if record.bmc_address is None:
             self.log(f"{self.host}: no BMC is known; somebody has to start the machine")
             return
@@ -260,6 +263,11 @@ def boot_id(edge: RunCalls, record: HostRecord, around: Surroundings) -> str | N
 
 def _sent(rows: Sequence[JournalRow]) -> list[JournalRow]:
     return [row for row in rows if row.detail.get("sent")]
+
+
+def _reported(record: HostRecord, since: datetime) -> bool:
+    boot = record.boot
+    return boot is not None and boot.reported_at is not None and boot.reported_at >= since
 
 
 def _newer_than(record: HostRecord, first: datetime) -> datetime:
