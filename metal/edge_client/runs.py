@@ -192,9 +192,15 @@ class RunCalls(EdgeWire):
             self.json("POST", f"/v1/hosts/{name}/jobs/{number}/finish", json=body)
         )
 
-    def bmc_lock(self, name: str, *, owner: str, ttl_s: int = 60) -> list[BmcCredential]:
-        """Take the host's BMC lock and its credentials: current, candidate, previous."""
-        answer = self.json("POST", f"/v1/hosts/{name}/bmc-lock", json={"owner": owner, "ttl_s": ttl_s})
+    def bmc_lock(
+        self, name: str, *, owner: str, ttl_s: int = 60, epoch: int | None = None
+    ) -> list[BmcCredential]:
+        """Take the host's BMC lock and its credentials: current, candidate, previous.
+
+        With an epoch the edge refuses a run that has lost the host.
+        """
+        body = {"owner": owner, "ttl_s": ttl_s} | ({} if epoch is None else {"epoch": epoch})
+        answer = self.json("POST", f"/v1/hosts/{name}/bmc-lock", json=body)
         return [BmcCredential.model_validate(c) for c in answer["credentials"]]
 
     def bmc_unlock(self, name: str, *, owner: str) -> None:
