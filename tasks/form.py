@@ -31,21 +31,23 @@ class ConsentForm(RunInput):
     )
 
 
-def ask(plan: Plan) -> bool:
+def ask(plan: Plan, turn: int) -> bool:
     """Suspend this run until the form is answered, and give the answer once it is.
+
+    `turn` numbers the job's questions about one plan: an old answer must not stand for a new question.
 
     Raises Prefect's Pause, which ends the process; RuntimeError when Prefect refuses to suspend the run.
     """
     form = ConsentForm.with_initial_data(description=question(plan))
-    given = suspend_flow_run(wait_for_input=form, key=key(plan.hash), timeout=CONSENT_S)
+    given = suspend_flow_run(wait_for_input=form, key=key(plan.hash, turn), timeout=CONSENT_S)
     assert given is not None
     get_run_logger().info("%s: the form for plan %s says %s", plan.host, plan.hash[:12], given.answer)
     return given.answer == "consent"
 
 
-def key(plan_hash: str) -> str:
-    """The suspension's key: one per plan, so that an answer is never taken for another plan."""
-    return f"consent-{plan_hash[:12]}"
+def key(plan_hash: str, turn: int) -> str:
+    """The suspension's key: one per plan and question, so that an answer is never taken for another."""
+    return f"consent-{plan_hash[:12]}-{turn}"
 
 
 def question(plan: Plan) -> str:

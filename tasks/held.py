@@ -20,7 +20,7 @@ from prefect.runtime import flow_run
 from metal.edge_client import EdgeClient
 from metal.engine.cancel import clear_boot_flag, wind_down
 from metal.engine.claim import Claim, LeaseKeeper, cancelled, claim_host
-from metal.errors import Cancelled, JobWaits, LeaseLost, Unreachable
+from metal.errors import Cancelled, JobWaits, LeaseLost, Unreachable, UnsafeChange
 from metal.planning.plan import Plan
 from specs.records import JobRecord, Verb
 from tasks import form
@@ -53,22 +53,31 @@ def held(host: str, job: int, verb: Verb, args: dict[str, Any] | None = None) ->
             run.recall(edge.journal_rows(claim.host, job=claim.job))
             try:
                 yield run
-            except JobWaits as ends:
-                run.waits(ends.wait)
-            except Cancelled as error:
-                run.failed(error, left_behind(run))
-                run.finish()
             except Exception as error:
-                if without_outcome(error):
+                if not ends_well(run, error):
                     raise
-                run.failed(error)
-                tidy(run)
-                run.finish()
-                raise
             else:
                 run.finish()
-    if run.asks is not None and record.ask_in_ui:
-        ask(run.asks)
+        if run.asks is not None and record.ask_in_ui:
+            ask(edge, record, run.asks)
+
+
+def ends_well(run: Run, error: Exception) -> bool:
+    """Make what left the block the job's outcome; whether the flow run itself ends well with it."""
+    match error:
+        case JobWaits():
+            run.waits(error.wait)
+            return True
+        case Cancelled():
+            run.failed(error, left_behind(run))
+            run.finish()
+            return True
+        case UnsafeChange() if run.asks_again(error):
+            run.finish()
+            return True
+    if not without_outcome(error):
+        fail(run, error)
+    return False
 
 
 def without_outcome(error: Exception) -> bool:
@@ -87,7 +96,7 @@ def answered(edge: EdgeClient, record: JobRecord, run_id: str) -> JobRecord:
     if not record.ask_in_ui or record.plan is None or record.run_id != run_id:
         return_early(record)
     plan = Plan.model_validate(edge.plan(str(record.plan)))
-    consents = form.ask(plan)
+    consents = form.ask(plan, turn(edge, record))
     return edge.answer_form(record.host, record.no, run_id=run_id, plan=plan.hash, consents=consents)
 
 
@@ -99,10 +108,15 @@ def refused(edge: EdgeClient, record: JobRecord, run_id: str) -> Run:
     return run
 
 
-def ask(plan: Plan) -> None:
+def turn(edge: EdgeClient, record: JobRecord) -> int:
+    """Number the question by the job's journal: each step writes there, and nobody while the job waits."""
+    return len(edge.journal_rows(record.host, job=record.no))
+
+
+def ask(edge: EdgeClient, record: JobRecord, plan: Plan) -> None:
     """Suspend this run with the form; where Prefect cannot, the job waits for `rackflow approve` alone."""
     try:
-        form.ask(plan)
+        form.ask(plan, turn(edge, record))
     except Exception as error:  # noqa: BLE001 - whatever Prefect says, the job waits at the edge
         say(f"no form in the UI: {error}")
 
@@ -118,12 +132,16 @@ def left_behind(run: Run) -> str | None:
         return None
 
 
-def tidy(run: Run) -> None:
-    """Clear what a failed job set for one boot; why that failed must not hide why the job did."""
+def fail(run: Run, error: Exception) -> None:
+    """Report a failure, after what the job set for one boot is cleared; why that failed must not hide it."""
+    run.failed(error)
     try:
         clear_boot_flag(run.edge, run.claim, log=say)
-    except Exception as error:  # noqa: BLE001 - as above
-        say(f"the boot flag was not looked at: {error}")
+    except LeaseLost:
+        raise
+    except Exception as also:  # noqa: BLE001 - as above
+        say(f"the boot flag was not looked at: {also}")
+    run.finish()
 
 
 def say(text: str) -> None:

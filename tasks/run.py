@@ -13,7 +13,7 @@ from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim, LeaseKeeper
 from metal.engine.plans import PLAN_STEP
 from metal.engine.steps import StepOutcome
-from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, Wait
+from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, UnsafeChange, Wait
 from metal.planning.plan import Plan
 from metal.planning.report import erased_disks
 from specs.facts import Hardware
@@ -66,6 +66,8 @@ class Run:
         self.reason: str | None = "ok"
         self.message: str | None = None
         self.plan_hash: str | None = job.plan
+        self.plan: Plan | None = None
+        """The plan that is being carried out."""
         self.asks: Plan | None = None
         """The plan that waits for a consent."""
         self.stopped: RackflowError | None = None
@@ -111,6 +113,7 @@ class Run:
 
     def begin(self, plan: Plan) -> None:
         """Enter the provisioning phase if this plan installs; an adjustment keeps the phase."""
+        self.plan = plan
         if plan.destructive:
             self.edge.phase(self.claim.host, Phase.PROVISIONING, epoch=self.claim.epoch)
 
@@ -147,6 +150,14 @@ class Run:
         told = f"waits for consent to erase {', '.join(sorted(erased_disks(plan))) or 'nothing'}"
         self._end("waiting-consent", "waiting-consent", told, plan)
         self.asks = plan
+
+    def asks_again(self, error: UnsafeChange) -> bool:
+        """End as waiting if only a person can judge a step that was cut short; else False."""
+        if error.reason != "waiting-consent" or self.plan is None:
+            return False
+        self._end("waiting-consent", error.reason, error.message, self.plan)
+        self.asks = self.plan
+        return True
 
     def applied(self, plan: Plan) -> None:
         """End as applied and verified."""

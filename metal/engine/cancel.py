@@ -65,7 +65,7 @@ def clear_boot_flag(
         if not any(BOOTS_BY_PXE & {row.step, row.kind} for row in known):
             return
         owner = f"{claim.run_id}:clear-boot-flag"
-        with bmc(edge, claim.host, owner=owner, sessions=around.sessions) as session:
+        with bmc(edge, claim.host, owner=owner, sessions=around.sessions, epoch=claim.epoch) as session:
             seen = session.boot_flags()
             if seen.target != "pxe" or seen.persistent:
                 return

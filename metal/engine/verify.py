@@ -72,9 +72,8 @@ def _power_again(edge: RunCalls, claim: Claim, plan: Plan, log: Log, around: Sur
     try:
         if edge.host(claim.host).bmc_address is None:
             return
-        with bmc(
-            edge, claim.host, owner=f"{claim.run_id}:{POWER_AGAIN}", sessions=around.sessions
-        ) as session:
+        owner = f"{claim.run_id}:{POWER_AGAIN}"
+        with bmc(edge, claim.host, owner=owner, sessions=around.sessions, epoch=claim.epoch) as session:
             if session.power() == "on":
                 return
             _note(edge, claim, plan, "intent", {"sent": "on", "says": "the power was cut while it started"})

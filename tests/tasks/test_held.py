@@ -9,7 +9,16 @@ from typing import Any, Self
 import pytest
 from prefect.exceptions import Pause, TerminationSignal
 
-from metal.errors import Cancelled, JobWaits, LeaseLost, RackflowError, Refused, Unreachable, Wait
+from metal.errors import (
+    Cancelled,
+    JobWaits,
+    LeaseLost,
+    RackflowError,
+    Refused,
+    Unreachable,
+    UnsafeChange,
+    Wait,
+)
 from metal.planning.plan import Destroyed, Plan, Step
 from specs.facts import Disk, Hardware, PartitionFact
 from specs.phases import Phase
@@ -374,10 +383,12 @@ class Asked:
     def __init__(self, answer: bool | None = None) -> None:  # noqa: FBT001 - a person's answer
         self.answer = answer
         self.plans: list[str] = []
+        self.turns: list[int] = []
 
-    def ask(self, asked: Plan) -> bool:
+    def ask(self, asked: Plan, turn: int) -> bool:
         """Suspend, as Prefect does by an exception, or answer."""
         self.plans.append(asked.hash)
+        self.turns.append(turn)
         if self.answer is None:
             raise Pause
         return self.answer
@@ -404,6 +415,25 @@ def test_a_run_that_waits_for_consent_reports_first_and_then_suspends_itself(
 
     assert edge.outcome["result"] == "waiting-consent"
     assert waiting.plans == [edge.outcome["plan"]]
+
+
+def test_a_step_that_was_cut_short_and_that_only_a_person_can_judge_asks_once_more(
+    edge: FakeEdge, waiting: Asked
+) -> None:
+    edge.job_ = edge.job_.model_copy(update={"state": "delivered"})
+    row = JournalRow(no=1, job=7, epoch=4, step="wipe", kind="wipe", phase="intent", at=NOW)
+    edge.rows = [row, row]
+    with pytest.raises(Pause), held("web-01", 7, "apply") as run:
+        carry_out(run, UnsafeChange("wipe has no outcome", host="web-01", reason="waiting-consent"))
+
+    assert (edge.outcome["result"], edge.outcome["message"]) == ("waiting-consent", "wipe has no outcome")
+    assert (waiting.plans, waiting.turns) == ([edge.outcome["plan"]], [2])
+
+
+def carry_out(run: Run, error: UnsafeChange) -> None:
+    """Begin, and be refused."""
+    run.begin(plan(destructive=True))
+    raise error
 
 
 def test_without_the_form_the_job_waits_for_the_command_alone(edge: FakeEdge, waiting: Asked) -> None:
