@@ -1,0 +1,71 @@
+"""`python -m lab.sim soak --kills 200 [--machines N] [--seed S]`: lives and deaths of simulated machines."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.cli import default_directory
+from lab.demo import CLONE
+from lab.errors import LabError
+from lab.namespace import Namespace
+from lab.sim.soak import Options, Soak, table
+
+INSIDE = "RACKFLOW_SOAK_INSIDE"
+
+
+def parse(argv: list[str]) -> Options:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m lab.sim", description="Simulated machines.")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    soak = verbs.add_parser("soak", help="kill at random; all machines must end in sync")
+    default = Options(default_directory().parent / "soak")
+    soak.add_argument("--data", type=Path, default=default.data, help="data folder (default: %(default)s)")
+    soak.add_argument("--kills", type=int, default=default.kills)
+    soak.add_argument("--machines", type=int, default=default.machines)
+    soak.add_argument("--seed", type=int, default=default.seed)
+    soak.add_argument("--pace", type=float, default=default.pace_s, help="mean seconds between two kills")
+    soak.add_argument(
+        "--settle", type=float, default=default.settle_s, help="seconds to be in sync after them"
+    )
+    given = parser.parse_args(argv)
+    return Options(given.data.absolute(), given.kills, given.machines, given.seed, given.pace, given.settle)
+
+
+def outside(options: Options, argv: list[str]) -> int:
+    """Make the namespace and run this same command inside; its end ends everything."""
+    options.data.mkdir(parents=True, exist_ok=True)
+    namespace = Namespace(options.data)
+    namespace.stop()
+    namespace.start()
+    try:
+        command = [sys.executable, "-m", "lab.sim", *argv]
+        environment = os.environ | {INSIDE: "1"}
+        return subprocess.run(namespace.command(command), cwd=CLONE, env=environment, check=False).returncode
+    finally:
+        namespace.stop()
+
+
+def inside(options: Options) -> int:
+    """The soak itself."""
+    (options.data / "witness.jsonl").unlink(missing_ok=True)
+    report = Soak(options, lambda text: print(text, file=sys.stderr, flush=True)).run()
+    (options.data / "soak.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(table(report), flush=True)
+    return 0 if report["passed"] else 1
+
+
+def main(argv: list[str]) -> int:
+    """Exit 0 only if everything was true."""
+    options = parse(argv)
+    try:
+        return inside(options) if INSIDE in os.environ else outside(options, argv)
+    except LabError as failure:
+        print(failure, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
