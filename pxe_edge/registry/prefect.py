@@ -18,7 +18,7 @@ from pxe_edge.registry import outbox
 _FILTER_MAX = 200
 FLEET_FLOW: Final = "reconcile-fleet"
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
-CONSENTED: Final = {"consents": True}
+CONSENTED: Final = {"answer": "consent"}
 """What a run is woken with whose plan was consented to at the edge: the form's field, filled in."""
 
 
