@@ -75,7 +75,7 @@ def password_question(seen: BmcSetup, wish: BmcWish) -> bytes | None:
     """What to put to `ipmitool exec` to learn whether the BMC has the wish's password; None without a slot.
 
     `ipmitool user test` takes the password in its argv or asks a terminal for it; this is the command behind
-    it (Set User Password, operation 3). Only one line, because `exec` reports the last line's status.
+    it (Set User Password, operation 3).
     """
     user = next((user for user in seen.users if user.name == wish.user), None)
     if user is None or wish.password is None:
@@ -91,7 +91,7 @@ def password_answer(said: Output) -> bool | None:
 
 
 def not_taken(seen: BmcSetup, wish: BmcWish) -> tuple[str, ...]:
-    """What was sent and is not there: `ipmitool exec` says only how its last line ended."""
+    """What was sent and is not there: BMCs take what they then do not keep, and say that all is well."""
     user = next((user for user in seen.users if user.name == wish.user), None)
     if user is None:
         return (f"no user slot has the name {wish.user}",)

@@ -168,7 +168,7 @@ def test_a_bmc_without_a_place_for_a_value_gets_the_specs_password_only_where_th
 
 
 def test_a_password_that_the_bmc_did_not_take_is_found_in_band_and_costs_no_login(edge, clock):
-    """`ipmitool exec` reports its last line's status: the refused line before it is seen by reading back."""
+    """Where `exec` reports its last line's status alone, the line refused before is seen by reading back."""
     bmc = SimBmc(refuses="raw 0x06 0x47 0x03 0x02")
     held, _ = sessions(edge, bmc)
     with pytest.raises(Refused, match="password of rackflow is not the one"):

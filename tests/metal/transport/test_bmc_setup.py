@@ -7,8 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from lab.bmc.lockout import Lockout
+from lab.definition import LockoutRule
 from metal.drivers.bmc.in_band import read_bmc, read_setup
-from metal.drivers.bmc.setup import BmcWish, proof_change, setup_changes
+from metal.drivers.bmc.setup import (
+    EXEC,
+    BmcWish,
+    not_taken,
+    password_answer,
+    password_question,
+    proof_change,
+    setup_changes,
+)
 from metal.errors import Refused
 from metal.protocols import Command, Output
 from metal.transport.ipmi import IpmiBmc
@@ -84,3 +94,35 @@ def test_a_new_password_is_all_that_changes_on_a_bmc_that_is_set_up(shell, lab_b
         IpmiBmc.connect("m1", "127.0.0.1", user="rackflow", password="first", port=lab_bmc.port)
     longer = {"user": "rackflow", "password": "0123456789abcdefXYZ"}
     IpmiBmc.connect("m1", "127.0.0.1", port=lab_bmc.port, **longer).close()
+
+
+@pytest.mark.parametrize("password", [ODD_PASSWORD, "0123456789abcdefXYZ"])
+def test_the_bmc_says_in_band_which_password_it_has(shell, lab_bmc, password):
+    """Without a login, so without a wrong one; `ipmitool user test` would have it in its argv."""
+    for change in setup_changes(read_setup(shell, 1), wish(password)):
+        assert shell.send(change).ok
+    seen = read_setup(shell, 1)
+    assert not_taken(seen, wish(password)) == ()
+    answers = {}
+    for asked in (password, "another", "another-of-20-bytes!"):
+        said = shell.read(EXEC, stdin=password_question(seen, wish(asked)))
+        answers[asked] = password_answer(said)
+        assert asked not in said.stdout + said.stderr
+    assert answers.pop(password) is True
+    assert set(answers.values()) == {False}
+
+
+def test_exec_goes_on_after_a_refused_line_and_reading_back_finds_what_is_lacking(shell, lab_bmc):
+    said = shell.read(EXEC, stdin=b"user set name 3 ADMIN\nuser enable 3\n")
+    assert (said.status, lab_bmc.state.users[3].enabled) == (1, True)
+    assert not_taken(read_setup(shell, 1), wish("x")) == ("no user slot has the name rackflow",)
+
+
+def test_wrong_logins_over_the_lan_come_nowhere_near_a_lockout(lab_bmc):
+    """The client compares RAKP 2 itself and gives up, before the BMC has seen a wrong proof to count."""
+    lab_bmc.controller.lockout = Lockout(LockoutRule(threshold=3, seconds=600))
+    for _ in range(4):
+        with pytest.raises(Refused):
+            IpmiBmc.connect("m1", "127.0.0.1", port=lab_bmc.port, user="ADMIN", password="wrong")
+    IpmiBmc.connect("m1", "127.0.0.1", port=lab_bmc.port, user="ADMIN", password="factory").close()
+    assert lab_bmc.controller.lockout.report(0) == {}
