@@ -1,7 +1,7 @@
 """A whole edge without sockets: registry, application, boot desk, and a Prefect that is a function."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -31,6 +31,7 @@ networks:
 bmc: {user: rackflow, network: bmc}
 """
 MAC = "52:54:00:00:00:0a"
+HOST = "mac-52540000000a"
 UUID = "11111111-2222-3333-4444-555555555555"
 PEER = IPv4Address("10.77.1.50")
 
@@ -140,6 +141,7 @@ class Site:
     prefect: FakePrefect
     courier: Courier
     sweeper: Sweeper
+    prefect_client: Prefect
     desk: BootDesk
     clock: Clock
 
@@ -152,6 +154,51 @@ class Site:
         answer = self.raw(method, path, headers=headers, **kwargs)
         assert answer.status_code == expect, answer.text
         return answer.json() if answer.content else None
+
+    def job(self, no: int = 1, name: str = HOST) -> Any:
+        return self.call("GET", f"/v1/hosts/{name}/jobs/{no}")
+
+    def host(self, name: str = HOST) -> Any:
+        return self.call("GET", f"/v1/hosts/{name}")
+
+    def claim(self, run_id: str | None = None, *, job: int = 1, **more: Any) -> Any:
+        """Claim the host for a run, by default the newest; the answer."""
+        expect = more.pop("expect", 200)
+        body = {"job": job, "run_id": run_id or self.prefect.newest(), **more}
+        return self.call("POST", f"/v1/hosts/{HOST}/lease", expect=expect, json=body)
+
+    def start(self, phase: str | None = None) -> int:
+        """Have the newest run claim the host a second later and enter a phase; its epoch."""
+        self.clock.forward(1)
+        epoch = int(self.claim()["epoch"])
+        self.prefect.says(self.prefect.newest(), "RUNNING")
+        if phase is not None:
+            body = {"epoch": epoch, "phase": phase}
+            self.call("POST", f"/v1/hosts/{HOST}/phase", json=body)
+        return epoch
+
+    def finish(self, epoch: int, result: str, *, expect: int = 200, **more: Any) -> Any:
+        """Report the newest run's outcome of job 1."""
+        body = {"epoch": epoch, "run_id": self.prefect.newest(), "result": result, **more}
+        return self.call("POST", f"/v1/hosts/{HOST}/jobs/1/finish", expect=expect, json=body)
+
+    def step(self, epoch: int, phase: str, *, expect: int = 201) -> Any:
+        """Write a journal row of job 1."""
+        body = {"epoch": epoch, "job": 1, "step": "s", "kind": "k", "phase": phase}
+        return self.call("POST", f"/v1/hosts/{HOST}/journal", expect=expect, json=body)
+
+    def wait(self, epoch: int, event: str = "boot-os", *, expect: int = 200, **more: Any) -> Any:
+        """Register a wait of the newest run, from now on and for two minutes."""
+        body = {
+            "epoch": epoch,
+            "run_id": self.prefect.newest(),
+            "event": event,
+            "since": self.clock.now.isoformat(),
+            "deadline": (self.clock.now + timedelta(seconds=120)).isoformat(),
+            "message": f"waits for {event}",
+            **more,
+        }
+        return self.call("PUT", f"/v1/hosts/{HOST}/jobs/1/wait", expect=expect, json=body)
 
     def report_in(self, token: str, boot_no: int, **changed: Any) -> tuple[int, str | None]:
         """Report in as the boot OS does, with some fields changed: status, and the problem's code."""
@@ -203,17 +250,24 @@ def site(tmp_path: Path) -> Iterator[Site]:
     prefect = FakePrefect(clock)
     registry = open_registry(tmp_path, clock=clock)
     registry.publish_files({"site.yaml": SITE}, author="test")
-    yield assemble(registry, prefect, clock)
+    yield _assemble(registry, prefect, clock)
     registry.db.close()
 
 
-def assemble(registry: Registry, prefect: FakePrefect, clock: Clock) -> Site:
+def _assemble(registry: Registry, prefect: FakePrefect, clock: Clock) -> Site:
     """An edge on a registry, as after a start."""
-    client = httpx.AsyncClient(base_url="http://prefect/api/", transport=httpx.MockTransport(prefect))
-    courier = Courier(registry.db, Prefect(client), site=registry.where)
-    sweeper = Sweeper(registry.db, Prefect(client), site=registry.where, timing=registry.timing)
+    client = Prefect(
+        httpx.AsyncClient(base_url="http://prefect/api/", transport=httpx.MockTransport(prefect))
+    )
+    courier = Courier(registry.db, client, site=registry.where)
+    sweeper = Sweeper(registry.db, client, site=registry.where, timing=registry.timing)
     registry.may_hand_on = sweeper.reachable
-    return Site(registry, create_app(registry), prefect, courier, sweeper, BootDesk(registry), clock)
+    return Site(registry, create_app(registry), prefect, courier, sweeper, client, BootDesk(registry), clock)
+
+
+@pytest.fixture
+def assemble() -> Callable[[Registry, FakePrefect, Clock], Site]:
+    return _assemble
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ def test_no_boot_without_due_work(reported: Any) -> None:
     site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": site.prefect.newest()})
     for phase in ("inspecting", "ready"):
         site.call("POST", f"/v1/hosts/{HOST}/phase", json={"epoch": 1, "phase": phase})
-    body = {"epoch": 1, "run_id": "r", "result": "applied"}
+    body = {"epoch": 1, "run_id": site.prefect.newest(), "result": "applied"}
     site.call("POST", f"/v1/hosts/{HOST}/jobs/1/finish", json=body)
     assert site.desk.boot_begin(MAC, None, 0, PEER) is None
     site.call("POST", "/v1/hosts/approve", scope="admin", json={"what": HOST})

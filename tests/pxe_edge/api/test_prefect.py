@@ -1,4 +1,4 @@
-"""Delivery to Prefect: once, whatever happens to it; and what becomes of runs that die."""
+"""Delivery to Prefect: once, whatever happens to it."""
 
 from typing import Any
 
@@ -56,33 +56,3 @@ def test_a_key_of_an_ended_run_gets_a_new_number(site: Any) -> None:
     assert site.deliver() == 1
     job = site.call("GET", f"/v1/hosts/{HOST}/jobs/1")
     assert (job["run_no"], job["run_id"]) == (2, site.prefect.runs[f"t1:{host_id}:1:2"]["id"])
-
-
-def test_a_run_that_died_fails_its_job_once_its_lease_is_over(reported: Any) -> None:
-    site = reported
-    run = next(iter(site.prefect.runs.values()))
-    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": run["id"]})
-    site.call("POST", f"/v1/hosts/{HOST}/phase", json={"epoch": 1, "phase": "inspecting"})
-    run["state_type"] = "CRASHED"
-    assert site.watch() == 0
-    site.clock.forward(91)
-    assert site.watch() == 1
-    host = host_of(site)
-    assert (host["phase"], host["reason"], host["lease"]) == ("inspect-failed", "job-crashed", None)
-    job = site.call("GET", f"/v1/hosts/{HOST}/jobs/1")
-    assert (job["state"], job["next_step"]) == ("failed", f"rackflow inspect {HOST}")
-    assert site.watch() == 0
-
-
-def test_a_live_run_and_one_that_reported_are_left_alone(reported: Any) -> None:
-    site = reported
-    run = next(iter(site.prefect.runs.values()))
-    run["state_type"] = "RUNNING"
-    assert site.watch() == 0
-    site.call("POST", f"/v1/hosts/{HOST}/lease", json={"job": 1, "run_id": run["id"]})
-    body = {"epoch": 1, "run_id": run["id"], "result": "applied"}
-    site.call("POST", f"/v1/hosts/{HOST}/jobs/1/finish", json=body)
-    run["state_type"] = "COMPLETED"
-    site.clock.forward(1000)
-    assert site.watch() == 0
-    assert site.call("GET", f"/v1/hosts/{HOST}/jobs/1")["state"] == "done"

@@ -143,35 +143,13 @@ def test_a_phase_that_is_no_transition_is_refused(reported: Any) -> None:
     assert reported.call("POST", f"/v1/hosts/{HOST}/phase", expect=409, json=body)["code"] == "phase"
 
 
-def test_consent_starts_the_waiting_jobs_next_run(reported: Any) -> None:
-    site = reported
-    epoch = claim(site, 1, site.prefect.newest())
-    finish(site, 1, epoch, site.prefect.newest(), "waiting-consent", plan="sha256:aa", reason="waiting-consent")
-    host = site.call("GET", f"/v1/hosts/{HOST}")
-    assert (host["reason"], host["lease"]) == ("waiting-consent", None)
-    wrong = {"host": HOST, "plan": "sha256:bb", "by": "ann"}
-    site.call("POST", "/v1/consents", scope="admin", expect=409, json=wrong)
-    site.call("POST", "/v1/consents", expect=403, json={"host": HOST, "by": "ann"})
-    given = site.call("POST", "/v1/consents", scope="admin", expect=201, json={"host": HOST, "by": "ann"})
-    assert (given["plan"], given["by"]) == ("sha256:aa", "ann")
-    assert site.deliver() == 1
-    job = site.call("GET", f"{JOBS}/1")
-    assert (job["run_no"], job["state"]) == (2, "delivered")
-    assert f"t1:{host['id']}:1:2" in site.prefect.runs
-    query = {"host": HOST, "plan": "sha256:aa"}
-    assert len(site.call("GET", "/v1/consents", params=query)["items"]) == 1
-    spent = site.call("GET", "/v1/consents", params={**query, "job": 1})["items"]
-    assert spent[0]["spent_by_job"] == 1
-    assert site.call("GET", "/v1/consents", params={**query, "job": 2})["items"] == []
-    site.clock.forward(8 * 24 * 3600)
-    assert site.call("GET", "/v1/consents", params={**query, "job": 1})["items"] == spent
-
-
 def test_a_cancelled_job_stops_at_the_next_renewal(reported: Any) -> None:
     site = reported
     epoch = claim(site, 1, site.prefect.newest())
     assert site.call("POST", f"{JOBS}/1/cancel", scope="admin")["state"] == "cancelling"
-    grant = site.call("PUT", f"/v1/hosts/{HOST}/lease", json={"epoch": epoch, "run_id": site.prefect.newest()})
+    grant = site.call(
+        "PUT", f"/v1/hosts/{HOST}/lease", json={"epoch": epoch, "run_id": site.prefect.newest()}
+    )
     assert grant["cancelling"] is True
     assert finish(site, 1, epoch, site.prefect.newest(), "failed", reason="cancelled")["state"] == "cancelled"
 
