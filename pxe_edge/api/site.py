@@ -77,7 +77,7 @@ def list_sightings(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
 def get_why(what: str, registry: Reg, _: Anybody) -> dict[str, Any]:
     """One sentence why a host, MAC or address is where it is, with its history."""
     with registry.db.read() as session:
-        return why.explain(session, what)
+        return why.explain(session, what, why.around(registry))
 
 
 @router.get("/events")
