@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers import filesystems, image, partitions
-from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.bundle import read_bundle
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
 from metal.drivers.partitions import (
@@ -18,21 +18,11 @@ from metal.drivers.partitions import (
     Target,
 )
 from metal.drivers.raid import MD
+from metal.drivers.raid.md import FAST_ZERO
 from metal.drivers.raid.volume import Member, Volume, find_array
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
-
-FAST_ZERO: Final = Query(
-    "fast-zero",
-    (
-        "sh",
-        "-c",
-        r"""for f in /sys/block/*/queue/write_zeroes_max_bytes; do read -r v <"$f" || continue
-d=${f#/sys/block/}; [ "$v" -gt 0 ] && echo "${d%%/*}"; done; :""",
-    ),
-)
-"""Disks that zero a range by one command; on others zeroing a disk takes as long as writing it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,17 @@
 """An edge and a machine in memory, for the engine: what is sent changes what is read afterwards."""
 
-import base64
-import hashlib
-import json
-import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from metal.drivers.guest.document import PYTHON
-from metal.drivers.hardware import QUERIES
-from metal.drivers.raid.md import MD_DETAIL
-from metal.drivers.storage.disks import LSBLK, SETTLE
-from metal.drivers.storage.identity import DISK_SYSFS
 from metal.engine.claim import Claim
 from metal.engine.connect import Openers, Sessions
 from metal.engine.steps import Memory, Surroundings
-from metal.engine.storage_steps import FAST_ZERO
 from metal.errors import LeaseLost, Refused, Unreachable
-from metal.protocols import BootFlags, Output
-from metal.testing.fake_shell import FakeShell
+from metal.protocols import BootFlags
+from metal.testing.fake_machine import FakeMachine
 from specs.model import Host
 from specs.phases import Phase
 from specs.records import (
@@ -197,153 +187,6 @@ class FakeBmc:
         return
 
 
-class FakeMachine(FakeShell):
-    """Disks, arrays and a deployed root that follow what is sent."""
-
-    def __init__(self, disks: dict[str, int], **more: Any) -> None:
-        super().__init__({}, host="web-01", on_change=self.changed, **more)
-        self.disks = {
-            serial: {"kname": f"sd{chr(97 + n)}", "size": size, "parts": {}}
-            for n, (serial, size) in enumerate(disks.items())
-        }
-        self.array: dict[str, Any] | None = None
-        self.fast_zero = False
-        self.mounted = False
-        self.torn: set[str] = set()
-        """Partitions whose file system a power cut left half made."""
-        self.deaf: set[str] = set()
-        """Programs that are taken and have no effect."""
-        self.guest: dict[str, Any] = {
-            "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
-            "network": {}, "fstab": "", "host_key": None, "texts": {}, "present": {}, "live": None,
-        }  # fmt: skip
-
-    @property
-    def programs(self) -> list[str]:
-        return [sent.change.argv[0] for sent in self.sent]
-
-    def read(self, argv, *, stdin=None, timeout_s=30, limit_bytes=4 << 20):
-        self.script = self._script()
-        return super().read(argv, stdin=stdin, timeout_s=timeout_s)
-
-    def _script(self) -> dict[tuple[str, ...], Output | str]:
-        missing = {query.argv: Output(query.argv, 127, "", "not found") for query in QUERIES}
-        return missing | {
-            SETTLE.argv: "",
-            LSBLK.argv: json.dumps({"blockdevices": [self._disk(disk) for disk in self.disks.values()]}),
-            DISK_SYSFS.argv: self._sysfs(),
-            MD_DETAIL.argv: self._detail(),
-            FAST_ZERO.argv: "\n".join(d["kname"] for d in self.disks.values()) if self.fast_zero else "",
-            ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
-            ("true",): "",
-            **{("e2fsck", "-f", "-n", f"/dev/{name}"): self._checked(name) for name in self._parts()},
-            PYTHON: json.dumps(self.guest),
-        }
-
-    def _parts(self) -> list[str]:
-        places = [*((d["kname"], d["parts"]) for d in self.disks.values())]
-        places += [("md127", self.array["parts"])] if self.array else []
-        return [f"{k}p{n}" if k[-1].isdigit() else f"{k}{n}" for k, parts in places for n in parts]
-
-    def _checked(self, name: str) -> Output:
-        return Output(("e2fsck",), 4 if name in self.torn else 0, "", "")
-
-    def _disk(self, disk: dict[str, Any]) -> dict[str, Any]:
-        node = {"name": disk["kname"], "kname": disk["kname"], "type": "disk", "size": disk["size"]}
-        node |= {"fstype": disk.get("signature")}
-        if self.array and disk["kname"] in self.array["knames"]:
-            inner = {"name": "md127", "kname": "md127", "type": "raid1", "size": self.array["size"]}
-            node["children"] = [inner | self._children("md127", self.array["parts"])]
-        return node | ({} if "children" in node else self._children(disk["kname"], disk["parts"]))
-
-    @staticmethod
-    def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
-        prefix = f"{kname}p" if kname[-1].isdigit() else kname
-        rows = [
-            part | {"name": f"{prefix}{n}", "kname": f"{prefix}{n}", "type": "part"}
-            for n, part in parts.items()
-        ]
-        return {"children": rows, "pttype": "gpt"} if rows else {}
-
-    def _sysfs(self) -> str:
-        text = "".join(f"disk {d['kname']}\nserial {serial}\n" for serial, d in self.disks.items())
-        return text + ("disk md127\n" if self.array else "")
-
-    def _detail(self) -> str:
-        if not self.array:
-            return ""
-        roles = "".join(f"MD_DEVICE_dev_{k}_ROLE={n}\n" for n, k in enumerate(self.array["knames"]))
-        uuid = self.array["uuid"]
-        return f"array md127\nSTATE=clean\nMD_LEVEL=raid1\nMD_UUID={uuid}\nMD_NAME=any:system\n{roles}"
-
-    def changed(self, change: Any) -> Output | None:
-        argv = change.argv
-        if argv[0] in self.deaf:
-            return None
-        place = self.array or next(iter(self.disks.values()))
-        if argv[:2] == ("mdadm", "--create"):
-            uuid = next(word for word in argv if word.startswith("--uuid=")).removeprefix("--uuid=")
-            knames = [self.disks[guard.identity]["kname"] for guard in change.disks]
-            self.array = {"uuid": uuid, "knames": knames, "size": 8 * GIB - MIB, "parts": {}}
-        elif argv[0].endswith("rf-write"):
-            place["parts"] = {
-                14: {"size": 2 * MIB, "start": 2048},
-                1: {"size": GIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": ROOT_UUID},
-            }  # fmt: skip
-        elif argv[0] == "sgdisk":
-            self._table(place, argv)
-        elif argv[0].startswith("mkfs"):
-            number = int(re.search(r":p(\d+)", argv[-1])[1])
-            place["parts"][number] |= {"fstype": argv[0][5:], "uuid": argv[argv.index("-U") + 1]}
-        elif argv[0] == "blockdev":
-            place["parts"] = {} if "wipefs" in self.programs else place["parts"]
-        elif argv[0] in ("mount", "umount"):
-            self.mounted = argv[0] == "mount"
-        elif argv == PYTHON:
-            self._guest(json.loads(change.stdin))
-        return None
-
-    @staticmethod
-    def _table(place: dict[str, Any], argv: tuple[str, ...]) -> None:
-        for word in argv:
-            if found := re.fullmatch(r"--new=(\d+):(\d+):(\d+)", word):
-                number, first, last = (int(text) for text in found.groups())
-                old = place["parts"].get(number, {})
-                place["parts"][number] = old | {"start": first, "size": (last - first + 1) * 512}
-            if found := re.fullmatch(r"--partition-guid=(\d+):(\S+)", word):
-                place["parts"][int(found[1])]["partuuid"] = found[2]
-
-    def _guest(self, document: dict[str, Any]) -> None:
-
-        for wish in document["accounts"]:
-            user = {
-                "shell": wish["login_shell"],
-                "keys": wish["keys"],
-                "sudo": None,
-                "shadow": wish["password_hash"] or "*",
-            }
-            self.guest["users"][wish["name"]] = user
-        for file in document["files"]:
-            path, data = file["path"], base64.b64decode(file["data"])
-            digest = hashlib.sha256(data).hexdigest()
-            self.guest["files"][path] = {"sha256": digest, **{k: file[k] for k in ("mode", "owner", "group")}}
-            keys = {
-                "/etc/hostname": "hostname",
-                "/etc/fstab": "fstab",
-                "/etc/rackflow/install.json": "install",
-            }
-            keys["/etc/ssh/ssh_host_ed25519_key.pub"] = "host_key"
-            if path in keys:
-                self.guest[keys[path]] = data.decode()
-            if "/systemd/network/" in path:
-                self.guest["network"][path] = digest
-            if path.startswith("/etc/sudoers.d/rackflow-"):
-                self.guest["users"][path.removeprefix("/etc/sudoers.d/rackflow-")]["sudo"] = data.decode()
-            self.guest["texts"][path] = data.decode()
-        for copy in document["copies"]:
-            self.guest["present"][copy["path"]] = True
-
-
 @dataclass
 class Rig:
     """Edge, machine and BMC, and the surroundings of a run over them."""
@@ -382,7 +225,7 @@ def rig() -> Rig:
         secrets={"ops": 1},
     )
     edge = FakeEdge(record, order, credentials_=[BMC_CURRENT])
-    machine = FakeMachine({"RF-D0": 8 * GIB, "RF-D1": 8 * GIB})
+    machine = FakeMachine({"RF-D0": 8 * GIB, "RF-D1": 8 * GIB}, root_uuid=ROOT_UUID)
     bmc = FakeBmc()
     clock = [1000.0]
 

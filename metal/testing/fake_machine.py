@@ -1,0 +1,259 @@
+"""A machine in memory that answers as its tools would: what is sent changes what is read afterwards.
+
+Disks, md and the deployed root are state; each command has its effect, or half of it (`tear`), as a power
+cut leaves it. What lies on disks outlives a restart (`restart`), what a kernel knows does not.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any, Final
+
+from metal.drivers.guest.document import PYTHON
+from metal.drivers.hardware import QUERIES
+from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
+from metal.drivers.storage.disks import LSBLK, SETTLE
+from metal.drivers.storage.identity import DISK_SYSFS
+from metal.protocols import Change, Command, Output
+from metal.testing.fake_shell import FakeShell
+
+MEMBER: Final = "linux_raid_member"
+MIB: Final = 1 << 20
+ARRAY: Final = "md127"
+
+_TEXTS: Final = {
+    "/etc/hostname": "hostname",
+    "/etc/fstab": "fstab",
+    "/etc/rackflow/install.json": "install",
+    "/etc/ssh/ssh_host_ed25519_key.pub": "host_key",
+}
+
+Place = dict[str, Any]
+
+
+class FakeMachine(FakeShell):
+    """Disks by serial, at most one array, and a deployed root."""
+
+    def __init__(self, disks: dict[str, int], *, root_uuid: str) -> None:
+        super().__init__({}, host="web-01", on_change=self.changed)
+        self.root_uuid = root_uuid
+        self.disks: dict[str, Place] = {
+            serial: {"kname": f"sd{chr(97 + n)}", "size": size, "parts": {}}
+            for n, (serial, size) in enumerate(disks.items())
+        }
+        self.array: Place | None = None
+        """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        self.fast_zero = False
+        self.mounted = False
+        self.tear = False
+        """Whether the next command has half of its effect."""
+        self.torn: set[str] = set()
+        """Partitions whose file system was left half made."""
+        self.deaf: set[str] = set()
+        """Programs that are taken and have no effect."""
+        self.guest: dict[str, Any] = {
+            "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
+            "network": {}, "fstab": "", "host_key": None, "texts": {}, "present": {}, "live": None,
+        }  # fmt: skip
+
+    @property
+    def programs(self) -> list[str]:
+        """Programs of all changes, in order."""
+        return [sent.change.argv[0] for sent in self.sent if isinstance(sent.change, Command)]
+
+    def restart(self) -> None:
+        """Forget what only a kernel knew: assembled arrays, mounts, partitions that a table no longer has."""
+        self.array, self.mounted = None, False
+        for disk in self.disks.values():
+            self._reread(disk)
+
+    def read(
+        self,
+        argv: tuple[str, ...],
+        *,
+        stdin: bytes | None = None,
+        timeout_s: int = 30,
+        limit_bytes: int = 4 << 20,
+    ) -> Output:
+        """Answer from the state as it is now."""
+        self.script = self._script()
+        return super().read(argv, stdin=stdin, timeout_s=timeout_s, limit_bytes=limit_bytes)
+
+    # --- what is read --------------------------------------------------------------------------------------
+
+    def _script(self) -> dict[tuple[str, ...], Output | str]:
+        script: dict[tuple[str, ...], Output | str] = {
+            query.argv: Output(query.argv, 127, "", "not found") for query in QUERIES
+        }
+        script |= {("e2fsck", "-f", "-n", f"/dev/{n}"): self._checked(n) for n in self._part_names()}
+        fast = "\n".join(disk["kname"] for disk in self.disks.values()) if self.fast_zero else ""
+        return script | {
+            SETTLE.argv: "",
+            LSBLK.argv: json.dumps({"blockdevices": [self._node(disk) for disk in self.disks.values()]}),
+            DISK_SYSFS.argv: self._sysfs(),
+            MD_DETAIL.argv: self._detail(),
+            ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
+            ("true",): "",
+            PYTHON: json.dumps(self.guest),
+            FAST_ZERO.argv: fast,
+        }
+
+    def _node(self, disk: Place) -> dict[str, Any]:
+        signature = MEMBER if disk.get("member") else disk.get("signature")
+        node = {"name": disk["kname"], "kname": disk["kname"], "type": "disk", "size": disk["size"]}
+        node |= {"fstype": signature}
+        if self.array and disk["kname"] in self.array["knames"]:
+            inner = {"name": ARRAY, "kname": ARRAY, "type": "raid1", "size": self.array["size"]}
+            return node | {"children": [inner | _children(ARRAY, self.array["parts"])]}
+        return node | _children(disk["kname"], disk["parts"])
+
+    def _sysfs(self) -> str:
+        text = "".join(f"disk {d['kname']}\nserial {serial}\n" for serial, d in self.disks.items())
+        return text + (f"disk {ARRAY}\n" if self.array else "")
+
+    def _detail(self) -> str:
+        if not self.array:
+            return ""
+        roles = "".join(f"MD_DEVICE_dev_{k}_ROLE={n}\n" for n, k in enumerate(self.array["knames"]))
+        told = f"STATE=clean\nMD_LEVEL=raid1\nMD_UUID={self.array['uuid']}\n"
+        return f"array {ARRAY}\n{told}MD_NAME=any:{self.array.get('name', 'system')}\n{roles}"
+
+    def _part_names(self) -> list[str]:
+        places = [(disk["kname"], disk["parts"]) for disk in self.disks.values()]
+        places += [(ARRAY, self.array["parts"])] if self.array else []
+        return [_part_name(kname, number) for kname, parts in places for number in parts]
+
+    def _checked(self, name: str) -> Output:
+        return Output(("e2fsck",), 4 if name in self.torn else 0, "", "")
+
+    # --- what commands do ----------------------------------------------------------------------------------
+
+    def changed(self, change: Change) -> Output | None:
+        """Have a command's effect, or half of it."""
+        assert isinstance(change, Command)  # the engine's file writes go through one program
+        argv, tear, self.tear = change.argv, self.tear, False
+        if argv[0] in self.deaf:
+            return None
+        if argv[0] == "mdadm":
+            return self._mdadm(change, tear=tear)
+        if argv == PYTHON:
+            self._guest(json.loads(change.stdin or b""), tear=tear)
+        elif argv[0] in ("mount", "umount"):
+            self.mounted = argv[0] == "mount"
+        else:
+            self._block(self._place(change), argv, tear=tear)
+        return None
+
+    def _block(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
+        if argv[0].endswith("rf-write"):
+            self._image(place, tear=tear)
+        elif argv[0] == "sgdisk" and not tear:  # it writes the table once, at its end
+            _table(place, argv)
+        elif argv[0].startswith("mkfs"):
+            self._mkfs(place, argv, tear=tear)
+        elif argv[0] == "wipefs":
+            place["stale"] = True
+            place["signature"] = place.get("signature") if tear else None
+        elif argv[0] == "blkdiscard":
+            place |= {"parts": {}, "signature": None, "member": None}
+        elif argv[0] == "blockdev":
+            self._reread(place)
+
+    def _place(self, change: Command) -> Place:
+        guards = [guard.identity for guard in change.disks]
+        if guards and guards[0] in self.disks:
+            return self.disks[guards[0]]
+        return self.array or next(iter(self.disks.values()))
+
+    def _mdadm(self, change: Command, *, tear: bool) -> Output | None:
+        members = [self.disks[guard.identity] for guard in change.disks]
+        verb, uuid = change.argv[1], _option(change.argv, "uuid")
+        if verb == "--create":
+            made: Place = {"uuid": uuid, "name": _option(change.argv, "name"), "parts": {}}
+            made |= {"size": members[0]["size"] - MIB, "knames": [one["kname"] for one in members]}
+            for disk in members[:1] if tear else members:
+                disk |= {"member": made, "parts": {}, "signature": None}
+            self.array = None if tear else made
+        elif verb == "--assemble":
+            found = [disk.get("member") for disk in members]
+            if any(one is None or one["uuid"] != uuid for one in found):
+                return Output(change.argv, 1, "", "mdadm: no superblock; assembly aborted")
+            self.array = found[0]
+        elif verb == "--stop":
+            self.array = None
+        else:
+            for disk in members:
+                disk |= {"member": None, "signature": None}
+        return None
+
+    def _image(self, place: Place, *, tear: bool) -> None:
+        place["stale"] = False
+        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
+        place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+
+    def _mkfs(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
+        number = _number(argv[-1])
+        name = _part_name(ARRAY if place is self.array else place["kname"], number)
+        place["parts"][number] |= {"fstype": argv[0][5:], "uuid": argv[argv.index("-U") + 1]}
+        (self.torn.add if tear else self.torn.discard)(name)
+
+    @staticmethod
+    def _reread(place: Place) -> None:
+        if place.pop("stale", False):
+            place["parts"] = {}
+
+    def _guest(self, document: dict[str, Any], *, tear: bool) -> None:
+        for wish in document["accounts"]:
+            hashed = wish["password_hash"] or "*"
+            user = {"shell": wish["login_shell"], "keys": wish["keys"], "sudo": None, "shadow": hashed}
+            self.guest["users"][wish["name"]] = user
+        files = document["files"]
+        for file in files[: len(files) // 2] if tear else files:
+            path, data = file["path"], base64.b64decode(file["data"])
+            digest = hashlib.sha256(data).hexdigest()
+            self.guest["files"][path] = {"sha256": digest, **{k: file[k] for k in ("mode", "owner", "group")}}
+            if path in _TEXTS:
+                self.guest[_TEXTS[path]] = data.decode()
+            if "/systemd/network/" in path:
+                self.guest["network"][path] = digest
+            if path.startswith("/etc/sudoers.d/rackflow-"):
+                self.guest["users"][path.removeprefix("/etc/sudoers.d/rackflow-")]["sudo"] = data.decode()
+            self.guest["texts"][path] = data.decode()
+        for copy in document["copies"]:
+            self.guest["present"][copy["path"]] = True
+
+
+def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    rows = [
+        part | {"name": _part_name(kname, n), "kname": _part_name(kname, n), "type": "part"}
+        for n, part in parts.items()
+    ]
+    return {"children": rows, "pttype": "gpt"} if rows else {}
+
+
+def _part_name(kname: str, number: int) -> str:
+    return f"{kname}p{number}" if kname[-1].isdigit() else f"{kname}{number}"
+
+
+def _number(word: str) -> int:
+    found = re.search(r":p(\d+)", word)
+    assert found is not None  # mkfs is given a partition of a guarded disk
+    return int(found[1])
+
+
+def _option(argv: tuple[str, ...], name: str) -> str | None:
+    prefix = f"--{name}="
+    return next((word.removeprefix(prefix) for word in argv if word.startswith(prefix)), None)
+
+
+def _table(place: Place, argv: tuple[str, ...]) -> None:
+    if "--clear" in argv:
+        place["parts"] = {}
+    for word in argv:
+        if found := re.fullmatch(r"--new=(\d+):(\d+):(\d+)", word):
+            number, first, last = (int(text) for text in found.groups())
+            old = place["parts"].get(number, {})
+            place["parts"][number] = old | {"start": first, "size": (last - first + 1) * 512}
+        if found := re.fullmatch(r"--partition-guid=(\d+):(\S+)", word):
+            place["parts"][int(found[1])]["partuuid"] = found[2]
