@@ -41,7 +41,7 @@ def progress(job: JobRecord, journal: list[JournalRow]) -> str:
     if job.state in ENDED:
         return job.message or state_words(job)
     if job.state == "waiting" and job.wait is not None:
-        return f"{state_words(job)}: {job.wait.message}"
+        return f"{job.wait.message}; looks again at {moment(job.wait.deadline)}"
     if job.state in ("cancelling", "wanted") or not journal:
         return state_words(job)
     newest = journal[-1]

@@ -41,10 +41,9 @@ def _waiting(s: Situation) -> str:
     event = {"boot-os": "the boot OS", "os": "the installed system", "bmc": "the BMC"}[what[0]]
     if s.job is not None and s.job.wait is not None:
         wait = s.job.wait
-        return (
-            f"job {s.job.no} ({s.job.verb}) waits for {event} since {since(wait.since, s.now)} and looks "
-            f"again at {clock(wait.deadline, s.now)} ({wait.message})"
-        )
+        told = wait.message if wait.message.startswith("waits for ") else f"waits for {event}: {wait.message}"
+        began, looks = since(wait.since, s.now), clock(wait.deadline, s.now)
+        return f"job {s.job.no} ({s.job.verb}) {told} (since {began}, next look at {looks})"
     if s.reason is not None:
         no = f"job {s.ended.no} ({s.ended.verb})" if s.ended else "its job"
         return f"{s.host.phase}: {event} did not come up in time for {no}"
@@ -155,7 +154,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "Compare rackflow host {name} with the machine; rackflow apply {name} installs it anew",
     ),
     Rule(
-        "no-boot-os",
+        "boot-os-missing",
         "a boot OS is due and none is built",
         lambda s: _facts(s) if _expects("boot-os")(s) and not s.boot_os_built else None,
         "{waits}; no boot OS is built, so nothing can be booted.",
@@ -253,7 +252,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "Let its firmware boot as BIOS or UEFI x86-64, or install it by another way",
     ),
     Rule(
-        "no-address",
+        "no-dhcp-answer",
         "the machine asked for an address and got none",
         lambda s: _last(s, lambda one: one.via == "dhcp" and one.answer.get("answer") in ("none", "NAK")),
         "{waits}; it asked for an address at {at} and got none ({answer}).",

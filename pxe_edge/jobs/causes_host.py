@@ -158,7 +158,7 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "rackflow console {name}; if it hangs: rackflow power cycle {name}, then rackflow apply {name}",
     ),
     Rule(
-        "secret-missing",
+        "secret-not-set",
         "a named secret is not set, or was changed after the plan was made",
         _secret,
         "{phase}: secret {secret} is missing: {said}{ended}.",
@@ -172,7 +172,7 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "rackflow image add {image}, then: rackflow apply {name}",
     ),
     Rule(
-        "step-failed",
+        "failed-step",
         "a step of the job failed",
         _failed_step,
         "{phase}: step {step} failed {at} after {done} finished steps: {said}{ended}.",

@@ -153,7 +153,7 @@ def busy(host: HostRecord, job: JobRecord, **changed: Any) -> tuple[HostRecord, 
     )
 
 
-WAIT = WaitRecord(event="boot-os", since=NOW, deadline=NOW, message="the boot OS, until 12:30 altogether")
+WAIT = WaitRecord(event="boot-os", since=NOW, deadline=NOW, message="waits for the boot OS to report in")
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_apply_goes_on_waiting_for_a_job_that_waits_and_shows_for_what(
     said = rackflow("apply", "web-01")
 
     assert said.code == 0
-    assert "web-01: waits for the boot OS" in said.err
+    assert "web-01: waits for the boot OS to report in; looks again at" in said.err
