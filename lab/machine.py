@@ -68,6 +68,11 @@ class Machine:
         """What the BMC remembers."""
         return self.directory / "bmc.json"
 
+    @property
+    def counters(self) -> Path:
+        """What it has written to its disks so far."""
+        return self.directory / "counters.json"
+
     def disk(self, index: int) -> Path:
         """The file of a disk."""
         return self.directory / f"disk{index}.raw"
@@ -94,6 +99,7 @@ class Machine:
             self.disk(index).unlink(missing_ok=True)
         self.nvram.unlink(missing_ok=True)
         self.serial_log.unlink(missing_ok=True)
+        self.counters.unlink(missing_ok=True)
         self.prepare()
 
     def boot_ids(self, first: str | None = None) -> list[str]:

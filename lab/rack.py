@@ -149,7 +149,7 @@ class Rack:
         """What a machine has written to each disk in its life, now."""
         machine = self.machine(name)
         if not self.namespace.record():
-            return Counters.load(machine.directory / "counters.json").totals()
+            return Counters.load(machine.counters, len(machine.definition.disks)).totals()
         return {disk: Counts(**row) for disk, row in self.ask(name, "counters")["disks"].items()}
 
     def ask(self, name: str, what: str, **more: object) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from lab.machine import Machine, disk_node, file_node
 
 POLICY_PREVIOUS, POLICY_ALWAYS_ON = 1, 2
 EIO = 5
-REQUESTS = {"read": ("read",), "write": ("write", "write-zeroes", "discard", "flush")}
+REQUESTS = {"read": ("read",), "write": ("write", "write-zeroes", "discard")}
 
 
 class Breakage:

@@ -55,19 +55,21 @@ class Counters:
     """The sums of one machine, kept in a file."""
 
     path: Path
+    disks: tuple[str, ...]
     qemu: str = ""
     before: dict[str, Counts] = field(default_factory=dict)
     now: dict[str, Counts] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: Path) -> "Counters":
+    def load(cls, path: Path, disks: int) -> "Counters":
         """As the file has them; zero when there is none."""
+        names = tuple(f"disk{index}" for index in range(disks))
         try:
             raw = json.loads(path.read_text())
             sums = {key: {name: Counts(**row) for name, row in raw[key].items()} for key in ("before", "now")}
-            return cls(path, str(raw["qemu"]), **sums)
+            return cls(path, names, str(raw["qemu"]), **sums)
         except (OSError, ValueError, KeyError, TypeError):
-            return cls(path)
+            return cls(path, names)
 
     def running(self, qemu: str) -> None:
         """A QEMU runs; the sample of another one belongs to the past."""
@@ -83,13 +85,11 @@ class Counters:
 
     def totals(self) -> dict[str, Counts]:
         """Sums over all QEMUs of this machine's life."""
-        names = sorted({*self.before, *self.now})
-        return {name: self.before.get(name, Counts()) + self.now.get(name, Counts()) for name in names}
+        return {name: self.before.get(name, Counts()) + self.now.get(name, Counts()) for name in self.disks}
 
     def forget(self) -> None:
         """A new life: blank disks."""
         self.before, self.now = {}, {}
-        self.path.unlink(missing_ok=True)
 
     def _save(self) -> None:
         sums = {

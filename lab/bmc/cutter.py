@@ -18,11 +18,13 @@ from lab import enter
 from lab.definition import MachineDefinition
 from lab.network import EDGE_ADDRESS, EDGE_MAC, EDGE_PORT_OF_SWITCH, SWITCH, tap
 
-ETH_P_IP = 0x0800
+ETH_P_ALL = 3
+"""Any other protocol is heard after the bridge has taken the frame: never."""
+SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 TCP = 6
 RST = 0x04
 SYN = 0x02
-FRAME_BYTES = 1 << 16
+HEADER_BYTES = 14 + 60 + 60
 EDGE_IP: bytes = socket.inet_aton(EDGE_ADDRESS)
 EDGE_HARDWARE = bytes.fromhex(EDGE_MAC.replace(":", ""))
 
@@ -141,7 +143,7 @@ class Cutter:
         self._ears, self._mouth = [], None
 
     def _heard(self, ear: socket.socket) -> None:
-        segment = parse(ear.recv(FRAME_BYTES))
+        segment = parse(ear.recv(HEADER_BYTES))
         if segment is None or self._mouth is None or not self._progress.due(segment):
             return
         self._mouth.send(reset(segment))
@@ -162,7 +164,8 @@ def _packet_sockets(interfaces: list[str]) -> list[socket.socket]:
             enter.join_netns(SWITCH)
             for interface in interfaces:
                 made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-                made[-1].bind((interface, ETH_P_IP))
+                made[-1].setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
+                made[-1].bind((interface, ETH_P_ALL))
                 made[-1].setblocking(False)
         except OSError as error:
             failures.append(error)

@@ -124,6 +124,7 @@ class LanServer:
         unlocked = {
             slot: user for slot, user in state.users.items() if not self._bmc.lockout.locked(slot, now)
         }
+        again = which.handshake is not None
         status, answer = session.answer_rakp1(
             which, request, unlocked, state.channel_privilege, self._bmc.guid, secrets.token_bytes
         )
@@ -131,28 +132,22 @@ class LanServer:
         if status:
             self._log(f"login of {request.user!r} from {address[0]} refused with {status:#x}")
             self.drop(which)
+        elif not again:
+            self._bmc.lockout.begun(which.user_slot)
 
     def _rakp3(self, request: session.Rakp3, address: ADDRESS) -> None:
         which = self._opening(request.session_id)
         if request.status:
             self.drop(which)
-            if request.status == session.INVALID_INTEGRITY_VALUE and which.handshake is not None:
-                self._wrong_password(which, address)
             raise WireError(f"the console gave the login up with status {request.status:#x}")
         status, answer = session.answer_rakp3(which, request, self._bmc.guid)
         which.address = address
         self._send(rmcp.plain(rmcp.PAYLOAD_RAKP4, answer), address)
         if status:
-            self._wrong_password(which, address)
+            self._log(f"wrong password from {address[0]} for user slot {which.user_slot}")
             self.drop(which)
         else:
-            self._bmc.lockout.right(which.user_slot)
-
-    def _wrong_password(self, which: Session, address: ADDRESS) -> None:
-        """The console saw that the keys differ (RAKP 2) and said so, or its proof was wrong (RAKP 3)."""
-        self._log(f"wrong password from {address[0]} for user slot {which.user_slot}")
-        if self._bmc.lockout.wrong(which.user_slot, self._bmc.clock()):
-            self._log(f"user slot {which.user_slot} is locked")
+            self._bmc.lockout.proven(which.user_slot)
 
     def _opening(self, number: int) -> Session:
         which = self._bmc.sessions.get(number)

@@ -57,7 +57,7 @@ class MachinePower:
         self._sampling: asyncio.Task[None] | None = None
         self._connected: asyncio.Future[None] | None = None
         self._settle: asyncio.TimerHandle | None = None
-        self.counters = Counters.load(Path("counters.json"))
+        self.counters = Counters.load(Path(machine.counters.name), len(machine.definition.disks))
         self.supplied = True
         """Whether there is power at all; without it no command turns the machine on."""
         self.on_connected: Callable[[], Awaitable[None]] | None = None
@@ -153,7 +153,9 @@ class MachinePower:
         await self.execute("cont")
 
     async def sample(self) -> None:
-        """Take over QEMU's write counters; they are lost with it."""
+        """Take over QEMU's write counters, which are lost with it."""
+        if self._record is not None and self._connected is not None:
+            await self._connected
         rows = await self.execute("query-blockstats")
         if rows is not None:
             self.counters.sample(from_blockstats(rows))

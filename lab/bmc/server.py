@@ -266,6 +266,7 @@ class Bmc:
         self._lan.drop_all()
         self._machine.blank()
         self._power.counters.forget()
+        self._controller.lockout.forget()
         self._controller.state = self._file.reset()
         self._controller.boot.set(bytes(5))
         await self._interface.apply()

@@ -2,13 +2,19 @@
 
 import hmac
 import ipaddress
+import os
+import socket
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from lab.bmc import rmcp
+from lab.bmc import kcs, rmcp
 from lab.bmc.completion import Completion
 from lab.bmc.controller import Controller
 from lab.bmc.lan import LanServer
@@ -16,6 +22,7 @@ from lab.bmc.session import Session
 from lab.bmc.state import BmcState
 from lab.bmc.table import COMMANDS
 from lab.definition import DEFAULT_RACK, load
+from lab.rack import Rack
 
 CLIENT = ("192.0.2.1", 40000)
 
@@ -200,3 +207,98 @@ class Console:
 @pytest.fixture
 def console_on() -> Callable[..., Any]:
     return Console
+
+
+class InBand:
+    """What QEMU is to a BMC: the guest's side of the in-band wire."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(10)
+        directory = os.open(path.parent, os.O_PATH)
+        self._socket.connect(f"/proc/self/fd/{directory}/{path.name}")
+        os.close(directory)
+
+    def request(self, netfn: int, command: int, *data: int) -> bytes:
+        """Completion code and data."""
+        self._socket.sendall(kcs.request(7, netfn, command, bytes(data)))
+        decoder, answers = kcs.Decoder(), []
+        while not answers:
+            answers = decoder.feed(self._socket.recv(1024))
+        (answer,) = answers
+        assert (answer.sequence, answer.netfn, answer.command) == (7, netfn | 1, command)
+        return answer.data
+
+    def ask(self, netfn: int, command: int, *data: int) -> bytes:
+        """Data of a request that the BMC must grant."""
+        answer = self.request(netfn, command, *data)
+        assert answer[0] == 0, f"{netfn:#x} {command:#x}: {answer[0]:#x}"
+        return answer[1:]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where and as whom a client of the BMC logs in."""
+
+    address: str = "10.77.9.11"
+    name: str = "rackflow"
+    password: str = "Un-guessable-20-byte"
+
+
+@pytest.fixture(scope="module")
+def rack(request, tmp_path_factory):
+    """A rack with one machine; a module's MACHINE changes its definition."""
+    directory = tmp_path_factory.mktemp("lab")
+    raw = yaml.safe_load(DEFAULT_RACK.read_text())
+    raw["machines"] = [raw["machines"][0] | getattr(request.module, "MACHINE", {})]
+    definition = directory / "one.yaml"
+    definition.write_text(yaml.safe_dump(raw))
+    rack = Rack(directory / "rack")
+    rack.up(definition)
+    yield rack
+    rack.down()
+
+
+@pytest.fixture
+def in_band(rack):
+    guest = InBand(rack.machine("m1").directory / "ipmi.sock")
+    yield guest
+    guest.close()
+
+
+@pytest.fixture(scope="module")
+def user(rack):
+    """A user and an address, made in band as the boot OS makes them."""
+    account = Account()
+    guest = InBand(rack.machine("m1").directory / "ipmi.sock")
+    guest.ask(0x06, 0x45, 3, *account.name.encode().ljust(16, b"\0"))
+    guest.ask(0x06, 0x47, 0x83, 2, *account.password.encode())
+    guest.ask(0x06, 0x43, 0xB1, 3, 4)
+    guest.ask(0x06, 0x47, 3, 1)
+    guest.ask(0x06, 0x58, 0xC0, *b"proof")
+    guest.ask(0x0C, 0x01, 1, 6, 255, 255, 255, 0)
+    guest.ask(0x0C, 0x01, 1, 12, 10, 77, 9, 1)
+    guest.ask(0x0C, 0x01, 1, 3, *map(int, account.address.split(".")))
+    guest.close()
+    deadline = time.monotonic() + 10
+    while rack.status().machines[0].bmc_address != account.address:
+        assert time.monotonic() < deadline
+    return account
+
+
+@pytest.fixture
+def ipmitool(rack, user):
+    """Run ipmitool in the edge's namespace."""
+
+    def run(*words, user=user.name, password=None, suite=17, retries=1, address=user.address):
+        argv = ["ipmitool", "-I", "lanplus", "-H", address, "-U", user, "-E", "-C", str(suite)]
+        argv += ["-N", "1", "-R", str(retries), *words]
+        environment = {**os.environ, "IPMI_PASSWORD": password or Account.password}
+        return subprocess.run(
+            rack.command(argv), env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    return run

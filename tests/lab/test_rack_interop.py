@@ -10,96 +10,25 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from lab import enter
-from lab.bmc import kcs
-from lab.definition import DEFAULT_RACK
 from lab.processes import ProcessRecord
-from lab.rack import Rack
 
 pytestmark = pytest.mark.interop
 
-ADDRESS = "10.77.9.11"
-PASSWORD = "Un-guessable-20-byte"
-
-
-@pytest.fixture(scope="module")
-def rack(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("lab")
-    raw = yaml.safe_load(DEFAULT_RACK.read_text())
-    raw["machines"] = raw["machines"][:1]
-    definition = directory / "one.yaml"
-    definition.write_text(yaml.safe_dump(raw))
-    rack = Rack(directory / "rack")
-    rack.up(definition)
-    yield rack
-    rack.down()
-
-
-class InBand:
-    """What QEMU is to a BMC: the guest's side of the in-band wire."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(10)
-        directory = os.open(path.parent, os.O_PATH)
-        self._socket.connect(f"/proc/self/fd/{directory}/{path.name}")
-        os.close(directory)
-
-    def ask(self, netfn: int, command: int, *data: int) -> bytes:
-        self._socket.sendall(kcs.request(7, netfn, command, bytes(data)))
-        decoder, answers = kcs.Decoder(), []
-        while not answers:
-            answers = decoder.feed(self._socket.recv(1024))
-        (answer,) = answers
-        assert (answer.sequence, answer.netfn, answer.command) == (7, netfn | 1, command)
-        assert answer.data[0] == 0, f"{netfn:#x} {command:#x}: {answer.data[0]:#x}"
-        return answer.data[1:]
-
-    def close(self) -> None:
-        self._socket.close()
-
-
-@pytest.fixture(scope="module")
-def user(rack):
-    """A user and an address, made in band as the boot OS makes them."""
-    guest = InBand(rack.machine("m1").directory / "ipmi.sock")
-    guest.ask(0x06, 0x45, 3, *b"rackflow".ljust(16, b"\0"))
-    guest.ask(0x06, 0x47, 0x83, 2, *PASSWORD.encode())
-    guest.ask(0x06, 0x43, 0xB1, 3, 4)
-    guest.ask(0x06, 0x47, 3, 1)
-    guest.ask(0x06, 0x58, 0xC0, *b"proof")
-    guest.ask(0x0C, 0x01, 1, 6, 255, 255, 255, 0)
-    guest.ask(0x0C, 0x01, 1, 12, 10, 77, 9, 1)
-    guest.ask(0x0C, 0x01, 1, 3, *map(int, ADDRESS.split(".")))
-    guest.close()
-    deadline = time.monotonic() + 10
-    while rack.status().machines[0].bmc_address != ADDRESS:
-        assert time.monotonic() < deadline
-    return "rackflow"
-
-
-def ipmitool(rack, *words, user="rackflow", password=PASSWORD, suite=17):
-    argv = ["ipmitool", "-I", "lanplus", "-H", ADDRESS, "-U", user, "-E", "-C", str(suite), "-R", "1", *words]
-    environment = {**os.environ, "IPMI_PASSWORD": password}
-    return subprocess.run(
-        rack.command(argv), env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-
 
 @pytest.mark.parametrize("suite", [3, 17])
-def test_ipmitool_logs_in_with_the_user_made_in_band(rack, user, suite):
-    done = ipmitool(rack, "power", "status", suite=suite)
+def test_ipmitool_logs_in_with_the_user_made_in_band(user, ipmitool, suite):
+    done = ipmitool("power", "status", suite=suite)
 
     assert done.stdout == "Chassis Power is off\n", done.stderr
 
 
 @pytest.mark.parametrize(
-    ("who", "password"), [("rackflow", "wrong"), ("nobody", PASSWORD), ("rackflow", "factory-M1")]
+    ("who", "password"), [("rackflow", "wrong"), ("nobody", None), ("rackflow", "factory-M1")]
 )
-def test_ipmitool_is_refused_with_wrong_credentials(rack, user, who, password):
-    done = ipmitool(rack, "power", "status", user=who, password=password)
+def test_ipmitool_is_refused_with_wrong_credentials(user, ipmitool, who, password):
+    done = ipmitool("power", "status", user=who, password=password)
 
     assert done.returncode == 1
     assert "Unable to establish IPMI v2 / RMCP+ session" in done.stderr
@@ -121,8 +50,8 @@ def test_ipmitool_is_refused_with_wrong_credentials(rack, user, who, password):
         (("sel", "info"), "Entries          : 0"),
     ],
 )
-def test_ipmitool_understands(rack, user, words, expected):
-    done = ipmitool(rack, *words)
+def test_ipmitool_understands(user, ipmitool, words, expected):
+    done = ipmitool(*words)
 
     assert expected in done.stdout, done.stderr
 
@@ -131,7 +60,7 @@ def test_pyghmi_agrees(rack, user):
     script = f"""
 import json
 from pyghmi.ipmi import command
-bmc = command.Command(bmc={ADDRESS!r}, userid="rackflow", password={PASSWORD!r}, keepalive=False)
+bmc = command.Command(bmc={user.address!r}, userid={user.name!r}, password={user.password!r}, keepalive=False)
 bmc.set_bootdev("hd", persist=True, uefiboot=True)
 print(json.dumps([bmc.get_power(), bmc.get_bootdev(), bmc.get_net_configuration()["mac_address"]]))
 """
@@ -148,7 +77,7 @@ print(json.dumps([bmc.get_power(), bmc.get_bootdev(), bmc.get_net_configuration(
 
 def test_the_bmc_network_is_reached_through_the_router(rack, user):
     route = subprocess.run(
-        rack.command(["ip", "route", "get", ADDRESS]), capture_output=True, text=True, check=True
+        rack.command(["ip", "route", "get", user.address]), capture_output=True, text=True, check=True
     )
 
     assert "via 10.77.1.1 dev prov0" in route.stdout
@@ -165,7 +94,7 @@ def test_exit_code_and_signals_pass_through(rack):
         assert inside.wait(timeout=10) == 3
 
 
-def test_up_mends_a_dead_bmc_and_else_does_nothing(rack, user):
+def test_up_mends_a_dead_bmc_and_else_does_nothing(rack, user, ipmitool):
     definition = rack.definition_path
     assert not rack.up(definition)
     record = ProcessRecord.load(rack.directory / "run" / "bmc-m1.json")
@@ -177,8 +106,8 @@ def test_up_mends_a_dead_bmc_and_else_does_nothing(rack, user):
 
     assert rack.up(definition)
 
-    assert rack.status().machines[0].bmc_address == ADDRESS
-    assert ipmitool(rack, "power", "status").returncode == 0
+    assert rack.status().machines[0].bmc_address == user.address
+    assert ipmitool("power", "status").returncode == 0
 
 
 def test_the_relay_reaches_inside_and_ends_with_the_rack(rack, tmp_path):
