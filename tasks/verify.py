@@ -14,5 +14,5 @@ from tasks.waiting import may_wait
 def verify(claim: Claim) -> None:
     """Observe the running system and plan again; raises Refused (verify-failed) with what differs."""
     with EdgeClient() as edge:
-        engine_verify(edge, claim)
+        engine_verify(edge, claim, log=get_run_logger().info)
     get_run_logger().info("%s: the running system is what the spec asks for", claim.host)

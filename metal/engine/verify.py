@@ -1,5 +1,8 @@
 """After the deployed system is up: read it, plan again, and accept nothing but an empty plan."""
 
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -15,11 +18,15 @@ from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from specs.facts import Observation
 from specs.phases import Phase
-from specs.records import HostRecord, WorkOrder
+from specs.records import HostRecord, JournalRow, WorkOrder
 
-PATIENCE_S: Final = 120.0
+LOGGER: Final = logging.getLogger(__name__)
+STARTS: Final = frozenset({"power", "restart-os"})
+"""Kinds of steps that start the deployed system."""
 SSH_LOOK_S: Final = 30.0
 """How often a run looks for a system that does not phone home: no event would start the job's next run."""
+AWAIT_SSH: Final = "await-ssh"
+"""The journal's step of a system that went away before it was verified."""
 POWER_AGAIN: Final = "power-again"
 """The journal's step of a machine that was switched on again while it started."""
 
@@ -31,81 +38,144 @@ def await_os(edge: RunCalls, claim: Claim, plan: Plan, *, log: Log, around: Surr
     One whose power was cut meanwhile is switched on again, at each start of a run and each look.
     Raises JobWaits, Refused (os-timeout).
     """
+    start = _start(edge, claim, plan)
+    boot = FirstBoot(edge, claim, log, around)
+    if any(step.kind == "phone-home" for step in plan.steps):
+        return boot.phones(start)
+    return boot.answers(start)
 
-    def may_go_on() -> None:
-        try:
-            check(edge, claim)
-        except Unreachable as error:
-            log(f"the edge does not answer: {error.message}")
 
-    def reach(record: HostRecord) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """When a system was first started, and until when it may take, by the edge's clock."""
+
+    at: datetime
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FirstBoot:
+    """A system that this job has started and that is waited for."""
+
+    edge: RunCalls
+    claim: Claim
+    log: Log
+    around: Surroundings
+
+    def phones(self, start: Start) -> str:
+        """Wait until it has phoned home since it was started."""
+
+        def phoned(record: HostRecord) -> str | None:
+            told = record.os.reported_at if record.os else None
+            return (record.os.address or record.name) if record.os and told and told >= start.at else None
+
+        return self._until(phoned, start, "waits for the installed system to phone home", LOOK_S)
+
+    def answers(self, start: Start) -> str:
+        """Wait until it answers over SSH: no event tells of that, so it is looked for more often."""
+        return self._until(self.reach, start, "waits for the system to answer over SSH", SSH_LOOK_S)
+
+    def reach(self, record: HostRecord) -> str | None:
+        """Where it answers over SSH now."""
         try:
             at = running_os(record)
-            around.sessions.shell(edge, at).read(("true",))
+            self.around.sessions.shell(self.edge, at).read(("true",))
         except Unreachable:
             return None
         return at.address
 
-    def phoned(record: HostRecord) -> str | None:
-        told = record.os.reported_at if record.os else None
-        return (record.os.address or claim.host) if record.os and told and told >= since else None
-
-    since, deadline = _started(edge, claim, plan)
-    installs = any(step.kind == "phone-home" for step in plan.steps)
-    message = f"waits for the {'installed system to phone home' if installs else 'system to answer over SSH'}"
-    return wait_until(
-        edge,
-        claim,
-        Awaited("os", since, deadline, message),
-        phoned if installs else reach,
-        may_go_on=may_go_on,
-        look=lambda: _power_again(edge, claim, plan, log, around),
-        pace=Pace(around.clock, around.sleep, around.now, look_s=LOOK_S if installs else SSH_LOOK_S),
-    )
-
-
-def _power_again(edge: RunCalls, claim: Claim, plan: Plan, log: Log, around: Surroundings) -> None:
-    """Switch a machine on whose power was cut in its first boot; written down before it is sent.
-
-    A BMC that does not answer is no reason to give the machine up: the next look asks it again.
-    """
-    try:
-        if edge.host(claim.host).bmc_address is None:
+    def stands(self) -> None:
+        """Have it answering still, or again: its power may be cut also after it has phoned home."""
+        if self.reach(self.edge.host(self.claim.host)) is not None:
             return
+        rows = [
+            row
+            for row in self.edge.journal_rows(self.claim.host, job=self.claim.job)
+            if row.step == AWAIT_SSH
+        ]
+        ended = max((row.no for row in rows if row.phase == "done"), default=-1)
+        lost = [row for row in rows if row.no > ended]
+        first = lost[0] if lost else self._note(AWAIT_SSH, "intent", {"says": "it does not answer any more"})
+        self.answers(Start(first.at, first.at + timedelta(seconds=OS_DEADLINE_S)))
+        self._note(AWAIT_SSH, "done", {"writes": 0, "message": "the system answers again"})
+
+    def _until(
+        self, found: Callable[[HostRecord], str | None], start: Start, message: str, look_s: float
+    ) -> str:
+        return wait_until(
+            self.edge,
+            self.claim,
+            Awaited("os", start.at, start.deadline, message),
+            found,
+            may_go_on=self._may_go_on,
+            look=self._power_again,
+            pace=Pace(self.around.clock, self.around.sleep, self.around.now, look_s=look_s),
+        )
+
+    def _may_go_on(self) -> None:
+        try:
+            check(self.edge, self.claim)
+        except Unreachable as error:
+            self.log(f"the edge does not answer: {error.message}")
+
+    def _power_again(self) -> None:
+        """Switch it on if its power was cut; written down before it is sent.
+
+        A BMC that does not answer is no reason to give the machine up: the next look asks it again.
+        """
+        claim = self.claim
         owner = f"{claim.run_id}:{POWER_AGAIN}"
-        with bmc(edge, claim.host, owner=owner, sessions=around.sessions, epoch=claim.epoch) as session:
-            if session.power() == "on":
+        sessions = self.around.sessions
+        try:
+            if self.edge.host(claim.host).bmc_address is None:
                 return
-            _note(edge, claim, plan, "intent", {"sent": "on", "says": "the power was cut while it started"})
-            edge.expect_os(claim.host, epoch=claim.epoch)
-            outcome = act(session, claim.host, "on", sleep=around.sleep)
-    except (Unreachable, Refused) as error:
-        log(f"the power could not be looked at: {error.message}")
-        return
-    around.sessions.drop(claim.host)
-    _note(edge, claim, plan, "done", {"writes": outcome.writes, "message": "switched on again"})
-    log(f"{claim.host} was off while it started: switched on again")
+            with bmc(self.edge, claim.host, owner=owner, sessions=sessions, epoch=claim.epoch) as session:
+                if session.power() == "on":
+                    return
+                self._note(POWER_AGAIN, "intent", {"sent": "on", "says": "its power was cut"})
+                self.edge.expect_os(claim.host, epoch=claim.epoch)
+                outcome = act(session, claim.host, "on", sleep=self.around.sleep)
+        except (Unreachable, Refused) as error:
+            self.log(f"the power could not be looked at: {error.message}")
+            return
+        sessions.drop(claim.host)
+        self._note(POWER_AGAIN, "done", {"writes": outcome.writes, "message": "switched on again"})
+        self.log(f"{claim.host} was off while it started: switched on again")
+
+    def _note(self, step: str, phase: Literal["intent", "done"], detail: dict[str, Any]) -> JournalRow:
+        return self.edge.journal(
+            self.claim.host,
+            epoch=self.claim.epoch,
+            job=self.claim.job,
+            step=step,
+            kind="power" if step == POWER_AGAIN else "wait",
+            phase=phase,
+            detail=detail,
+        )
 
 
-def _note(
-    edge: RunCalls, claim: Claim, plan: Plan, phase: Literal["intent", "done"], detail: dict[str, Any]
-) -> None:
-    edge.journal(
-        claim.host,
-        epoch=claim.epoch,
-        job=claim.job,
-        step=POWER_AGAIN,
-        kind="power",
-        phase=phase,
-        plan=plan.hash,
-        detail=detail,
-    )
+def _start(edge: RunCalls, claim: Claim, plan: Plan) -> Start:
+    """When the plan's last power step first went out, and the deadline that its first intent sets."""
+    power = [step.id for step in plan.steps if step.kind in STARTS]
+    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step in power[-1:]]
+    if not rows:
+        raise Refused("the plan has not started the system", host=claim.host, reason="step-failed")
+    sent = [row for row in rows if row.detail.get("sent")]
+    return Start((sent or rows)[0].at, rows[0].at + timedelta(seconds=OS_DEADLINE_S))
 
 
-def verify(edge: RunCalls, claim: Claim, *, around: Surroundings = REAL) -> tuple[Plan, Observation]:
-    """Observe the running system and plan again. Raises Refused (verify-failed) naming what differs."""
+def verify(
+    edge: RunCalls, claim: Claim, *, log: Log = LOGGER.info, around: Surroundings = REAL
+) -> tuple[Plan, Observation]:
+    """Observe the running system and plan again. Raises Refused (verify-failed) naming what differs.
+
+    A system that this job has started is waited for once more where it went away: JobWaits, os-timeout.
+    """
     check(edge, claim)
-    observation = observe(edge, claim.host, claim, around=around, patience_s=PATIENCE_S)
+    rows = edge.journal_rows(claim.host, job=claim.job)
+    if any(row.kind in STARTS and row.detail.get("sent") not in (None, "off", "soft") for row in rows):
+        FirstBoot(edge, claim, log, around).stands()
+    observation = observe(edge, claim.host, claim, around=around)
     plan = make_plan(as_installed(edge.order(claim.host)), observation)
     if not plan.in_sync:
         told = [*plan.drift, *(f"{step.field}: {step.old} -> {step.new}" for step in plan.steps)]
@@ -122,16 +192,3 @@ def as_installed(order: WorkOrder) -> WorkOrder:
     """Give the order as it is for an installed host: while provisioning, a plan would install once more."""
     host = order.host.model_copy(update={"phase": Phase.ACTIVE})
     return order.model_copy(update={"host": host})
-
-
-def _started(edge: RunCalls, claim: Claim, plan: Plan) -> tuple[datetime, datetime]:
-    """When the plan's last power step first went out, and the deadline that its first intent sets.
-
-    By the edge's clock, and the same for every run of the job.
-    """
-    power = [step.id for step in plan.steps if step.kind in ("power", "restart-os")]
-    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step in power[-1:]]
-    if not rows:
-        raise Refused("the plan has not started the system", host=claim.host, reason="step-failed")
-    sent = [row for row in rows if row.detail.get("sent")]
-    return (sent or rows)[0].at, rows[0].at + timedelta(seconds=OS_DEADLINE_S)

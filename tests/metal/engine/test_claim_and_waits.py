@@ -16,7 +16,7 @@ import pytest
 from metal.engine.cancel import wind_down
 from metal.engine.claim import HOLDER, Claim, LeaseKeeper, check, claim_host
 from metal.engine.connect import Openers
-from metal.engine.verify import SSH_LOOK_S, await_os
+from metal.engine.verify import SSH_LOOK_S, await_os, verify
 from metal.engine.waits import LOOK_S, Pace, await_any_boot_os, until_reached, wait_boot_os, wait_os
 from metal.errors import Cancelled, JobWaits, LeaseLost, Refused, Unreachable
 from metal.planning.plan import Plan, Step
@@ -335,6 +335,26 @@ def test_a_bmc_that_does_not_answer_is_asked_again_at_the_next_look(rig, edge, m
     rig.bmc.passwords.clear()
     first_boot(rig, plan, monkeypatch)
     assert "could not be looked at" in rig.said[0]
+
+
+def test_a_system_that_went_away_after_it_phoned_home_is_switched_on_and_waited_for(rig, edge, monkeypatch):
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "5")
+    started(rig)
+    up = {"ssh_host_key": "ssh-ed25519 AAAAinstaller", "address": "10.77.1.21"}
+    rig.edge.record = rig.edge.record.model_copy(update={"boot": None, "installed": up})
+    rig.bmc.state = "off"
+
+    def ssh(at, _key):
+        raise Unreachable("no route", host=at.host)
+
+    rig.around.sessions.openers = Openers(ssh=ssh, ipmi=rig.bmc.log_in)
+    for _ in range(2):
+        with pytest.raises(JobWaits) as caught:
+            verify(rig.edge, CLAIM, around=rig.around)
+    assert rig.bmc.sent == ["on"]
+    lost = [row for row in rig.edge.rows if row.step == "await-ssh"]
+    assert [row.phase for row in lost] == ["intent"]
+    assert caught.value.wait.since == lost[0].at
 
 
 # --- the end of a job that does not go to its end ---------------------------------------------------------
