@@ -60,6 +60,7 @@ class FakePrefect:
     down: bool = False
     told: list[str] = field(default_factory=list)
     """Each state set and each run woken, in order."""
+    created: Callable[[], None] = lambda: None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.down:
@@ -107,6 +108,7 @@ class FakePrefect:
         made = {"id": str(uuid4()), "state_type": "SCHEDULED", "since": self.clock.now.isoformat()}
         run = known or {**made, "flow": deployment, **body}
         self.runs[body["idempotency_key"]] = run
+        self.created()
         return httpx.Response(200 if known else 201, json=_seen(run))
 
     def _set_state(self, run: dict[str, Any], body: dict[str, Any]) -> httpx.Response:

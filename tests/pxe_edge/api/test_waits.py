@@ -135,14 +135,15 @@ def test_the_tasks_end_waits_and_deliver_by_themselves(reported: Any) -> None:
     site.clock.forward(120)
 
     async def both() -> None:
+        made = asyncio.Event()
+        site.prefect.created = made.set
         tasks = [asyncio.create_task(site.sweeper.run()), asyncio.create_task(site.courier.run())]
         try:
-            async with asyncio.timeout(20):
-                while len(site.prefect.runs) < 2:
-                    await asyncio.sleep(0.01)
+            await asyncio.wait_for(made.wait(), timeout=20)
         finally:
             for task in tasks:
                 task.cancel()
 
     asyncio.run(both())
+    assert len(site.prefect.runs) == 2
     assert site.registry.may_hand_on()

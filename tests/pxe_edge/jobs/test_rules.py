@@ -19,6 +19,8 @@ def job(verb: str, state: str) -> Job:
         (None, "operator", New()),
         (("apply", "wanted"), "operator", Same(4)),
         (("apply", "claimed"), "fleet", Same(4)),
+        (("apply", "waiting"), "operator", Same(4)),
+        (("discover", "waiting"), "operator", "discover"),
         (("apply", "cancelling"), "operator", "cancelling"),
         (("discover", "claimed"), "operator", "discover"),
         (("apply", "waiting-consent"), "operator", New(supersedes=4)),
@@ -101,20 +103,23 @@ def test_delivery_delays_grow_to_a_cap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "prefect", "held", "lost"),
+    ("state", "claimed_once", "how"),
     [
-        ("claimed", "CRASHED", False, True),
-        ("delivered", "CANCELLED", False, True),
-        ("claimed", "CRASHED", True, False),
-        ("claimed", "RUNNING", False, False),
-        ("done", "COMPLETED", False, False),
-        ("waiting-consent", "COMPLETED", False, False),
+        ("wanted", False, "end"),
+        ("wanted", True, "wind-down"),
+        ("delivered", False, "end"),
+        ("delivered", True, "wind-down"),
+        ("claimed", True, "wind-down"),
+        ("waiting", True, "wind-down"),
+        ("waiting-consent", True, "end"),
+        ("cancelling", True, "nothing"),
+        ("done", True, "nothing"),
+        ("failed", True, "nothing"),
+        ("cancelled", False, "nothing"),
     ],
 )
-def test_a_run_is_lost_when_it_ended_without_an_outcome(
-    state: str, prefect: str, *, held: bool, lost: bool
-) -> None:
-    assert rules.run_is_lost(state, prefect, lease_held=held) is lost  # type: ignore[arg-type]
+def test_how_a_job_is_cancelled(state: str, how: str, *, claimed_once: bool) -> None:
+    assert rules.cancel(state, claimed_once=claimed_once) == how  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -129,6 +134,9 @@ def test_a_run_is_lost_when_it_ended_without_an_outcome(
         (Phase.READY, "none", ("power", "claimed"), None, False),
         (Phase.READY, "none", ("apply", "waiting-consent"), None, False),
         (Phase.PROVISIONING, "none", ("apply", "claimed"), None, True),
+        (Phase.PROVISIONING, "none", ("apply", "waiting"), None, True),
+        (Phase.PROVISIONING, "none", ("apply", "waiting"), 4, False),
+        (Phase.READY, "none", ("apply", "waiting"), None, True),
         (Phase.PROVISIONING, "none", ("apply", "claimed"), 3, True),
         (Phase.PROVISIONING, "none", ("apply", "claimed"), 4, False),
         (Phase.PROVISIONING, "boot-os", ("apply", "claimed"), 4, True),

@@ -19,8 +19,15 @@ def upgrade() -> None:
     op.add_column("host_leases", sa.Column("holder", sa.String(), nullable=True))
     op.add_column("job_runs", sa.Column("kind", sa.String(length=8), nullable=False, server_default="start"))
     op.add_column("job_runs", sa.Column("message", sa.String(), nullable=True))
+    _carry_over()
     op.drop_index("one_run_per_number", "job_runs")
     op.create_index("one_run_per_number", "job_runs", ["host_id", "job_no", "run_no", "kind"], unique=True)
+
+
+def _carry_over() -> None:
+    """Say of the jobs that are open what the first tables had no column for."""
+    op.execute("UPDATE jobs SET epoch = 0 WHERE state IN ('claimed', 'cancelling', 'waiting-consent')")
+    op.execute("UPDATE jobs SET waiting_since = CURRENT_TIMESTAMP WHERE state = 'waiting-consent'")
 
 
 def downgrade() -> None:
