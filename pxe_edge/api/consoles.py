@@ -91,9 +91,8 @@ def list_consoles(registry: Reg, _: Broker) -> b.Page[dict[str, Any]]:
 
 
 def _consoles(session: Session, rows: list[HostRow]) -> list[dict[str, Any]]:
-    newest = dict(
-        session.execute(select(BootRow.host_id, func.max(BootRow.no)).group_by(BootRow.host_id)).all()
-    )
+    boots = select(BootRow.host_id, func.max(BootRow.no)).group_by(BootRow.host_id)
+    newest = {host_id: no for host_id, no in session.execute(boots)}  # noqa: C416 - rows, not pairs
     current = select(CredentialRow.host_id).where(CredentialRow.state == "current")
     with_bmc = set(session.scalars(current))
     return [
