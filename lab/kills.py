@@ -96,7 +96,7 @@ class Bench:
     def written(self) -> int:
         """Bytes written to the machine's disks in its life, as QEMU counts them."""
         told = json.loads(self.lab("counters", self.machine, "--json"))
-        return sum(int(disk["write_bytes"]) for disk in told[self.machine]["disks"].values())
+        return sum(int(disk["bytes_written"]) for disk in told["machines"][self.machine].values())
 
     @contextmanager
     def site(self, *, paused_worker: bool = False) -> Iterator[Site]:
@@ -108,6 +108,8 @@ class Bench:
                         os.kill(pid, signal.SIGSTOP)
                 yield Site(self.demo, self.demo.data / "no-key")
             finally:
+                if paused_worker:  # it would not hear that it shall end
+                    parts.kill(self.demo.data, "worker")
                 end(process)
 
     def record(self) -> HostRecord | None:
