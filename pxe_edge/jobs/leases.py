@@ -101,11 +101,6 @@ def check_epoch(lease: Lease, epoch: int) -> Refused | None:
     return Refused(lease, _not_holder(lease, epoch))
 
 
-def check_not_lower(lease: Lease, epoch: int) -> Refused | None:
-    """Whether a call with this epoch may be made by who is not outdated, whoever holds the host now."""
-    return Refused(lease, _not_holder(lease, epoch)) if epoch < lease.epoch else None
-
-
 def _holder(lease: Lease, now: datetime) -> str:
     who = f"run {lease.run_id} of job {lease.job}"
     if lease.held(now):

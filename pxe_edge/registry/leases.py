@@ -111,10 +111,3 @@ def require_run(session: Session, host: HostRow, *, epoch: int, job: int, run_id
             f"run {lease.run_id} of job {lease.job} holds the host, not run {run_id} of job {job}",
             code="epoch", hint=f"rackflow host {host.name}", host=host.name,
         )  # fmt: skip
-
-
-def require_not_lower(session: Session, host: HostRow, epoch: int) -> None:
-    """409 for an epoch below the lease's: who has been fenced may not even command the host's BMC."""
-    refused = rules.check_not_lower(read(session, host.id), epoch)
-    if refused is not None:
-        raise ConflictError(refused.message, code="epoch", hint=f"rackflow host {host.name}", host=host.name)
