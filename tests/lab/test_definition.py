@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from lab.definition import DEFAULT_RACK, load, parse
+from lab.definition import DEFAULT_RACK, RACKS_DIR, load, parse
 from lab.errors import LabError
 from lab.machine import Machine, require
 from lab.network import batches
@@ -68,6 +68,42 @@ def test_two_machines_with_one_address_are_refused():
     raw["machines"][1]["nics"][0]["mac"] = raw["machines"][0]["nics"][1]["mac"]
 
     with pytest.raises(LabError, match="used twice"):
+        parse(yaml.safe_dump(raw), "rack.yaml")
+
+
+IMPOSTOR = RACKS_DIR / "impostor.yaml"
+
+
+def test_an_impostor_shows_another_machines_identity_but_its_own_bmc_and_disk():
+    honest, impostor = load(IMPOSTOR).machines
+
+    assert impostor.smbios == honest.smbios
+    assert [nic.mac for nic in impostor.nics] == [nic.mac for nic in honest.nics]
+    assert impostor.bmc.mac != honest.bmc.mac
+    assert impostor.disks[0].serial != honest.disks[0].serial
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (("claims: m1", "claims: m9"), "no machine 'm9' that claims nobody"),
+        (("claims: m1", "claims: mx"), "no machine 'mx' that claims nobody"),
+        (("claims: m1", "cpus: 2"), "smbios: missing"),
+        (("RF-MX-D0", "RF-M1-D0"), "disk serial RF-M1-D0 is used twice"),
+        (("02:bc:00:00:09:01", "02:bc:00:00:01:01"), "mac 02:bc:00:00:01:01 is used twice"),
+    ],
+)
+def test_an_impostor_must_claim_somebody_and_may_share_only_what_it_claims(change, finding):
+    with pytest.raises(LabError, match=finding):
+        parse(IMPOSTOR.read_text().replace(*change), "rack.yaml")
+
+
+def test_a_lockout_is_off_unless_it_is_set_whole():
+    raw = demo()
+    assert load(DEFAULT_RACK).machine("m1").bmc.lockout is None
+    raw["machines"][0]["bmc"]["lockout"] = {"threshold": 3}
+
+    with pytest.raises(LabError, match=r"lockout\.seconds: missing"):
         parse(yaml.safe_dump(raw), "rack.yaml")
 
 
