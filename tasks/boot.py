@@ -4,8 +4,8 @@ from prefect import get_run_logger, task
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
+from metal.engine.in_boot_os import in_boot_os
 from metal.engine.verify import await_os
-from metal.engine.waits import await_any_boot_os
 from metal.planning.plan import Plan
 from specs.records import BootRecord
 from tasks.retries import RETRY
@@ -17,7 +17,8 @@ from tasks.waiting import may_wait
 def wait_boot_os(claim: Claim) -> BootRecord:
     """Until a boot OS has reported in; the report that made the job counts."""
     with EdgeClient() as edge:
-        found = await_any_boot_os(edge, claim)
+        found = in_boot_os(edge, claim, lambda: edge.host(claim.host).boot, log=get_run_logger().info)
+    assert found is not None, "it has just answered"
     get_run_logger().info("%s: boot OS at %s", claim.host, found.address)
     return found
 

@@ -14,17 +14,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from metal.edge_client.runs import RunCalls
-from metal.engine.claim import Claim, check
+from metal.engine.claim import Claim
 from metal.errors import JobWaits, LeaseLost, Refused, Unreachable, Wait
-from specs.records import BootRecord, HostRecord, JournalRow, WaitEvent
+from specs.records import BootRecord, HostRecord, WaitEvent
 
 BOOT_OS_DEADLINE_S: Final = 600.0
 OS_DEADLINE_S: Final = 600.0
 LOOK_S: Final = 120.0
 """How often somebody looks at a machine that is waited for: one that was switched off does not come."""
 POLL_S: Final = 0.5
-AWAIT_BOOT_OS: Final = "await-boot-os"
-"""The journal's step from which the wait for any boot OS counts."""
 TOO_LATE: Final[dict[WaitEvent, str]] = {
     "boot-os": "boot-os-timeout",
     "os": "os-timeout",
@@ -261,39 +259,6 @@ def wait_boot_os(
         clock=clock,
         sleep=sleep,
         hold_s=hold_s,
-    )
-
-
-def await_any_boot_os(edge: RunCalls, claim: Claim, *, pace: Pace | None = None) -> BootRecord:
-    """Wait until some boot OS is up, which may have reported in long before this job was made.
-
-    The deadline counts from the first run that came here, by the journal.
-    """
-    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step == AWAIT_BOOT_OS]
-    record = edge.host(claim.host)
-    if record.boot is not None and record.boot.reported_at is not None:
-        return record.boot
-    first = rows[0] if rows else _note(edge, claim)
-    deadline = first.at + timedelta(seconds=BOOT_OS_DEADLINE_S)
-    return wait_until(
-        edge,
-        claim,
-        Awaited("boot-os", first.at, deadline, "waits for the boot OS to report in"),
-        lambda record: record.boot if record.boot and record.boot.reported_at else None,
-        may_go_on=lambda: check(edge, claim),
-        pace=pace,
-    )
-
-
-def _note(edge: RunCalls, claim: Claim) -> JournalRow:
-    return edge.journal(
-        claim.host,
-        epoch=claim.epoch,
-        job=claim.job,
-        step=AWAIT_BOOT_OS,
-        kind="wait",
-        phase="intent",
-        detail={"says": "no boot OS is up"},
     )
 
 

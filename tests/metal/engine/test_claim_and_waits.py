@@ -16,8 +16,9 @@ import pytest
 from metal.engine.cancel import wind_down
 from metal.engine.claim import HOLDER, Claim, LeaseKeeper, check, claim_host
 from metal.engine.connect import Openers
+from metal.engine.in_boot_os import in_boot_os
 from metal.engine.verify import SSH_LOOK_S, await_os, verify
-from metal.engine.waits import LOOK_S, Pace, await_any_boot_os, until_reached, wait_boot_os, wait_os
+from metal.engine.waits import LOOK_S, until_reached, wait_boot_os, wait_os
 from metal.errors import Cancelled, JobWaits, LeaseLost, Refused, Unreachable
 from metal.planning.plan import Plan, Step
 from metal.protocols import BootFlags
@@ -240,19 +241,44 @@ def test_a_cancelled_job_ends_its_wait(edge):
         waiting(edge)
 
 
-def test_any_boot_os_will_do_for_a_discovery_and_the_wait_for_one_counts_from_its_first_run(edge):
-    pace = Pace(edge.rig.around.clock, edge.rig.around.sleep, hold_s=5)
-    edge.rig.clock[0] += 100
-    assert await_any_boot_os(edge.rig.edge, CLAIM, pace=pace).boot_no == 1
+def test_a_discovery_goes_on_in_the_boot_os_that_reported_in_long_ago(rig, edge):
+    edge.rig.clock[0] += 5000
+    assert in_boot_os(rig.edge, CLAIM, lambda: "done", log=rig.said.append, around=rig.around) == "done"
+    assert rig.edge.rows == []
 
-    edge.rig.edge.record = edge.rig.edge.record.model_copy(update={"boot": None})
-    since = []
+
+def test_a_machine_that_lost_its_power_in_its_discovery_is_waited_for_and_not_failed(rig, edge, monkeypatch):
+    """No BMC is known yet: somebody, or the power that comes back, has to start it."""
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "5")
+    rig.edge.record = rig.edge.record.model_copy(update={"bmc_address": None})
+    gone = Unreachable("no route", host="web-01")
+
+    def set_up():
+        def ssh(_at, _key):
+            raise gone
+
+        rig.around.sessions.drop("h1")
+        rig.around.sessions.openers = Openers(ssh=ssh, ipmi=rig.bmc.log_in)
+        raise gone
+
     for _ in range(2):
         with pytest.raises(JobWaits) as caught:
-            await_any_boot_os(edge.rig.edge, CLAIM, pace=pace)
-        since.append(caught.value.wait.since)
-    assert since[0] == since[1] == edge.rig.edge.rows[0].at
-    assert len(edge.rig.edge.rows) == 1
+            in_boot_os(rig.edge, CLAIM, set_up, log=rig.said.append, around=rig.around)
+    assert caught.value.wait.event == "boot-os"
+    assert caught.value.wait.since > rig.edge.record.boot.reported_at
+
+    up = rig.edge.record.boot.model_copy(update={"boot_no": 2, "reported_at": edge.now})
+    rig.edge.record = rig.edge.record.model_copy(update={"boot": up})
+    rig.around.sessions.openers = Openers(ssh=lambda _at, _key: rig.machine, ipmi=rig.bmc.log_in)
+    assert in_boot_os(rig.edge, CLAIM, lambda: "done", log=rig.said.append, around=rig.around) == "done"
+
+
+def test_what_fails_while_the_boot_os_answers_is_no_loss_of_it(rig, edge):
+    def set_up():
+        raise Unreachable("no IPMI session", host="web-01")
+
+    with pytest.raises(Unreachable, match="no IPMI"):
+        in_boot_os(rig.edge, CLAIM, set_up, log=rig.said.append, around=rig.around)
 
 
 # --- the first boot of an installed system ----------------------------------------------------------------
