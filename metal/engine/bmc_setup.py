@@ -25,7 +25,7 @@ from typing import Final, Literal
 
 from metal.drivers.bmc.in_band import QUERIES, BmcSetup, parse_bmc, read_setup
 from metal.drivers.bmc.setup import (
-    EXEC,
+    ASK,
     BmcWish,
     not_taken,
     password_answer,
@@ -258,7 +258,7 @@ def _read_back(setup: _Setup, full: BmcWish) -> None:
         lacking = list(not_taken(now, full))
         question = password_question(now, full)
         if question is not None:
-            said = setup.shell.read(EXEC, stdin=question, timeout_s=30)
+            said = setup.shell.read(ASK, stdin=question, timeout_s=30)
             if password_answer(said) is False:
                 lacking.append(f"the password of {full.user} is not the one that was set")
         if not lacking:

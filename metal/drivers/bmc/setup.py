@@ -16,6 +16,8 @@ from metal.errors import Refused, SpecError
 from metal.protocols import Command, Output
 
 EXEC: Final = ("ipmitool", "exec", "/proc/self/fd/0")
+ASK: Final = ("sh", "-c", "cat | ipmitool exec /proc/self/fd/0")
+"""The same where stdin is sshd's: that is a socket, which can't be opened by its name in /proc."""
 FIRST_FREE_SLOT: Final = 3
 """Slot 1 is the null user and slot 2 the factory's administrator almost everywhere; both are left alone."""
 PROOF_LENGTH: Final = 14
@@ -72,7 +74,7 @@ def setup_changes(seen: BmcSetup, wish: BmcWish, host: str | None = None) -> tup
 
 
 def password_question(seen: BmcSetup, wish: BmcWish) -> bytes | None:
-    """What to put to `ipmitool exec` to learn whether the BMC has the wish's password; None without a slot.
+    """What to put to ASK to learn whether the BMC has the wish's password; None without a slot.
 
     `ipmitool user test` takes the password in its argv or asks a terminal for it; this is the command behind
     it (Set User Password, operation 3).

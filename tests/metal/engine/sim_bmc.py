@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from metal.drivers.bmc.in_band import GUID, LAN, MC_INFO
-from metal.drivers.bmc.setup import EXEC
+from metal.drivers.bmc.setup import ASK, EXEC
 from metal.edge_client.wire import Conflict
 from metal.engine.connect import Openers, Sessions
 from metal.errors import LeaseLost, Refused, Unreachable
@@ -221,7 +221,7 @@ class InBand(FakeShell):
 
     def read(self, argv, *, stdin=None, timeout_s=30, limit_bytes=4 << 20) -> Output:
         self.death.passes("in band read")
-        if argv == EXEC:
+        if argv == ASK:
             return self.bmc.line(stdin.decode())
         self.script = self.bmc.answers()
         return super().read(argv, timeout_s=timeout_s)

@@ -11,6 +11,7 @@ from lab.bmc.lockout import Lockout
 from lab.definition import LockoutRule
 from metal.drivers.bmc.in_band import read_bmc, read_setup
 from metal.drivers.bmc.setup import (
+    ASK,
     EXEC,
     BmcWish,
     not_taken,
@@ -105,7 +106,7 @@ def test_the_bmc_says_in_band_which_password_it_has(shell, lab_bmc, password):
     assert not_taken(seen, wish(password)) == ()
     answers = {}
     for asked in (password, "another", "another-of-20-bytes!"):
-        said = shell.read(EXEC, stdin=password_question(seen, wish(asked)))
+        said = shell.read(ASK, stdin=password_question(seen, wish(asked)))
         answers[asked] = password_answer(said)
         assert asked not in said.stdout + said.stderr
     assert answers.pop(password) is True

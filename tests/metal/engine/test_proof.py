@@ -1,0 +1,145 @@
+"""No secret goes to a machine that is not proven to be the host; nothing is erased before that is known."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import delete
+
+from metal.engine import proof
+from metal.engine.claim import Claim
+from metal.errors import Refused
+from metal.planning.plan import Plan, Step
+from pxe_edge.registry.registry import open_registry
+from pxe_edge.registry.tables import CredentialRow
+from tests.metal.engine.sim_bmc import ADDRESS, CredentialEdge, SimBmc, sessions
+
+CLAIM = Claim("web-01", 7, "run-1", 4)
+T0 = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+@pytest.fixture
+def edge(tmp_path):
+    ticks = itertools.count()
+    registry = open_registry(tmp_path, clock=lambda: T0 + timedelta(seconds=next(ticks)))
+    made = CredentialEdge(registry, "web-01")
+    made.bmc_candidate("web-01", epoch=4, address=ADDRESS, user="rackflow", password="known-1")
+    made.bmc_promote("web-01", epoch=4, user="rackflow")
+    yield made
+    registry.db.close()
+
+
+def ours() -> SimBmc:
+    return SimBmc().given("rackflow", "known-1")
+
+
+def test_a_boot_is_proven_once_and_the_next_boot_anew(edge):
+    held, shell = sessions(edge, ours())
+    assert [proof.require(edge, CLAIM, sessions=held) for _ in range(3)] == [1, 0, 0]
+    edge.boot_no = 2
+    assert proof.require(edge, CLAIM, sessions=held) == 1
+    assert edge.reported == [("proof", "proven")] * 2
+    assert shell.bmc.logins == [("known-1", True)] * 2
+
+
+def test_power_that_was_changed_ends_what_was_proven(edge):
+    held, _ = sessions(edge, ours())
+    proof.require(edge, CLAIM, sessions=held)
+    held.drop("web-01")
+    assert proof.require(edge, CLAIM, sessions=held) == 1
+
+
+@pytest.mark.parametrize("kept", ["", "aB3dE6gH9jK2mN"])
+def test_a_machine_under_another_hosts_name_is_refused_and_shown(edge, kept):
+    """Also where the host's own BMC still shows the value of an earlier proof."""
+    impostor, real = SimBmc(), ours()
+    real.value = kept
+    held, _ = sessions(edge, impostor, real)
+    with pytest.raises(Refused, match="switch port") as caught:
+        proof.require(edge, CLAIM, sessions=held)
+    assert caught.value.reason == "identity-unproven"
+    assert edge.reported == [("proof", "differs")]
+
+
+@pytest.mark.parametrize("trust", ["proof", "lan"])
+@pytest.mark.parametrize("lacking", ["on the LAN", "in band", "no BMC"])
+def test_what_can_not_be_proven_is_trusted_only_where_the_site_says_so(edge, trust, lacking):
+    edge.trust = trust
+    inside, outside = ours(), ours()
+    if lacking == "no BMC":
+        with edge.registry.db.write() as session:
+            session.execute(delete(CredentialRow))
+    elif lacking == "on the LAN":
+        outside.value = None
+    else:
+        inside.value = None
+    held, _ = sessions(edge, inside, outside)
+    if trust == "lan":
+        proof.require(edge, CLAIM, sessions=held)
+        return
+    with pytest.raises(Refused, match="trust: lan") as caught:
+        proof.require(edge, CLAIM, sessions=held)
+    assert caught.value.reason == "identity-unproven"
+
+
+def test_a_bmc_that_may_not_be_asked_now_is_no_reason_to_trust(edge):
+    """Its credential was refused a moment ago: that is not a machine without a BMC."""
+    edge.trust = "lan"
+    edge.json("POST", "/x/login", json=_refused())
+    held, shell = sessions(edge, ours())
+    with pytest.raises(Refused) as caught:
+        proof.require(edge, CLAIM, sessions=held)
+    assert caught.value.reason == "bmc-unverified"
+    assert shell.bmc.logins == []
+
+
+def test_a_running_system_is_known_by_its_host_key(edge):
+    held, shell = sessions(edge, SimBmc(), ours())
+    assert proof.require(edge, CLAIM, where="running-os", sessions=held) == 0
+    assert shell.sent == []
+
+
+def step(kind: str, *, where="boot-os", destructive=False, **args) -> Step:
+    return Step(id=kind, kind=kind, field=kind, reason="r", where=where, destructive=destructive, args=args)
+
+
+def plan(*steps: Step) -> Plan:
+    return Plan(
+        host="web-01", host_id="h", specset=None, spec=None, observed_at=None, seen_from=None, steps=steps
+    )
+
+
+WIPE = step("wipe", destructive=True)
+HASH = step("users", users=[{"name": "ops", "password": "secret:ops@1"}])
+KEYS = step("users", users=[{"name": "ops", "password": None}])
+FILE = step("files", files=[{"path": "/etc/key", "secret": "secret:key@1"}])
+PLAIN = step("files", files=[{"path": "/etc/motd", "content": "hi"}])
+TOKEN = step("phone-home")
+KEY = step("host-key")
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "needed"),
+    [
+        (WIPE, (TOKEN,), True),
+        (WIPE, (HASH,), True),
+        (WIPE, (KEYS, PLAIN), False),
+        (WIPE, (), False),
+        (HASH, (), True),
+        (KEYS, (), False),
+        (FILE, (), True),
+        (PLAIN, (), False),
+        (TOKEN, (), True),
+        (KEY, (), True),
+        (step("hostname"), (TOKEN,), False),
+        (HASH.model_copy(update={"where": "running-os"}), (), False),
+        (step("power", where="bmc"), (TOKEN,), False),
+    ],
+)
+def test_a_step_waits_for_the_proof_if_it_sends_a_secret_or_erases_for_one(first, rest, needed):
+    assert proof.needs_proof(plan(first, *rest), first) is needed
+
+
+def _refused():
+    about = {"owner": "r", "address": ADDRESS, "user": "rackflow", "state": "current"}
+    return about | {"result": "refused", "fresh": False}
