@@ -6,6 +6,7 @@ written twice is wrong once. `tests/docs` runs the check.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ from typer.main import get_command
 from metal.cli.main import app as cli
 from metal.planning.restarts import ENTER, RESTARTS
 from pxe_edge.api.app import create_app
+from pxe_edge.jobs.causes import Rule
+from pxe_edge.jobs.causes_stranger import STRANGER_RULES
+from pxe_edge.jobs.causes_table import SECTIONS
 from specs import model
 from specs.load import json_schema
 from specs.phases import CONDITIONS, DEADLINE_S, TRANSITIONS, Phase
@@ -33,6 +37,12 @@ YAML, one or more documents per file, anywhere under the spec folder.
 Unknown keys are refused. Sizes carry a unit (`GiB MiB TiB`, `GB MB TB`, all exact).
 `rackflow spec check` shows all findings with file and line; editors take
 [the JSON Schema](../specs/schema/rackflow.schema.json). [specs/](../specs) is a complete example.
+"""
+CAUSES_INTRO: Final = """## What `rackflow why` says
+
+It takes all that is known of a host at one moment (timeline, job, wait, lease, outbox, conditions, requests,
+refusals, the end of the serial log) and asks these rules from the top. The first that holds is the `cause`;
+its sentence and next step are filled with what was found. `reason` beside it is the code on record.
 """
 PROFILE_MERGE: Final = """
 Beside these, every field of a [Host](#host) but `match`.
@@ -74,7 +84,25 @@ def reasons_page() -> str:
     """One row per reason code."""
     rows = [(f"`{r.code}`", r.sentence, step(r.next_step)) for r in REASONS.values()]
     intro = "Why a host is where it is: told by `rackflow why NAME`, held by `reason` in REST and `--json`.\n"
-    return f"{HEADER}# Reason codes\n\n{intro}\n{table(('code', 'what it means', 'next step'), rows)}"
+    codes = table(("code", "what it means", "next step"), rows)
+    return f"{HEADER}# Reason codes\n\n{intro}\n{codes}\n{CAUSES_INTRO}{''.join(cause_sections())}"
+
+
+def cause_sections() -> Iterator[str]:
+    """What `why` can say, in the order in which it asks."""
+    sections: list[tuple[str, Sequence[Rule[Any]]]] = [
+        *SECTIONS,
+        ("A machine that is no host", STRANGER_RULES),
+    ]
+    for title, rules in sections:
+        rows = [(f"`{r.code}`", r.when, cell(places(r.sentence)), cell(places(r.next_step))) for r in rules]
+        yield f"\n### {title}\n\n{table(('cause', 'when', 'sentence', 'next step'), rows)}"
+
+
+def places(text: str) -> str:
+    """Words with the places that facts take, in italics; the host's name as in every other page."""
+    named = text.replace("{name}", "NAME").replace("{again}", "rackflow apply NAME")
+    return re.sub(r"\{(\w+)\}", lambda found: f"*{found[1].replace('_', ' ')}*", named)
 
 
 def step(text: str) -> str:

@@ -27,7 +27,7 @@ REASONS: Final[dict[str, Reason]] = {
         Reason(
             "discovery-off",
             "The site answers no unknown machines.",
-            "Set discovery in the Site, or add the host.",
+            "Set discovery in the Site and rackflow spec publish, or rackflow host add NAME --mac MAC.",
         ),
         Reason(
             "awaiting-approval",
@@ -37,14 +37,18 @@ REASONS: Final[dict[str, Reason]] = {
         Reason(
             "foreign-system",
             "The machine has a bootable system on its disks that no spec claims.",
-            "rackflow host approve NAME, or bind a spec with lifecycle.destroy.",
+            "rackflow host approve NAME, or publish a spec that fits it.",
         ),
         Reason(
             "identity-conflict",
             "Two machines claim one identity.",
-            "Compare rackflow host NAME with the report.",
+            "Compare rackflow host NAME with the machine that reported.",
         ),
-        Reason("no-spec", "No spec is bound to this host.", "Publish a Host spec whose match fits it."),
+        Reason(
+            "no-spec",
+            "No spec is bound to this host.",
+            "Write a Host spec whose match fits it, then rackflow spec publish.",
+        ),
         Reason("no-boot-os", "No boot OS is built, so nothing can be booted.", "rackflow bootos build"),
         Reason(
             "boot-os-timeout", "The boot OS did not report in before the deadline.", "rackflow console NAME"
@@ -62,83 +66,125 @@ REASONS: Final[dict[str, Reason]] = {
         Reason(
             "bmc-mismatch",
             "The BMC on the LAN is not the one in the machine.",
-            "Check the BMC address for a twin.",
-        ),
-        Reason("unreachable", "The machine does not answer.", "rackflow power status NAME"),
-        Reason("refused", "The machine refused a command.", "Read the step's output in the run."),
-        Reason("unparsable", "A tool's output could not be read.", "Report the output shown in the run."),
-        Reason(
-            "no-matching-disk", "A device rule matches no disk.", "Compare the rule with the disks listed."
+            "Give one of the two BMCs another address, then rackflow inspect NAME.",
         ),
         Reason(
-            "ambiguous-disk", "A device rule matches more than one disk.", "Name the disk by serial or WWN."
+            "unreachable",
+            "The machine does not answer.",
+            "rackflow power status NAME, then rackflow console NAME.",
+        ),
+        Reason(
+            "refused",
+            "The machine refused a command.",
+            "rackflow host NAME links the run with the tool's output; then rackflow apply NAME.",
+        ),
+        Reason(
+            "unparsable",
+            "A tool's output could not be read.",
+            "rackflow host NAME links the run with the output; report it as a gap of ours.",
+        ),
+        Reason(
+            "no-matching-disk",
+            "A device rule matches no disk.",
+            "rackflow host NAME lists its disks; mend the rule, then rackflow spec publish.",
+        ),
+        Reason(
+            "ambiguous-disk",
+            "A device rule matches more than one disk.",
+            "rackflow host NAME lists its disks; name one by serial or WWN, then rackflow spec publish.",
         ),
         Reason(
             "not-enough-drives",
             "A RAID volume asks for more drives than fit.",
-            "Compare the rule with the disks.",
+            "rackflow host NAME lists its disks; mend the rule, then rackflow spec publish.",
         ),
         Reason(
             "no-matching-nic",
             "A network rule matches no NIC, or more than one.",
-            "Compare the rule with the NICs listed.",
+            "rackflow host NAME lists its NICs; mend the rule, then rackflow spec publish.",
         ),
         Reason("no-address", "No address is allocated from a pool.", "rackflow spec publish"),
         Reason(
             "unsupported",
             "The spec asks for something that this version does not do.",
-            "Leave it out, or choose another way.",
+            "Leave it out of the spec, or choose another way, then rackflow spec publish.",
         ),
-        Reason("image-missing", "The image is not in the store.", "rackflow image add NAME"),
         Reason(
-            "image-mismatch", "The image is not the one that the spec names.", "rackflow image add NAME again"
+            "image-missing",
+            "The image is not in the store.",
+            "rackflow image add IMAGE, then rackflow apply NAME.",
+        ),
+        Reason(
+            "image-mismatch",
+            "The image is not the one that the spec names.",
+            "rackflow image add IMAGE with the file that its document names, then rackflow apply NAME.",
         ),
         Reason(
             "image-unfit",
             "The image cannot boot this machine.",
-            "Compare os.bootModes with the firmware mode.",
+            "Compare os.bootModes of the Image with the firmware that rackflow host NAME shows.",
         ),
         Reason(
             "layout-impossible",
             "The partitions do not fit the disk.",
-            "Make them smaller or choose another disk.",
+            "rackflow host NAME lists its disks; make the partitions smaller, then rackflow spec publish.",
         ),
-        Reason("destroy-never", "The spec forbids destroying.", "Set lifecycle.destroy to ask or allow."),
+        Reason(
+            "destroy-never",
+            "The spec forbids destroying.",
+            "Set lifecycle.destroy to ask or allow, then rackflow spec publish.",
+        ),
         Reason("waiting-consent", "The plan destroys data and waits for consent.", "rackflow approve NAME"),
         Reason(
             "foreign-content",
             "A disk holds content that this host's install record does not list.",
             "rackflow approve NAME",
         ),
-        Reason("plan-moved", "The machine is not as the plan left it.", "rackflow plan NAME --refresh"),
-        Reason("lease-lost", "Another run holds the host.", "rackflow host NAME"),
-        Reason("step-failed", "A step failed.", "Read the step's output in the run."),
+        Reason(
+            "plan-moved",
+            "The machine is not as the plan left it.",
+            "rackflow plan NAME --refresh shows what is there now, then rackflow apply NAME.",
+        ),
+        Reason(
+            "lease-lost",
+            "Another run holds the host.",
+            "rackflow host NAME shows who holds it; rackflow apply NAME once it is free.",
+        ),
+        Reason(
+            "step-failed",
+            "A step failed.",
+            "rackflow host NAME links the run with the step's output; then rackflow apply NAME.",
+        ),
         Reason(
             "verify-failed",
             "The deployed system is not what the spec asks for.",
-            "rackflow plan NAME --refresh",
+            "rackflow plan NAME --refresh shows what differs, then rackflow apply NAME.",
         ),
         Reason("drift", "The machine differs from its spec.", "rackflow plan NAME shows what apply repairs."),
-        Reason("secret-missing", "A named secret is not set.", "rackflow secret set NAME"),
+        Reason(
+            "secret-missing",
+            "A named secret is not set.",
+            "rackflow secret set SECRET, then rackflow apply NAME.",
+        ),
         Reason("job-crashed", "The job's run ended without an outcome.", "rackflow apply NAME"),
         Reason("cancelled", "An operator cancelled the job.", "rackflow apply NAME"),
         Reason(
             "runs-lost",
             "Six runs of the job were lost, one after the other, and none finished a step.",
-            "rackflow doctor, then rackflow apply NAME",
+            "rackflow why NAME --history 200 shows how they ended; then rackflow apply NAME.",
         ),
         Reason(
             "phase-deadline",
             "The phase took longer than it may.",
-            "Read the timeline for what it waited for, then rackflow apply NAME",
+            "rackflow why NAME --history 200 shows what it waited for; then rackflow apply NAME.",
         ),
-        Reason("consent-expired", "Nobody consented within seven days.", "rackflow apply NAME asks anew"),
-        Reason("consent-refused", "A person refused the plan.", "Change the spec, or rackflow apply NAME"),
+        Reason("consent-expired", "Nobody consented within seven days.", "rackflow apply NAME asks anew."),
+        Reason("consent-refused", "A person refused the plan.", "Change the spec, or rackflow apply NAME."),
         Reason("released", "An operator took the host from its run.", "rackflow apply NAME"),
         Reason(
             "identity-unproven",
             "The machine did not prove that it is this host, so it gets no secret.",
-            "Compare rackflow host NAME with the machine in the rack.",
+            "Compare rackflow host NAME with the machine in the rack, then rackflow inspect NAME.",
         ),
         Reason(
             "boot-os-lost",

@@ -70,7 +70,7 @@ def require(*scopes: tokens.Scope) -> Callable[[Registry, HTTPAuthorizationCrede
         with registry.db.read() as session:
             scope = tokens.scope_of(session, given.credentials)
         if scope is None:
-            raise TokenError("the token is not one of this site's", hint="rackflow token list")
+            raise TokenError("the token is not one of this site's", hint="RACKFLOW_TOKEN_FILE names its file")
         if scope != "admin" and scope not in scopes:
             raise ForbiddenError(
                 f"scope {scope} may not do this", hint=f"needs {' or '.join(('admin', *scopes))}"

@@ -23,6 +23,7 @@ S = TypeVar("S")
 ATTEMPTS: Final = 5
 """Attempts that a job gets after a lost run before it fails."""
 SHORT_ID: Final = 8
+_READING: Final = frozenset({"discover", "inspect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,27 @@ def facts_of(s: Situation) -> dict[str, str]:
         "attempts": str(ATTEMPTS),
         "message": s.host.message or "",
         "bmc": s.host.bmc_address or "an unknown address",
+        "again": again(s),
+        "cycle": cycle(s),
     }
+
+
+def again(s: Situation) -> str:
+    """The command that starts what failed once more: a discovery is an inspection, all else an apply."""
+    reads = s.host.phase in (Phase.INSPECTING, Phase.INSPECT_FAILED) or (
+        s.ended is not None and s.ended.verb in _READING
+    )
+    return f"rackflow {'inspect' if reads else 'apply'} {s.host.name}"
+
+
+def cycle(s: Situation) -> str:
+    """How to start the machine anew: an open job does it itself, and no power job is taken beside it."""
+    command = f"rackflow power cycle {s.host.name}"
+    if s.job is None:
+        return command
+    return (
+        f"its job restarts it where that is safe; to do it now: rackflow cancel {s.host.name}, then {command}"
+    )
 
 
 def run_words(job: JobRecord) -> str:
@@ -220,6 +241,11 @@ def since(at: datetime, now: datetime) -> str:
 def age_s(at: datetime, now: datetime) -> float:
     """Seconds since a moment."""
     return (now - at).total_seconds()
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def in_phase(*phases: Phase) -> Callable[[Situation], bool]:

@@ -79,7 +79,7 @@ def _console(code: str, *events: WaitEvent) -> Callable[[Situation], Facts | Non
         found = causes_serial.read(s.console.lines)
         if found is None or found[0].code != code:
             return None
-        return _facts(s, line=found[1], boot=str(s.console.boot_no))
+        return _facts(s, line=found[1].rstrip(". "), boot=str(s.console.boot_no))
 
     return holds
 
@@ -136,7 +136,7 @@ def _os_never_seen(s: Situation) -> Facts | None:
 
 
 _LOOK: Final = "rackflow console {name}"
-_AGAIN: Final = "rackflow power cycle {name}"
+_AGAIN: Final = "{cycle}"
 
 BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
     Rule(
@@ -151,7 +151,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "the installed system showed another host key than the installer's",
         _refused("os", "phone-home"),
         "{waits}; at {at} {text}.",
-        "Compare rackflow host {name} with the machine; rackflow apply {name} installs it anew",
+        "Compare rackflow host {name} with the machine; rackflow cancel {name} ends the wait",
     ),
     Rule(
         "boot-os-missing",
@@ -242,7 +242,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "the serial log ends with I/O errors",
         _console("disk-errors"),
         '{waits}; a disk gives I/O errors: "{line}".',
-        "Replace the disk, or name another in the spec's rootDevice; then rackflow apply {name}",
+        "rackflow cancel {name}, replace the disk or name another in the spec, then rackflow apply {name}",
     ),
     Rule(
         "no-loader",
@@ -291,7 +291,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "the machine is silent",
         _never_asked,
         "{waits}; it has not asked for a boot since.",
-        "rackflow power status {name}",
+        "Look at it: rackflow console {name}; with network boot first in its firmware: {cycle}",
     ),
     Rule(
         "os-silent",
@@ -305,7 +305,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "a job waits for a BMC that is gone",
         lambda s: _facts(s, locked=_locked(s)) if _expects("bmc")(s) else None,
         "{waits}; the BMC at {bmc} does not answer{locked}.",
-        "rackflow power status {name}",
+        "Check its cable and the route to {bmc} from the worker; rackflow cancel {name} ends the wait",
     ),
     Rule(
         "boot-begins",

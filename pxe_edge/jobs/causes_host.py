@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from pxe_edge.jobs.causes import Facts, Rule, Situation, if_, in_phase, since
+from pxe_edge.jobs.causes import Facts, Rule, Situation, clock, counted, if_, in_phase, since
 from specs.phases import FAILED_TWIN, Phase
 from specs.reasons import REASONS, Reason
 from specs.records import Condition
@@ -34,8 +34,7 @@ def _said(s: Situation) -> str:
 def _ended(s: Situation) -> str:
     if s.ended is None:
         return ""
-    at = f", {since(s.ended.created_at, s.now)}" if s.ended else ""
-    return f" ({s.ended.verb} job {s.ended.no} of {s.ended.by}{at})"
+    return f" (job {s.ended.no}, {s.ended.verb}, by {s.ended.by} at {clock(s.ended.created_at, s.now)})"
 
 
 def _reason(code: str, pattern: str = "") -> Callable[[Situation], Facts | None]:
@@ -58,7 +57,13 @@ def _failed_step(s: Situation) -> Facts | None:
         return None
     done = len({one.step for one in s.journal if one.phase == "done"})
     said = str(row.detail.get("message") or _said(s)).rstrip(". ")
-    return {"step": row.step, "said": said, "done": str(done), "ended": _ended(s), "at": since(row.at, s.now)}
+    return {
+        "step": row.step,
+        "said": said,
+        "done": counted(done, "finished step"),
+        "ended": _ended(s),
+        "at": since(row.at, s.now),
+    }
 
 
 def _secret(s: Situation) -> Facts | None:
@@ -134,49 +139,49 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "the BMC does not answer",
         _reason("unreachable", r"IPMI|BMC"),
         "{phase}: the BMC at {bmc} does not answer: {said}{ended}.",
-        "Is {bmc} reached from the worker? rackflow power status {name}; then rackflow apply {name}",
+        "Is {bmc} reached from the worker? rackflow power status {name}; then {again}",
     ),
     Rule(
         "bmc-lies",
         "the BMC says done and does something else",
         _reason("refused", r"keeps another boot override|read back"),
         "{phase}: {said}{ended}.",
-        "Reset or update the BMC at {bmc}, then: rackflow apply {name}",
+        "Reset or update the BMC at {bmc}, then: {again}",
     ),
     Rule(
         "bmc-refuses-command",
         "the BMC refuses a command",
         _reason("refused", r"\bBMC\b"),
         "{phase}: the BMC at {bmc} refused: {said}{ended}.",
-        "rackflow power status {name} shows what it does take; then rackflow apply {name}",
+        "rackflow power status {name} shows what it does take; then {again}",
     ),
     Rule(
         "boot-os-unreachable",
         "the boot OS is not there, or takes no SSH connection",
         _reason("unreachable", r"no boot OS|SSH"),
         _SAID,
-        "rackflow console {name}; if it hangs: rackflow power cycle {name}, then rackflow apply {name}",
+        "rackflow console {name}; if it hangs: rackflow power cycle {name}, then {again}",
     ),
     Rule(
         "secret-not-set",
         "a named secret is not set, or was changed after the plan was made",
         _secret,
         "{phase}: secret {secret} is missing: {said}{ended}.",
-        "rackflow secret set {secret}, then: rackflow apply {name}",
+        "rackflow secret set {secret}, then: {again}",
     ),
     Rule(
         "image-not-stored",
         "the image that the spec names is not in the store, or is another one",
         _image,
         "{phase}: image {image} is {state}: {said}{ended}.",
-        "rackflow image add {image}, then: rackflow apply {name}",
+        "rackflow image add {image}, then: {again}",
     ),
     Rule(
         "failed-step",
         "a step of the job failed",
         _failed_step,
-        "{phase}: step {step} failed {at} after {done} finished steps: {said}{ended}.",
-        "rackflow plan {name} --refresh shows what is there now; rackflow apply {name} goes on",
+        "{phase}: step {step} failed {at} after {done}: {said}{ended}.",
+        "rackflow plan {name} --refresh shows what is there now; {again} goes on",
     ),
 )
 """Codes of which the message says more."""
@@ -189,7 +194,7 @@ def _general(reason: Reason) -> Rule[Situation]:
         reason.sentence.rstrip("."),
         _reason(reason.code),
         _SAID,
-        reason.next_step.replace("NAME", "{name}"),
+        reason.next_step.replace("rackflow apply NAME", "{again}").replace("NAME", "{name}"),
     )
 
 
@@ -231,14 +236,14 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "the phase is one of work, and no job works",
         if_(lambda s: _idle(s) and s.host.phase in _BUSY),
         "{phase} since {phase_since}{phase_limit}, and no job is open.",
-        "rackflow apply {name}",
+        "{again}",
     ),
     Rule(
         "failed",
         "a failed phase without a reason",
         if_(lambda s: _idle(s) and s.host.phase in FAILED_TWIN.values()),
         "{phase} since {phase_since}; the run left no reason.",
-        "rackflow apply {name}",
+        "{again}",
     ),
     Rule(
         "retired",

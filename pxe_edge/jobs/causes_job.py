@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-from pxe_edge.jobs.causes import ATTEMPTS, Facts, Rule, Situation, age_s, clock, if_, since
+from pxe_edge.jobs.causes import ATTEMPTS, Facts, Rule, Situation, age_s, clock, counted, if_, since
 from specs.records import JournalRow
 
 PICK_UP_S: Final = 30
@@ -67,7 +67,7 @@ def _retry(s: Situation) -> Facts | None:
     if job is None or run is None or not _pending(s) or job.lost_runs == 0 or run.next_try_at <= s.now:
         return None
     left = f"attempt {min(job.lost_runs, ATTEMPTS)} of {ATTEMPTS}"
-    return {"next": clock(run.next_try_at, s.now), "left": left, "lost": str(job.lost_runs)}
+    return {"next": clock(run.next_try_at, s.now), "left": left, "lost": counted(job.lost_runs, "run")}
 
 
 def _taken(s: Situation, *states: str | None, late: bool) -> Facts | None:
@@ -105,13 +105,13 @@ def _quiet(s: Situation) -> Facts | None:
 
 def _doing(s: Situation) -> str:
     step = step_now(s)
-    return f"step {step.step}, begun at {clock(step.at, s.now)}" if step else "no step"
+    return f"in step {step.step}, begun at {clock(step.at, s.now)}" if step else "between two steps"
 
 
 def _cancelling(s: Situation, *, held: bool) -> Facts | None:
     if not _in("cancelling")(s) or _held(s) is not held:
         return None
-    return {"doing": _doing(s), "done": str(steps_done(s))}
+    return {"doing": _doing(s), "done": counted(steps_done(s), "step")}
 
 
 def _foreign_lease(s: Situation) -> Facts | None:
@@ -131,7 +131,7 @@ def _step(s: Situation) -> Facts | None:
         "step": step.step,
         "says": str(step.detail.get("says") or step.kind),
         "begun": since(step.at, s.now),
-        "done": str(steps_done(s)),
+        "done": counted(steps_done(s), "step"),
     }
 
 
@@ -155,7 +155,7 @@ QUEUE_RULES: Final[tuple[Rule[Situation], ...]] = (
         "no-deployment",
         "Prefect answers and does not know the flow of this site",
         lambda s: _waits_for_prefect(s, deployment=True),
-        "{job} has wanted its flow run since {wanted}; Prefect has {error}. {tries} tries, again at {next}.",
+        "{job} has wanted its flow run since {wanted}; Prefect has {error}. Tries: {tries}; next at {next}.",
         "rackflow up registers the deployments at its start",
     ),
     Rule(
@@ -163,7 +163,7 @@ QUEUE_RULES: Final[tuple[Rule[Situation], ...]] = (
         "the edge wants a flow run and Prefect does not take it",
         lambda s: _waits_for_prefect(s, deployment=False),
         "{job} has wanted its flow run since {wanted}; Prefect has not taken its run: {error}. "
-        "Tried {tries} times, again at {next}.",
+        "Tries: {tries}; next at {next}.",
         "Start Prefect's server (rackflow up); the edge then delivers the run by itself",
     ),
     Rule(
@@ -177,7 +177,7 @@ QUEUE_RULES: Final[tuple[Rule[Situation], ...]] = (
         "run-lost",
         "runs were lost; the next attempt waits for its time",
         _retry,
-        "{lost} run(s) of {job} ended without an outcome; {left} starts at {next}.",
+        "{lost} of {job} ended without an outcome; {left} starts at {next}.",
         "Nothing to do: it starts by itself; rackflow cancel {name} stops it",
     ),
     Rule(
@@ -224,7 +224,7 @@ RUN_RULES: Final[tuple[Rule[Situation], ...]] = (
         "lease-kept",
         "the run is silent, and Prefect is away: nothing is handed on",
         lambda s: _expired(s, prefect=False),
-        "{run} of {job} has not renewed its lease since {renewed} (expired at {expired}, at {doing}), and "
+        "{run} of {job} has not renewed its lease since {renewed}; it expired at {expired}, {doing}; "
         "Prefect does not answer, so the host is not handed on.",
         "Start Prefect's server (rackflow up); if the run is known to be dead: rackflow release {name}",
     ),
@@ -232,7 +232,7 @@ RUN_RULES: Final[tuple[Rule[Situation], ...]] = (
         "lease-expired",
         "the run is silent: its process or its network died",
         lambda s: _expired(s, prefect=True),
-        "{run} of {job} has not renewed its lease since {renewed} (expired at {expired}, at {doing}); "
+        "{run} of {job} has not renewed its lease since {renewed}; it expired at {expired}, {doing}; "
         "the edge gives the job its next run.",
         "Nothing to do: the next run goes on where this one ended",
     ),
@@ -240,21 +240,21 @@ RUN_RULES: Final[tuple[Rule[Situation], ...]] = (
         "cancel-asked",
         "a cancelled job's run is at work and stops at the next safe point",
         lambda s: _cancelling(s, held=True),
-        "{job} is being cancelled: {run} ({doing}; {done} steps done) stops before its next step.",
+        "{job} is being cancelled: {run} ({doing}; {done} done) stops before its next step.",
         "rackflow cancel {name} waits for its end and says what is left",
     ),
     Rule(
         "cancel-winds-down",
         "a cancelled job's last run is on its way, to leave the machine in a known state",
         lambda s: _cancelling(s, held=False),
-        "{job} is being cancelled: its next run winds down what was begun ({doing}; {done} steps done).",
+        "{job} is being cancelled: its next run winds down what was begun ({doing}; {done} done).",
         "rackflow cancel {name} waits for its end and says what is left",
     ),
     Rule(
         "run-quiet",
         "the run missed a renewal",
         _quiet,
-        "{run} of {job} has not renewed its lease since {renewed} ({doing}); it expires at {expires}.",
+        "{run} of {job} has not renewed its lease since {renewed}, {doing}; it expires at {expires}.",
         "Nothing to do: a run that comes back goes on, else the next one does",
     ),
     Rule(
@@ -277,7 +277,7 @@ RUN_RULES: Final[tuple[Rule[Situation], ...]] = (
         "a step is at work",
         _step,
         "{phase} since {phase_since}{phase_limit}: {run} of {job} does step {step} ({says}) since {begun}, "
-        "{done} steps done.",
+        "{done} done.",
         "Nothing to do: rackflow apply {name} shows its progress",
     ),
     Rule(

@@ -76,7 +76,7 @@ STRANGER_RULES: Final[tuple[Rule[Stranger], ...]] = (
         "a machine that asked for an address only",
         if_(lambda _: True),
         "It has the address {address} until {until}, and has never asked for a boot.",
-        "Put network boot first in its firmware's boot order, or: rackflow host add NAME --mac {mac}",
+        "Put network boot first in its firmware's boot order, or: rackflow host add {made_up} --mac {mac}",
     ),
 )
 
@@ -85,6 +85,7 @@ def explain_stranger(s: Stranger) -> Cause:
     """The cause of a stranger's situation."""
     facts = {
         "mac": s.mac,
+        "made_up": f"mac-{s.mac.replace(':', '')}",
         "times": f"{s.count} time{'' if s.count == 1 else 's'}",
         "answer": s.answer or "nothing",
         "last": since(s.last_at, s.now) if s.last_at else "an unknown time",

@@ -49,7 +49,7 @@ def start(
         raise ConflictError(
             f"image {name} is {row.digest}, not {digest}",
             code="image-mismatch",
-            hint="rackflow image add --replace",
+            hint="rackflow image add under another name",
         )
     row.state, row.error, row.done_bytes, row.total_bytes = "receiving", None, 0, total_bytes
     row.changed_at = now
