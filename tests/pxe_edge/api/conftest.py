@@ -75,7 +75,7 @@ class FakePrefect:
             _, run_id, what = path.split("/")
             run = self.find(run_id)
             if run is None:
-                return httpx.Response(404)
+                return httpx.Response(404 if what == "set_state" else 500)  # as Prefect 3.8 does
             return self._resume(run) if what == "resume" else self._set_state(run, _json(request))
         return httpx.Response(200, json=[_seen(run) for run in self._filter(_json(request))])
 
