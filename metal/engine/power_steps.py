@@ -9,7 +9,7 @@ from metal.engine.connect import bmc, boot_os
 from metal.engine.enter import Entry, boot_id
 from metal.engine.power import power, set_boot
 from metal.engine.work import MOUNT_POINT, Handler, Work
-from metal.errors import Refused
+from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
 from metal.protocols import BootFlags, Command, PowerAction
 
@@ -192,7 +192,11 @@ def leave(work: Work) -> None:
     shell = work.sessions.shell(work.edge, boot_os(record))
     command = Command(("sh", "-c", LEAVE, "rf-leave", MOUNT_POINT), says="leave the deployed root clean")
     work.writes += 1
-    said = shell.change(command, step=f"{work.claim.job}-{work.step.id}-leave", epoch=work.claim.epoch)
+    try:
+        said = shell.change(command, step=f"{work.claim.job}-{work.step.id}-leave", epoch=work.claim.epoch)
+    except Unreachable as error:
+        work.log(f"the boot OS went away before its power did: {error.message}")
+        return
     if not said.ok:
         raise Refused(
             f"could not {command.says}: {said.stderr.strip()[-300:]}", host=work.host, reason="step-failed"

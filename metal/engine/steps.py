@@ -58,7 +58,8 @@ def run_step(
     began = around.clock()
     step = plan.step(step_id)
     check(edge, claim)
-    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.plan == plan.hash]
+    plan_hash = plan.hash
+    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.plan == plan_hash]
     mine = [row for row in rows if row.step == step_id]
     if any(row.phase == "done" for row in mine):
         return StepOutcome(step_id, changed=False, writes=0, seconds=0.0, message="done before")
@@ -109,7 +110,7 @@ def _persist(work: Work) -> tuple[bool, str]:
                 raise
             work.log(f"{work.step.id}: the boot OS went away: {error.message}")
         work.writes += _enter(work, trusted=False)
-        work.again = True
+        work.again, work.acted = True, False
         if restart_of(work.step.kind, work.args) == "ask":
             raise _asks(work.step, work.intents, work.host)
     return _carry_out(work)
@@ -126,6 +127,7 @@ def _carry_out(work: Work) -> tuple[bool, str]:
     if work.step.destructive:
         hold_basis(work)
     handler.act(work)
+    work.acted = True
     after = handler.differences(work)
     if after:
         raise Refused(

@@ -70,18 +70,26 @@ class RaidDelete:
         view = work.block()
         if find_array(view.arrays, str(work.args["uuid"])):
             return (f"array {work.args['name']} is still there",)
-        members = (view.disk(Member.of(one).identity) for one in work.args.get("members", ()))
+        return tuple(f"{member.identity} is still a member" for member in self._members(work, view))
+
+    @staticmethod
+    def _members(work: Work, view: BlockView) -> tuple[Member, ...]:
+        """Give the members that carry a superblock; on another mdadm finds nothing to clear, and fails."""
+        given = (Member.of(one) for one in work.args.get("members", ()))
         return tuple(
-            f"{disk.identity} is still a member"
-            for disk in members
-            if any(word.startswith(MEMBER_SIGNATURE) for word in disk.found)
+            member
+            for member in given
+            if any(word.startswith(MEMBER_SIGNATURE) for word in view.disk(member.identity).found)
         )
 
     def act(self, work: Work) -> None:
         """Leave a mounted root, stop the array, clear its members."""
         work.unmount()
+        view = work.block()
         volume = Volume.of(work.args, uuid=str(work.args["uuid"]))
-        work.send(MD.delete(volume, find_array(work.block().arrays, volume.uuid)))
+        array = find_array(view.arrays, volume.uuid)
+        held = volume.members if array else self._members(work, view)
+        work.send(MD.delete(replace(volume, members=held), array))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +110,12 @@ class Wipe:
             )
         work.unmount()
         target, device = _found(work)
+        if work.interrupted:
+            # What an earlier start has erased may be gone from the disk and not from the kernel.
+            work.send((image.reread_table(target),))
+            target, device = _found(work)
+            if not device.found and not device.partitions:
+                return
         work.send((partitions.wipe_command(target, device),))
         if work.block().on(target).partitions:
             # The kernel keeps the partitions that it knew; wipefs asks it once, and udev may be in the way.

@@ -47,6 +47,8 @@ class Work:
     """Steps of this plan that were begun before this start, this one included if an earlier start did."""
     again: bool = False
     """Whether this start goes on after the machine was lost in it."""
+    acted: bool = False
+    """Whether this start has sent what the step is about."""
     writes: int = 0
     _record: HostRecord | None = None
 

@@ -69,11 +69,13 @@ _ROWS: Final = (
     ),
     RestartRule("bootloader", "observe", "Files that are not as wished are written."),
     RestartRule("fstab", "observe", "The file is written unless it is as wished."),
-    RestartRule("hostname", "observe", "The file is written unless it is as wished."),
-    RestartRule("network", "observe", "Files that are not as wished are written."),
+    RestartRule("hostname", "repeat", "Its files are written again, each beside its place and renamed."),
+    RestartRule("network", "repeat", "Files that differ are written, the service is enabled again."),
     RestartRule("users", "observe", "Accounts that are not as wished are set."),
     RestartRule("files", "observe", "Files that are not as wished are written."),
-    RestartRule("management", "observe", "The account is set unless it is as wished."),
+    RestartRule(
+        "management", "repeat", "Account, rule and rf-exec are set again: a reading shows the key only."
+    ),
     RestartRule(
         "host-key", "repeat", "Another key is made: the system has not started yet, nobody knows one."
     ),

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
+from metal.drivers.network.links import IP_LINK, NIC_SYSFS
 from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
@@ -44,6 +45,7 @@ class FakeMachine(FakeShell):
         }
         self.array: Place | None = None
         """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        self.macs: tuple[str, ...] = ()
         self.fast_zero = False
         self.mounted = False
         self.tear = False
@@ -89,6 +91,10 @@ class FakeMachine(FakeShell):
         script |= {("e2fsck", "-f", "-n", f"/dev/{n}"): self._checked(n) for n in self._part_names()}
         fast = "\n".join(disk["kname"] for disk in self.disks.values()) if self.fast_zero else ""
         return script | {
+            IP_LINK.argv: json.dumps(
+                [{"ifname": f"eth{n}", "address": mac} for n, mac in enumerate(self.macs)]
+            ),
+            NIC_SYSFS.argv: "".join(f"eth{n} 1 - pf 1 1000 /x\n" for n in range(len(self.macs))),
             SETTLE.argv: "",
             LSBLK.argv: json.dumps({"blockdevices": [self._node(disk) for disk in self.disks.values()]}),
             DISK_SYSFS.argv: self._sysfs(),

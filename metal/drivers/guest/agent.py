@@ -79,6 +79,22 @@ def run(argv: list[str], data: bytes | None = None) -> None:
         raise SystemExit(f"{argv[0]} ended with {done.returncode}: {said}")
 
 
+def free_databases() -> None:
+    """Remove locks that a killed useradd left in a root that nobody runs: their process may be any by now."""
+    for name in ("passwd", "shadow", "group", "gshadow"):
+        remove("/etc/" + name + ".lock")
+
+
+def ensure_home(path: str, uid: int, gid: int) -> None:
+    """Make a home that useradd did not come to make, or give it to its user: it writes the account first."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    if os.fstat(handle).st_uid == 0:
+        os.fchown(handle, uid, gid)
+    os.close(handle)
+
+
 def ensure_account(wish: dict[str, Any]) -> None:
     """Make or adjust one account. Its home is its own ground: no link in it is followed by root."""
     name = wish["name"]
@@ -97,6 +113,7 @@ def ensure_account(wish: dict[str, Any]) -> None:
     if fields is None:
         raise SystemExit(f"useradd made no account {name}")
     uid, gid, home = int(fields[2]), int(fields[3]), fields[5]
+    ensure_home(home, uid, gid)
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     with contextlib.suppress(FileExistsError):
         os.mkdir(".ssh", 0o700, dir_fd=handle)
@@ -138,6 +155,8 @@ def carry_out(document: dict[str, Any]) -> None:
     os.chdir("/")
     os.environ["PATH"] = "/usr/sbin:/usr/bin:/sbin:/bin"
     os.umask(0o022)
+    if document.get("accounts") and document["root"] != "/":
+        free_databases()
     for wish in document.get("accounts", ()):
         ensure_account(wish)
     for path in document.get("folders", ()):

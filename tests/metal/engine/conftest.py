@@ -1,5 +1,6 @@
 """An edge and a machine in memory, for the engine: what is sent changes what is read afterwards."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -213,7 +214,17 @@ BMC_CURRENT = BmcCredential(address="10.77.9.50", user="rackflow", password="goo
 
 
 @pytest.fixture
+def make_rig() -> Callable[[], Rig]:
+    """Make as many rigs as a test asks for."""
+    return new_rig
+
+
+@pytest.fixture
 def rig() -> Rig:
+    return new_rig()
+
+
+def new_rig() -> Rig:
     record = HostRecord(id="h1", name="web-01", phase=Phase.READY, boot=BOOT, bmc_address="10.77.9.50")
     order = WorkOrder(
         host=record,

@@ -1,0 +1,179 @@
+"""A run, its machine or both die at every moment of every step; what follows converges and repeats nothing.
+
+Moments: after the intent, before and in and after each command, before and after what is sent to the
+BMC, before the outcome.
+"""
+
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+
+from metal.drivers.hardware import read_hardware
+from metal.errors import RackflowError
+from metal.planning.basis import basis_of
+from metal.planning.plan import Plan, Step, StepKind
+from metal.planning.restarts import RESTARTS, declared
+from metal.planning.steps import make_plan
+from specs.facts import Observation
+from specs.model import Host
+from specs.records import ImageRecord
+from tests.metal.engine.world import World
+
+GIB, MIB = 1 << 30, 1 << 20
+ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
+OLD_UUID = "11111111-2222-2222-3333-333344444444"
+MEMBERS = [{"identity": name, "size_bytes": 8 * GIB} for name in ("RF-D0", "RF-D1")]
+CONTENTS = (
+    f"hardware.raids.{OLD_UUID}",
+    *(f"hardware.disks.{disk}.{part}" for disk in ("RF-D0", "RF-D1") for part in ("found", "partitions")),
+)
+IMAGE = ImageRecord(
+    name="debian-12", digest="sha256:" + "a" * 64, manifest_sha256="b" * 64, manifest_url="http://e/m",
+    size_bytes=GIB, blob_bytes=GIB, format="raw",
+    info={
+        "partitions": [
+            {"number": 14, "start_bytes": MIB, "size_bytes": 2 * MIB, "type_guid": "bios", "name": ""},
+            {"number": 1, "start_bytes": 35 * MIB, "size_bytes": 984 * MIB, "type_guid": "x", "name": "root"},
+        ],
+        "root_partition": 1, "root_uuid": ROOT_UUID, "has_esp": True, "has_bios_boot": True,
+        "sector_bytes": 512,
+    },
+)  # fmt: skip
+COMMON = {
+    "metadata": {"name": "web-01"},
+    "image": "debian-12",
+    "firmware": {"bootMode": "bios"},
+    "users": [{"name": "ops", "sshKeys": ["ssh-ed25519 AAAAops"]}],
+    "files": [{"path": "/etc/motd", "content": "hi"}, {"path": "/etc/issue", "content": "ho"}],
+    "network": {
+        "ethernets": {"nic0": {"match": {"macaddress": "52:54:00:77:02:00"}, "addresses": ["10.77.1.21/24"]}}
+    },
+}
+DATA = {"name": "data", "size": "1GiB", "filesystem": "ext4", "mount": "/data"}
+MIRROR = COMMON | {
+    "raid": [{"name": "system", "level": "raid1", "drives": {"count": 2}}],
+    "rootDevice": {"raid": "system"},
+    "disks": [{"device": "root", "partitions": [DATA]}],
+}
+PLAIN = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [{"device": "root", "partitions": [DATA]}],
+}
+
+
+def planned(rig, spec: dict) -> Plan:
+    """As the planner makes it, on this machine as it is."""
+    rig.machine.macs = ("52:54:00:77:02:00",)
+    hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
+    order = rig.edge.order_.model_copy(update={"spec": Host.model_validate(spec), "image": IMAGE})
+    rig.edge.order_ = order
+    seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
+    plan = make_plan(order, seen)
+    assert plan.blocked is None, [step.reason for step in plan.steps if step.blocked_by]
+    return plan
+
+
+OWN = (
+    Step(id="old", kind="raid-delete", field="raid", reason="r", destructive=True, leaves=CONTENTS,
+         args={"name": "old", "uuid": OLD_UUID, "members": MEMBERS}),
+    Step(id="again", kind="restart-os", field="power", reason="r", where="bmc", reboot=True),
+    Step(id="boot-os", kind="boot-os", field="power", reason="r", where="bmc", reboot=True),
+)  # fmt: skip
+"""Steps that no plan of these two has."""
+
+Death = Callable[[World], Callable[[], None]]
+DEATHS: dict[str, Death] = {
+    "the run": lambda world: world.kill,
+    "the machine": lambda world: world.cut_power,
+    "both": lambda world: world.cut_power_and_kill,
+}
+
+
+def mirror(rig) -> World:
+    return World(rig, planned(rig, MIRROR))
+
+
+def plain(rig) -> World:
+    """A disk that holds something, so that the wipe has something to do."""
+    rig.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    return World(rig, planned(rig, PLAIN))
+
+
+def alone(step: Step, **more) -> Plan:
+    fields = {"host": "web-01", "host_id": "h1", "specset": "s", "spec": "web-01", "observed_at": None}
+    fields |= {"seen_from": "boot-os", "basis": {"reads": "system"}, "steps": (declared(step),)}
+    return Plan(**(fields | more))
+
+
+def restart(rig) -> World:
+    return World(rig, alone(OWN[1]), running="os")
+
+
+def boot(rig) -> World:
+    return World(rig, alone(OWN[2]), running="os")
+
+
+def deletion(rig) -> World:
+    """An array that somebody else made, assembled."""
+    array = {"uuid": OLD_UUID, "name": "old", "knames": ["sda", "sdb"], "size": GIB, "parts": {}}
+    rig.machine.array = array
+    for disk in rig.machine.disks.values():
+        disk["member"] = array
+    hardware, _ = read_hardware(rig.machine, None)
+    seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
+    return World(rig, alone(OWN[0], basis=basis_of(seen, "hardware")))
+
+
+JOBS = {"mirror": mirror, "plain": plain, "restart": restart, "boot": boot, "deletion": deletion}
+STORAGE = ("wipe", "write-image", "partition", "mkfs")
+HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
+"""Without patience a run ends as soon as its machine boots, and the next one goes on."""
+
+
+def moments(job: str, whole: World) -> list[int]:
+    """Each moment that differs from the one before it: between them the run only reads."""
+    events = whole.events
+    chosen = []
+    for number, event in enumerate(events):
+        after = events[number + 1].what if number + 1 < len(events) else ""
+        same = event.what.startswith("after ") and after == "before the outcome"
+        if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
+            continue
+        if job != "plain" or event.step.startswith(STORAGE):  # the rest is as on the mirror
+            chosen.append(number)
+    return chosen
+
+
+def test_every_kind_of_step_is_walked(make_rig):
+    kinds = {step.kind for make in JOBS.values() for step in make(make_rig()).plan.steps}
+    # The set-up of a BMC is killed before each of its calls by test_bmc_kills.
+    assert kinds == set(get_args(StepKind)) - {"bmc-address"}
+    assert set(RESTARTS) == set(get_args(StepKind))
+
+
+@pytest.mark.parametrize("death", DEATHS)
+@pytest.mark.parametrize("job", JOBS)
+def test_what_follows_a_death_converges_and_repeats_nothing(job, death, make_rig, monkeypatch):
+    monkeypatch.setenv("RACKFLOW_HOLD_S", HOLD_S[death])
+    whole = JOBS[job](make_rig())
+    whole.drive()
+    wrong = []
+    for moment in moments(job, whole):
+        event = whole.events[moment]
+        world = JOBS[job](make_rig())
+        world.die_at, world.how = moment, DEATHS[death](world)
+        told = f"{death} died {event.what} of {event.step}"
+        try:
+            world.drive()
+        except (RackflowError, AssertionError) as error:
+            wrong.append(f"{told}: {error!r}")
+            continue
+        if world.state() != whole.state():
+            wrong.append(f"{told}: {differing(world.state(), whole.state())}")
+        wrong += [f"{told}: sent again: {line}" for line in world.late]
+    assert wrong == []
+
+
+def differing(found: dict, wanted: dict) -> dict:
+    return {key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]}
