@@ -6,7 +6,7 @@ enters the mounted root first, so that no symbolic link of the image leads out o
 """
 
 # pathlib's import costs time under emulation; the answer goes to stdout.
-# ruff: noqa: PTH103, PTH108, PTH114, PTH115, PTH120, PTH123, PTH211, T201
+# ruff: noqa: PTH102, PTH103, PTH108, PTH114, PTH115, PTH120, PTH123, PTH211, T201
 
 from __future__ import annotations
 
