@@ -7,7 +7,7 @@ from metal.engine.observe import observe
 from metal.engine.power import PowerOutcome, power
 from metal.engine.steps import StepOutcome, run_step
 from metal.engine.verify import await_os, verify
-from metal.engine.waits import wait_boot_os, wait_os
+from metal.engine.waits import wait_for
 
 __all__ = [
     "BmcOutcome",
@@ -26,6 +26,5 @@ __all__ = [
     "run_step",
     "setup_bmc",
     "verify",
-    "wait_boot_os",
-    "wait_os",
+    "wait_for",
 ]

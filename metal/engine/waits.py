@@ -18,7 +18,6 @@ from metal.engine.claim import Claim
 from metal.errors import JobWaits, LeaseLost, Refused, Unreachable, Wait
 from specs.records import BootRecord, HostRecord, WaitEvent
 
-BOOT_OS_DEADLINE_S: Final = 600.0
 OS_DEADLINE_S: Final = 600.0
 LOOK_S: Final = 120.0
 """How often somebody looks at a machine that is waited for: one that was switched off does not come."""
@@ -81,7 +80,7 @@ def wait_for(
     *,
     event: WaitEvent,
     since: datetime,
-    deadline: datetime | float,
+    deadline: datetime,
     message: str,
     may_go_on: MayGoOn,
     look: Callable[[], None] = nothing,
@@ -92,12 +91,11 @@ def wait_for(
 ) -> BootRecord:
     """Wait for a report-in (boot-os) or phone-home (os) at or after `since`.
 
-    `deadline` is the overall one: a time of the edge, or seconds after `since`. `look` runs at the start,
-    which is at each run of the job, and every LOOK_S.
+    `deadline` is the overall one, by the edge's clock. `look` runs at the start, which is at each run of the
+    job, and every LOOK_S.
     Raises JobWaits when it takes longer than `hold_s`; Refused (boot-os-timeout, os-timeout) when the overall
     deadline has passed; LeaseLost when the edge is silent for longer than the lease may be unrenewed.
     """
-    ends = deadline if isinstance(deadline, datetime) else since + timedelta(seconds=deadline)
 
     def reported(record: HostRecord) -> BootRecord | None:
         found = record.boot if event == "boot-os" else record.os
@@ -106,7 +104,7 @@ def wait_for(
     return wait_until(
         edge,
         claim,
-        Awaited(event, since, ends, message),
+        Awaited(event, since, deadline, message),
         reported,
         may_go_on=may_go_on,
         look=look,
@@ -232,62 +230,6 @@ class _Turn:
         if not seen:
             raise JobWaits(wait)
         self._held_from = self.pace.clock()
-
-
-def wait_boot_os(
-    edge: RunCalls,
-    claim: Claim,
-    *,
-    since: datetime,
-    may_go_on: MayGoOn,
-    deadline: datetime | float = BOOT_OS_DEADLINE_S,
-    look: Callable[[], None] = nothing,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-    hold_s: float | None = None,
-) -> BootRecord:
-    """Wait until a boot OS reported in at or after `since`. Raises JobWaits, Refused (boot-os-timeout)."""
-    return wait_for(
-        edge,
-        claim,
-        event="boot-os",
-        since=since,
-        deadline=deadline,
-        message="waits for the boot OS to report in",
-        may_go_on=may_go_on,
-        look=look,
-        clock=clock,
-        sleep=sleep,
-        hold_s=hold_s,
-    )
-
-
-def wait_os(
-    edge: RunCalls,
-    claim: Claim,
-    *,
-    since: datetime,
-    may_go_on: MayGoOn,
-    deadline: datetime | float = OS_DEADLINE_S,
-    look: Callable[[], None] = nothing,
-    clock: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
-    hold_s: float | None = None,
-) -> BootRecord:
-    """Wait until the deployed system phoned home since then. Raises JobWaits, Refused (os-timeout)."""
-    return wait_for(
-        edge,
-        claim,
-        event="os",
-        since=since,
-        deadline=deadline,
-        message="waits for the deployed system to phone home",
-        may_go_on=may_go_on,
-        look=look,
-        clock=clock,
-        sleep=sleep,
-        hold_s=hold_s,
-    )
 
 
 def until_reached(

@@ -18,7 +18,7 @@ from metal.engine.claim import HOLDER, Claim, LeaseKeeper, check, claim_host
 from metal.engine.connect import Openers
 from metal.engine.in_boot_os import in_boot_os
 from metal.engine.verify import SSH_LOOK_S, await_os, verify
-from metal.engine.waits import LOOK_S, until_reached, wait_boot_os, wait_os
+from metal.engine.waits import LOOK_S, until_reached, wait_for
 from metal.errors import Cancelled, JobWaits, LeaseLost, Refused, Unreachable
 from metal.planning.plan import Plan, Step
 from metal.protocols import BootFlags
@@ -150,11 +150,12 @@ def edge(rig):
     return answering
 
 
-def waiting(edge, wait=wait_boot_os, *, after_s=1.0, **more):
-    rig = edge.rig
+def waiting(edge, event="boot-os", *, after_s=1.0, **more):
+    rig, since = edge.rig, T0 + timedelta(seconds=after_s)
     around = {"clock": rig.around.clock, "sleep": rig.around.sleep, "look": edge.look}
-    given = around | {"since": T0 + timedelta(seconds=after_s), "may_go_on": lambda: check(rig.edge, CLAIM)}
-    return wait(rig.edge, CLAIM, **(given | more))
+    given = {"since": since, "deadline": since + timedelta(seconds=600), "message": "waits for a boot"}
+    may_go_on = {"may_go_on": lambda: check(rig.edge, CLAIM)}
+    return wait_for(rig.edge, CLAIM, event=event, **(around | given | may_go_on | more))
 
 
 def test_a_run_waits_a_minute_then_the_edge_waits_and_looks_every_two(edge, monkeypatch):
@@ -168,7 +169,7 @@ def test_a_run_waits_a_minute_then_the_edge_waits_and_looks_every_two(edge, monk
     assert (told["event"], told["since"], told["epoch"], told["run_id"]) == ("boot-os", since, 4, "run-1")
     assert told["deadline"] == edge.now + timedelta(seconds=LOOK_S)
     assert caught.value.wait.deadline == told["deadline"]
-    assert told["message"] == "waits for the boot OS to report in, until 12:10:01 UTC at the latest"
+    assert told["message"] == "waits for a boot, until 12:10:01 UTC at the latest"
     assert edge.at_look == [0.0]
 
 
@@ -208,7 +209,7 @@ def test_an_event_that_comes_while_the_wait_is_registered_lets_the_run_go_on(edg
 
 def test_a_long_hold_looks_at_the_machine_every_two_minutes(edge):
     with pytest.raises(Refused):
-        waiting(edge, wait_os, hold_s=3600)
+        waiting(edge, "os", hold_s=3600)
     assert edge.at_look == [0, 120, 240, 360, 480, 600]
 
 
@@ -223,7 +224,7 @@ def test_waiting_outlives_a_restart_of_the_edge_and_ends_with_the_lease(edge):
         return plain(name)
 
     edge.rig.edge.host = host
-    assert waiting(edge, wait_os, after_s=0).kind == "os"
+    assert waiting(edge, "os", after_s=0).kind == "os"
 
     def silent(name):
         raise Unreachable("no edge")
