@@ -50,6 +50,8 @@ KILLED: Final[dict[Kind, tuple[str, ...]]] = {
     "edge": ("edge",),
     "Prefect server": ("prefect",),
 }
+NOTICED: Final = re.compile(r"run .* is lost|wait .* waits for|step (enter-boot-os|power-again)")
+"""Lines of timeline and journal by which a death was first seen."""
 MARK_S: Final = 240.0
 CONVERGE_S: Final = 900.0
 
@@ -189,9 +191,9 @@ class Bench:
     def _noticed(self, killed_at: datetime) -> float | None:
         """Seconds until the timeline or the journal first said that something was lost or waited for."""
         with self.demo.edge() as edge:
-            told = [(e.at, e.kind) for e in edge.timeline(self.host)]
-            told += [(row.at, row.step) for row in edge.journal_rows(self.host)]
-        after = [at for at, kind in told if at > killed_at and kind in ("lost", "wait", "enter-boot-os")]
+            told = [(e.at, f"{e.kind} {e.text}") for e in edge.timeline(self.host)]
+            told += [(row.at, f"step {row.step}") for row in edge.journal_rows(self.host)]
+        after = [at for at, said in told if at > killed_at and NOTICED.match(said)]
         return (min(after) - killed_at).total_seconds() if after else None
 
 
