@@ -44,6 +44,17 @@ It takes all that is known of a host at one moment (timeline, job, wait, lease, 
 refusals, the end of the serial log) and asks these rules from the top. The first that holds is the `cause`;
 its sentence and next step are filled with what was found. `reason` beside it is the code on record.
 """
+PLACES: Final = {
+    "name": "NAME",
+    "again": "rackflow apply NAME",
+    "cycle": "rackflow power cycle NAME",
+    "plan": "PLAN",
+    "image": "IMAGE",
+    "secret": "SECRET",
+    "mac": "MAC",
+    **dict.fromkeys(("state", "ended", "phase_limit", "locked"), ""),
+}
+"""Places that have a word of their own; those that are often empty have none."""
 PROFILE_MERGE: Final = """
 Beside these, every field of a [Host](#host) but `match`.
 Maps merge by key; `raid`, `users` and `partitions` by name, `files` by path, `disks` by device;
@@ -95,19 +106,24 @@ def cause_sections() -> Iterator[str]:
         ("A machine that is no host", STRANGER_RULES),
     ]
     for title, rules in sections:
-        rows = [(f"`{r.code}`", r.when, cell(places(r.sentence)), cell(places(r.next_step))) for r in rules]
+        rows = [
+            (f"`{r.code}`", r.when, cell(places(r.sentence)), cell(step(places(r.next_step)))) for r in rules
+        ]
         yield f"\n### {title}\n\n{table(('cause', 'when', 'sentence', 'next step'), rows)}"
 
 
 def places(text: str) -> str:
     """Words with the places that facts take, in italics; the host's name as in every other page."""
-    named = text.replace("{name}", "NAME").replace("{again}", "rackflow apply NAME")
-    return re.sub(r"\{(\w+)\}", lambda found: f"*{found[1].replace('_', ' ')}*", named)
+    for place, word in PLACES.items():
+        text = text.replace(f"{{{place}}}", word)
+    return re.sub(r"\{(\w+)\}", lambda found: f"*{found[1].replace('_', ' ')}*", text)
 
 
 def step(text: str) -> str:
-    """A next step; a bare command as code."""
-    return f"`{text}`" if text.startswith("rackflow ") and "," not in text else text
+    """A next step, its commands as code."""
+    paths = sorted((path for path, _ in walk(get_command(cli), "rackflow")), key=len, reverse=True)[:-1]
+    command = rf"(?:{'|'.join(map(re.escape, paths))})(?: \*?[A-Z]\w+\*?| --[a-z-]+(?: \d+)?)*"
+    return re.sub(command, lambda found: f"`{found[0]}`", text)
 
 
 def phases_page() -> str:

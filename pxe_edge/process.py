@@ -79,6 +79,7 @@ def prefect_tasks(registry: Registry, settings: PrefectSettings) -> tuple[Courie
     prefect = Prefect(client)
     sweeper = Sweeper(registry.db, prefect, site=registry.where, timing=registry.timing)
     registry.may_hand_on = sweeper.reachable
+    registry.run_states = sweeper.told
     return Courier(registry.db, prefect, site=registry.where), sweeper
 
 

@@ -192,6 +192,9 @@ def facts_of(s: Situation) -> dict[str, str]:
         "attempts": str(ATTEMPTS),
         "message": s.host.message or "",
         "bmc": s.host.bmc_address or "an unknown address",
+        "mac": s.host.macs[0] if s.host.macs else s.host.name,
+        "image": s.image or "IMAGE",
+        "secret": s.secrets_missing[0] if s.secrets_missing else "SECRET",
         "again": again(s),
         "cycle": cycle(s),
     }

@@ -79,7 +79,7 @@ def _image(s: Situation) -> Facts | None:
     return {
         "image": s.image,
         "said": _said(s),
-        "state": s.image_state or "not in the store",
+        "stored": s.image_state or "not in the store",
         "ended": _ended(s),
     }
 
@@ -101,7 +101,7 @@ def _of(s: Situation, type_: str) -> Condition | None:
 def _missing_image(s: Situation) -> Facts | None:
     if not _idle(s) or s.host.phase is not Phase.READY or s.image is None or s.image_state == "ready":
         return None
-    return {"image": s.image, "state": s.image_state or "not in the store"}
+    return {"image": s.image, "stored": s.image_state or "not in the store"}
 
 
 def _missing_secret(s: Situation) -> Facts | None:
@@ -173,7 +173,7 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "image-not-stored",
         "the image that the spec names is not in the store, or is another one",
         _image,
-        "{phase}: image {image} is {state}: {said}{ended}.",
+        "{phase}: image {image} is {stored}: {said}{ended}.",
         "rackflow image add {image}, then: {again}",
     ),
     Rule(
@@ -189,12 +189,15 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
 
 def _general(reason: Reason) -> Rule[Situation]:
     """The rule of a code without particulars: its message, and the next step of its table."""
+    step = reason.next_step.replace("rackflow apply NAME", "{again}")
+    for word in ("NAME", "MAC", "IMAGE", "SECRET"):
+        step = re.sub(rf"\b{word}\b", f"{{{word.lower()}}}", step)
     return Rule(
         reason.code,
         reason.sentence.rstrip("."),
         _reason(reason.code),
         _SAID,
-        reason.next_step.replace("rackflow apply NAME", "{again}").replace("NAME", "{name}"),
+        step,
     )
 
 
@@ -263,7 +266,7 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "image-needed",
         "ready, and the image of its spec is not in the store",
         _missing_image,
-        "ready since {phase_since}: image {image}, which its spec names, is {state}.",
+        "ready since {phase_since}: image {image}, which its spec names, is {stored}.",
         "rackflow image add {image}",
     ),
     Rule(

@@ -13,6 +13,7 @@ QUIET_S: Final = 45
 """A run renews every 20 s: after this long something keeps it from doing so."""
 LONG_HASH: Final = 12
 CONSENT_DAYS: Final = 7
+_BEGUN: Final = ("PENDING", "RUNNING", "PAUSED")
 
 
 def step_now(s: Situation) -> JournalRow | None:
@@ -79,6 +80,16 @@ def _taken(s: Situation, *states: str | None, late: bool) -> Facts | None:
         return None
     state = f", where it is {run.prefect_state}" if run.prefect_state else ""
     return {"given": since(_given(s), s.now), "state": state}
+
+
+def _ended_unclaimed(s: Situation) -> Facts | None:
+    """Prefect says that the run is over, and it never came as far as its claim."""
+    run = s.run
+    if run is None or not _in("delivered")(s) or run.state != "delivered" or _held(s):
+        return None
+    if run.prefect_state is None or run.prefect_state in ("SCHEDULED", *_BEGUN):
+        return None
+    return {"given": since(_given(s), s.now), "state": run.prefect_state}
 
 
 def _held(s: Situation) -> bool:
@@ -197,15 +208,22 @@ QUEUE_RULES: Final[tuple[Rule[Situation], ...]] = (
     Rule(
         "run-unclaimed",
         "a worker took the run, and its process has not claimed the host",
-        lambda s: _taken(s, "PENDING", "RUNNING", late=True),
+        lambda s: _taken(s, *_BEGUN, late=True),
         "A worker took {run} of {job} at {given}{state}, and its process has not claimed the host. "
         "After 2 min the edge replaces it.",
         "Read the worker's log; rackflow cancel {name} stops the job",
     ),
     Rule(
+        "run-ended",
+        "Prefect ended the run before its process claimed the host",
+        _ended_unclaimed,
+        "Prefect had {run} of {job} since {given} and says {state}; the edge gives the job its next run.",
+        "Nothing to do: the next run starts by itself; rackflow cancel {name} stops the job",
+    ),
+    Rule(
         "run-starting",
         "Prefect has the run since a moment",
-        lambda s: _taken(s, None, "SCHEDULED", "PENDING", "RUNNING", late=False),
+        lambda s: _taken(s, None, "SCHEDULED", *_BEGUN, late=False),
         "Prefect has {run} of {job} since {given}; a worker is about to take it.",
         "Nothing to do: the run starts by itself",
     ),
@@ -278,14 +296,14 @@ RUN_RULES: Final[tuple[Rule[Situation], ...]] = (
         _step,
         "{phase} since {phase_since}{phase_limit}: {run} of {job} does step {step} ({says}) since {begun}, "
         "{done} done.",
-        "Nothing to do: rackflow apply {name} shows its progress",
+        "Nothing to do: rackflow why {name} shows how it goes on",
     ),
     Rule(
         "run-working",
         "the run reads the machine or plans",
         if_(_held),
         "{phase} since {phase_since}{phase_limit}: {run} of {job} holds the host and is between two steps.",
-        "Nothing to do: rackflow apply {name} shows its progress",
+        "Nothing to do: rackflow why {name} shows how it goes on",
     ),
     Rule(
         "job-open",

@@ -1,7 +1,7 @@
 """The registry as one object: database, seal, data folder, and the current spec set in memory."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -46,6 +46,8 @@ class Registry:
     timing: Timing = field(default_factory=Timing)
     may_hand_on: Callable[[], bool] = lambda: False
     """Whether lost runs are handed on: Prefect has answered within the last minute. The sweeper sets it."""
+    run_states: Callable[[], Mapping[str, str]] = dict
+    """State type of flow runs as Prefect told it last, for `why`. The sweeper sets it."""
     _publishing: threading.RLock = field(default_factory=threading.RLock)
     _listeners: list[Callable[[Current], None]] = field(default_factory=list)
 

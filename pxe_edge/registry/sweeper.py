@@ -45,10 +45,15 @@ class Sweeper:
         self._site = site
         self._timing = timing
         self._answered: datetime | None = None
+        self._told: dict[str, str] = {}
 
     def reachable(self) -> bool:
         """Whether Prefect has answered of late."""
         return self._answered is not None and self._db.now() - self._answered < REACHABLE_FOR
+
+    def told(self) -> dict[str, str]:
+        """State type of each open job's run, as Prefect told it last."""
+        return self._told
 
     async def run(self) -> None:
         """Sweep until cancelled; no failure of Prefect or of one job ends it."""
@@ -80,6 +85,7 @@ class Sweeper:
         try:
             states = await self._prefect.states({run_id for run_id in open_jobs.values() if run_id})
             self._answered = self._db.now()
+            self._told = {run_id: state.type for run_id, state in states.items()}
             await self._sweep_fleet()
         except (httpx.HTTPError, ValueError, KeyError) as error:
             log.warning("event=prefect-away error=%s: %s", type(error).__name__, error)

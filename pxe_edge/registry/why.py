@@ -43,6 +43,8 @@ class Around:
     boot_os_built: bool = True
     prefect_answers: bool = True
     lease_ttl_s: int = TTL_S
+    run_states: Mapping[str, str] = field(default_factory=dict)
+    """State type of flow runs, as Prefect told it last."""
 
 
 def around(registry: Registry) -> Around:
@@ -54,6 +56,7 @@ def around(registry: Registry) -> Around:
         boot_os_built=bootos_view(registry.data / "boot") is not None,
         prefect_answers=registry.may_hand_on(),
         lease_ttl_s=registry.timing.lease_ttl_s,
+        run_states=registry.run_states(),
     )
 
 
@@ -133,7 +136,7 @@ def read(session: Session, host: HostRow, beside: Around, history: list[Timeline
         phase_since=host.phase_since,
         job=records.job(open_row, host.name) if open_row else None,
         ended=records.job(ended_row, host.name) if ended_row else None,
-        run=_run(session, open_row) if open_row else None,
+        run=_run(session, open_row, beside.run_states) if open_row else None,
         lease=leases.read(session, host.id),
         lease_ttl_s=beside.lease_ttl_s,
         journal=_journal(session, host, about) if about else (),
@@ -158,7 +161,7 @@ def _jobs(session: Session, host: HostRow) -> tuple[JobRow | None, JobRow | None
     return (there[-1] if there else None), session.scalar(ended.order_by(JobRow.no.desc()).limit(1))
 
 
-def _run(session: Session, job: JobRow) -> Run | None:
+def _run(session: Session, job: JobRow, states: Mapping[str, str]) -> Run | None:
     row = runs.present(session, job)
     if row is None:
         return None
@@ -170,6 +173,7 @@ def _run(session: Session, job: JobRow) -> Run | None:
         delivered_at=row.delivered_at,
         attempts=row.attempts,
         error=row.error[:_TEXT] if row.error else None,
+        prefect_state=states.get(job.run_id) if job.run_id else None,
     )
 
 

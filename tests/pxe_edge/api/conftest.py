@@ -264,6 +264,7 @@ def _assemble(registry: Registry, prefect: FakePrefect, clock: Clock) -> Site:
     courier = Courier(registry.db, client, site=registry.where)
     sweeper = Sweeper(registry.db, client, site=registry.where, timing=registry.timing)
     registry.may_hand_on = sweeper.reachable
+    registry.run_states = sweeper.told
     return Site(registry, create_app(registry), prefect, courier, sweeper, client, BootDesk(registry), clock)
 
 

@@ -80,6 +80,7 @@ SITUATIONS: dict[str, Situation] = {
     "lease-foreign": job("delivered", run=run("delivered", **GIVEN), lease=Lease(2, 6, "0123456789", NOW)),
     "no-worker": job("delivered", run=run("delivered", **GIVEN)),
     "run-unclaimed": job("delivered", run=run("delivered", prefect_state="PENDING", **GIVEN)),
+    "run-ended": job("delivered", run=run("delivered", prefect_state="CRASHED", **GIVEN)),
     "run-starting": job("delivered", run=run("delivered", delivered_at=NOW)),
     "run-due": job("wanted", run=run("pending")),
     "report-in-refused": waits(refused=(Refused(NOW, "report-in of boot 3: another UUID"),)),

@@ -147,6 +147,11 @@ def nobody_takes_it(site: Site) -> None:
     site.sweep()
 
 
+def process_hangs(site: Site) -> None:
+    site.prefect.says(site.prefect.newest(), "PENDING")
+    nobody_takes_it(site)
+
+
 def prefect_silent(site: Site) -> None:
     site.sweep()
     site.clock.forward(90)
@@ -299,13 +304,14 @@ FAILURES: Final[dict[str, Failure]] = {
     "no worker": Failure(
         nobody_takes_it, "no-worker", ("run 1 (flow run", "job 1 (discover)"), "rackflow worker"
     ),
+    "a process never claims": Failure(
+        process_hangs, "run-unclaimed", ("run 1 (flow run", "where it is PENDING"), "worker's log"
+    ),
     "Prefect fell silent": Failure(prefect_silent, "prefect-silent", ("run 1", "job 1"), "rackflow up"),
     "a run crashed": Failure(
         lose_runs(1), "run-lost", ("1 run of job 1", "attempt 1 of 5 starts at 12:00:31"), "Nothing to do"
     ),
-    "six runs crashed": Failure(
-        lose_runs(6), "runs-lost", ("6 runs were lost", "CRASHED"), AGAIN
-    ),
+    "six runs crashed": Failure(lose_runs(6), "runs-lost", ("6 runs were lost", "CRASHED"), AGAIN),
     "a lease expired": Failure(
         lease_expired,
         "lease-expired",
