@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PROGRAMS = {
-    "rf-exec": ("rf_records.py", "rf_disk.py", "rf_fence.py", "rf_exec.py"),
+    "rf-exec": ("rf_records.py", "rf_disk.py", "rf_fence.py", "rf_step.py", "rf_exec.py"),
     "rf-write": ("rf_image.py", "rf_target.py", "rf_write.py"),
     "bring-up": ("bring_up.py",),
 }

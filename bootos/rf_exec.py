@@ -9,7 +9,8 @@ Rules. An epoch lower than the highest seen is refused. A higher one first ends 
 and waits until it is gone. One step runs per machine. A step runs detached from whoever asked, with stdout,
 stderr, progress.json and status.json in /run/rackflow/steps/ID; the same ID again follows the running step or
 returns the finished one, never starts it anew. A step that the fence ended is finished too: another try is
-another ID.
+another ID. What a killed supervisor leaves running is ended before anything else starts, and a command that
+survives its SIGKILL (it hangs in a device) keeps everything else waiting.
 
 The highest epoch stands in /var/lib/rackflow/epoch where that folder exists (a deployed OS; fsynced), else in
 /run/rackflow/epoch (the boot OS, where bring-up writes the seed's floor).
@@ -33,235 +34,27 @@ Exit codes: those of the command (128 + N after signal N), and with one JSON lin
      75  epoch refused                                124  the command did not end within --timeout
      76  the same ID was used for another command     126  not executable; 127: no such program
 """
-# ruff: noqa: PTH103, PTH105, PTH110, PTH112, PTH119, PTH123, PTH208 - see rf_records
+# ruff: noqa: PTH103, PTH112, PTH123, PTH208 - see rf_records
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 import select
-import signal
 import sys
 import time
-from typing import NamedTuple, NoReturn
 
-from bootos.rf_disk import Disk, fill_in, open_disk
-from bootos.rf_fence import FENCE_WAIT_S, TERM_GRACE_S, admit, members, processes
-from bootos.rf_records import EXIT_USAGE, Refused, System, load, locked, read, write_whole
+from bootos.rf_disk import fill_in, open_disk
+from bootos.rf_fence import EXIT_LOST, FENCE_WAIT_S, admit, lives
+from bootos.rf_records import EXIT_USAGE, Refused, System, load, locked, write_whole
+from bootos.rf_step import Step, supervise
 
-EXIT_UNKNOWN_STEP, EXIT_LOST, EXIT_OTHER_COMMAND, EXIT_TIMEOUT = 66, 70, 76, 124
-OUTPUT_BYTES_MAX = 16 * 1024 * 1024
-PROGRESS_BYTES_MAX = 65536
+EXIT_UNKNOWN_STEP, EXIT_OTHER_COMMAND = 66, 76
 STDIN_WAIT_S = 60.0
 STEP_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-PR_SET_CHILD_SUBREAPER = 36
 OPTIONS = ("--status", "--epoch", "--step", "--disk", "--disk-open", "--timeout", "--wait", "--stdin")
 USAGE = "rf-exec --epoch N --step ID [--disk IDENTITY[:SIZE]]... [--timeout S] [--stdin] -- ARGV..."
-
-
-class Step(NamedTuple):
-    """What is asked for."""
-
-    name: str
-    epoch: int
-    argv: list[str]
-    disks: list[str]
-    disk_open: str
-    timeout_s: float
-    wait_s: float
-    stdin: bool
-
-    def command(self) -> dict[str, object]:
-        """What makes the same ID the same command; stdin may be a secret and has no part in it."""
-        return {"argv": self.argv, "disks": self.disks, "disk_open": self.disk_open}
-
-
-# --- the supervisor's side ---
-
-
-def supervise(
-    system: System, step: Step, argv: list[str], disks: list[Disk], stdin: int, gate: int
-) -> NoReturn:
-    """Run the command to its end, apart from the caller; the result is status.json.
-
-    The inherited gate is closed only when the records name this process, so that no fence can miss it; the
-    inherited machine lock is held to the end.
-    """
-    folder = system.step(step.name)
-    status: dict[str, object] = {"exit": EXIT_LOST}
-    try:
-        detach()
-        started = processes(system.proc)[os.getpid()][3]
-        meta = {**load(f"{folder}/meta.json"), "supervisor": os.getpid(), "supervisor_start": started}
-        write_whole(f"{folder}/meta.json", json.dumps(meta))
-        os.close(gate)
-        tell(system, step, f"start {os.path.basename(argv[0])}")
-        status = run_command(system, step, argv, disks, stdin)
-    except BaseException as error:  # noqa: BLE001 - whatever it was, the status must say so
-        status = {"exit": EXIT_LOST, "error": f"rf-exec: {type(error).__name__}: {error}"}
-    finally:
-        try:
-            if os.path.exists(f"{folder}/fenced"):
-                status["fenced"] = True
-            tell(system, step, f"exit={status['exit']}")
-            write_whole(f"{folder}/status.json", json.dumps({**status, "ended": time.time()}))
-        finally:
-            os._exit(0)  # never back into the caller's code, whatever the disk says
-
-
-def detach() -> None:
-    """A session of its own, no terminal, deaf to hang-ups; and the parent of all orphans of the command."""
-    import ctypes  # noqa: PLC0415 - only the supervisor pays for it
-
-    os.setsid()
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
-    null = os.open("/dev/null", os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def run_command(
-    system: System, step: Step, argv: list[str], disks: list[Disk], stdin: int
-) -> dict[str, object]:
-    """Start the command and copy its output and progress until it ends or its time is over."""
-    folder = system.step(step.name)
-    pipes = {name: os.pipe() for name in ("stdout", "stderr", "progress")}
-    keep = [pipes["progress"][1]]
-    env = {**os.environ, "RF_PROGRESS_FD": str(pipes["progress"][1]), "RF_STEP": step.name}
-    for index, disk in enumerate(disks):
-        env[f"RF_DISK_{index}"] = disk.path
-        env[f"RF_DISK_IDENTITY_{index}"] = disk.identity
-        if step.disk_open == "hold":
-            env[f"RF_DISK_FD_{index}"] = str(disk.fd)
-            keep.append(disk.fd)
-        else:
-            os.close(disk.fd)
-    if os.path.exists(f"{folder}/fenced"):
-        return {"exit": 128 + signal.SIGKILL, "error": "ended by a higher epoch before the start"}
-    pid = os.fork()
-    if pid == 0:
-        execute(argv, env, keep, (stdin, pipes["stdout"][1], pipes["stderr"][1]))
-    for fd in (*(writer for _reader, writer in pipes.values()), *keep[1:]):
-        os.close(fd)  # the command's copies keep the disks claimed
-    readers = {name: reader for name, (reader, _writer) in pipes.items()}
-    return collect(system, folder, readers, pid, step.timeout_s)
-
-
-def execute(
-    argv: list[str], env: dict[str, str], keep: list[int], standard: tuple[int, int, int]
-) -> NoReturn:
-    """In the child: a process group of its own, the three streams, the descriptors to keep, exec."""
-    try:
-        os.setpgid(0, 0)
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_DFL)
-        for target, fd in enumerate(standard):
-            os.dup2(fd, target)
-        for fd in keep:
-            os.set_inheritable(fd, True)
-        os.execvpe(argv[0], argv, env)  # noqa: S606 - running what it is given is what this program is for
-    except OSError as error:
-        os.write(2, f"rf-exec: {argv[0]}: {error.strerror}\n".encode())
-        os._exit(127 if isinstance(error, FileNotFoundError) else 126)
-
-
-def collect(
-    system: System, folder: str, readers: dict[str, int], pid: int, timeout_s: float
-) -> dict[str, object]:
-    """Copy the streams into files until the command itself is gone, whatever it leaves running."""
-    handle = os.pidfd_open(pid)
-    streams = Streams(folder, readers)
-    poller = select.poll()
-    for fd in (*readers.values(), handle):
-        poller.register(fd, select.POLLIN)
-    deadline, signals = time.monotonic() + timeout_s, [signal.SIGTERM, signal.SIGKILL]
-    status: dict[str, object] = {}
-    ended = False
-    while not ended:
-        ready = [fd for fd, _event in poller.poll(200)]
-        ended = ready == [handle]  # output that is ready is read before the end is believed
-        for fd in ready:
-            if fd != handle and not streams.take(fd):
-                poller.unregister(fd)
-        if time.monotonic() > deadline and not ended:
-            status["timed_out_after_s"] = timeout_s
-            if not signals:
-                return {
-                    **status,
-                    "exit": EXIT_TIMEOUT,
-                    "error": "the command does not end, even after SIGKILL",
-                }
-            kill_all(system, signals.pop(0))
-            deadline = time.monotonic() + (TERM_GRACE_S if signals else FENCE_WAIT_S)
-    _pid, code = os.waitpid(pid, 0)
-    result = 128 + os.WTERMSIG(code) if os.WIFSIGNALED(code) else os.WEXITSTATUS(code)
-    exit_code = EXIT_TIMEOUT if "timed_out_after_s" in status else result
-    return {**status, **streams.cut(), "exit": exit_code}
-
-
-class Streams:
-    """The output of the command on its way into the step's files, each up to a limit: /run is memory."""
-
-    def __init__(self, folder: str, readers: dict[str, int]) -> None:
-        self._folder = folder
-        self._names = {fd: name for name, fd in readers.items()}
-        self._sizes = dict.fromkeys(readers.values(), 0)
-        self._progress = b""
-
-    def take(self, fd: int) -> bool:
-        """Move what is ready; False at the end of the stream."""
-        block = os.read(fd, 65536)
-        name = self._names[fd]
-        if name == "progress":
-            *lines, rest = (self._progress + block).split(b"\n")
-            self._progress = rest[-PROGRESS_BYTES_MAX:]
-            self._note_progress(lines)
-        else:
-            room = max(0, OUTPUT_BYTES_MAX - self._sizes[fd])
-            self._sizes[fd] += len(block)
-            with open(f"{self._folder}/{name}", "ab") as stream:
-                stream.write(block[:room])
-        return bool(block)
-
-    def cut(self) -> dict[str, object]:
-        """Which streams were longer than what is kept."""
-        over = {fd: size for fd, size in self._sizes.items() if size > OUTPUT_BYTES_MAX}
-        return {f"{self._names[fd]}_bytes_lost": size - OUTPUT_BYTES_MAX for fd, size in over.items()}
-
-    def _note_progress(self, lines: list[bytes]) -> None:
-        for line in reversed(lines):
-            with contextlib.suppress(ValueError):
-                json.loads(line)
-                partial = f"{self._folder}/progress.new"
-                with open(partial, "wb") as stream:
-                    stream.write(line)
-                os.replace(partial, f"{self._folder}/progress.json")
-                return
-
-
-def kill_all(system: System, number: int) -> None:
-    """Send a signal to all processes of this supervisor's step but itself."""
-    own = os.getpid()
-    for pid in members(system.proc, own, processes(system.proc)[own][3]) - {own}:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-
-
-def tell(system: System, step: Step, text: str) -> None:
-    """One line on the console: who watches the serial line sees every command that changes the machine."""
-    with contextlib.suppress(OSError):
-        fd = os.open(system.console, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK | os.O_APPEND)
-        try:
-            os.write(fd, f"rf-exec: epoch={step.epoch} step={step.name} {text}\n".encode())
-        finally:
-            os.close(fd)
-
-
-# --- the caller's side ---
 
 
 def begin(system: System, step: Step) -> None:
@@ -270,7 +63,8 @@ def begin(system: System, step: Step) -> None:
     gate, wait_s = f"{system.run}/gate", FENCE_WAIT_S + 30
 
     def holder() -> dict[str, object]:
-        return {"held_by": [name for name in os.listdir(f"{system.run}/steps") if system.is_open(name)]}
+        names = sorted(os.listdir(f"{system.run}/steps"))
+        return {"held_by": [name for name in names if lives(system, load(f"{system.step(name)}/meta.json"))]}
 
     with locked(gate, wait_s, dict):
         admit(system, step.epoch)
@@ -335,8 +129,9 @@ def follow(system: System, step: Step) -> int:
         over = not system.is_open(step.name)
         for target, name in ((1, "stdout"), (2, "stderr")):
             at[name] += relay(f"{folder}/{name}", at[name], target)
-        if not over and not alive and system.is_open(step.name):
-            raise Refused(EXIT_LOST, "the step's supervisor is gone and left no result", step=step.name)
+        if not over and not alive:
+            with locked(f"{system.run}/gate", FENCE_WAIT_S + 30, dict):
+                admit(system, step.epoch)  # ends what it left running, and writes down that it is lost
     status = load(f"{folder}/status.json")
     if {"error", "fenced", "timed_out_after_s"} & set(status):
         os.write(2, (json.dumps({"step": step.name, **status}, sort_keys=True) + "\n").encode())
@@ -345,7 +140,7 @@ def follow(system: System, step: Step) -> int:
 
 def wait_a_moment(system: System, meta: dict[str, object]) -> bool:
     """Wait until the supervisor has ended, for a tenth of a second at most; whether it lives."""
-    pid, started = int(str(meta.get("supervisor", 0))), int(str(meta.get("supervisor_start", 0)))
+    pid = int(str(meta.get("supervisor", 0)))
     if not pid:  # forked, and about to write who it is
         time.sleep(0.01)
         return True
@@ -354,10 +149,7 @@ def wait_a_moment(system: System, meta: dict[str, object]) -> bool:
     except ProcessLookupError:
         return False
     try:
-        stat = read(f"{system.proc}/{pid}/stat").rpartition(")")[2].split()
-        if len(stat) <= 19 or int(stat[19]) != started:
-            return False
-        return not select.select([handle], [], [], 0.1)[0]
+        return lives(system, meta) and not select.select([handle], [], [], 0.1)[0]
     finally:
         os.close(handle)
 
@@ -379,7 +171,13 @@ def show_status(system: System, name: str) -> int:
     if not os.path.isdir(folder):
         raise Refused(EXIT_UNKNOWN_STEP, "no such step", step=name)
     parts = {part: load(f"{folder}/{part}.json") for part in ("meta", "status", "progress")}
-    line = json.dumps({"step": name, "running": system.is_open(name), **parts}, sort_keys=True)
+    alive = lives(system, parts["meta"])
+    told = {
+        "step": name,
+        "running": alive and system.is_open(name),
+        "lost": system.is_open(name) and not alive,
+    }
+    line = json.dumps({**told, **parts}, sort_keys=True)
     os.write(1, (line + "\n").encode())
     return 0
 

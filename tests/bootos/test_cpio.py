@@ -9,7 +9,8 @@ from bootos.cpio import CpioWriter
 
 def members(archive: bytes) -> dict[str, tuple[int, bytes]]:
     """Read newc as the kernel does: header of 13 hex fields, name and data padded to four bytes."""
-    found, at = {}, 0
+    found: dict[str, tuple[int, bytes]] = {}
+    at = 0
     while True:
         fields = [int(archive[at + 6 + 8 * index : at + 14 + 8 * index], 16) for index in range(13)]
         assert archive[at : at + 6] == b"070701"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,67 @@ def test_a_deployed_system_keeps_the_epoch_over_a_reboot(machine: Machine) -> No
     (machine.root / "lasting/epoch").write_text("9\x00damaged")
     done = machine.run("--epoch", "10", "--step", "b", "--", "true")
     assert (done.returncode, error_of(done)["found"]) == (78, "9\x00damaged")
+
+
+def test_the_epoch_outlives_a_reboot_and_the_late_coming_of_its_folder(machine: Machine) -> None:
+    assert machine.run("--epoch", "9", "--step", "a", "--", "true").returncode == 0
+    (machine.root / "lasting").mkdir()  # the management step makes it, from within a step
+    assert machine.run("--epoch", "8", "--step", "b", "--", "true").returncode == 75
+    assert machine.run("--epoch", "10", "--step", "c", "--", "true").returncode == 0
+    shutil.rmtree(machine.root / "run")
+    (machine.root / "run").mkdir()
+    done = machine.run("--epoch", "9", "--step", "d", "--", "true")
+    assert (done.returncode, error_of(done)["highest"]) == (75, 10)
+
+
+def test_what_a_killed_supervisor_left_running_is_ended_before_the_next_step(machine: Machine) -> None:
+    """The lock dies with the supervisor; its command would go on writing beside the next one."""
+    pids = machine.root / "pids"
+    script = f"setsid sleep 300 & echo $! >> {pids}; echo $$ >> {pids}; touch {pids}.ready; sleep 300"
+    caller = machine.start("--epoch", "1", "--step", "low", "--", "sh", "-c", script)
+    wait_for(Path(f"{pids}.ready").exists)
+    caller.kill()
+    caller.communicate(timeout=DEADLINE_S)
+    supervisor = json.loads((machine.step("low") / "meta.json").read_text())["supervisor"]
+    os.kill(supervisor, signal.SIGKILL)
+    wait_for(lambda: is_gone(supervisor))
+    running = [int(line) for line in pids.read_text().split()]
+    assert not any(is_gone(pid) for pid in running)
+    status = json.loads(machine.run("--status", "low").stdout)
+    assert (status["running"], status["lost"], status["status"]) == (False, True, {})
+    assert machine.run("--epoch", "1", "--step", "next", "--", "true").returncode == 0
+    assert all(is_gone(pid) for pid in running)
+    again = machine.run("--epoch", "1", "--step", "low", "--", "sh", "-c", script)
+    assert (again.returncode, error_of(again)["lost"]) == (70, True)
+    assert "rf-exec: epoch=1 step=low exit=70" in (machine.root / "console").read_text()
+
+
+def test_who_follows_a_step_whose_supervisor_is_killed_is_told_that_it_is_lost(machine: Machine) -> None:
+    mark = machine.root / "mark"
+    caller = machine.start("--epoch", "1", "--step", "a", "--", "sh", "-c", f"touch {mark}; sleep 300")
+    wait_for(mark.exists)
+    os.kill(json.loads((machine.step("a") / "meta.json").read_text())["supervisor"], signal.SIGKILL)
+    _out, err = caller.communicate(timeout=DEADLINE_S)
+    assert (caller.returncode, json.loads(err.splitlines()[-1])["lost"]) == (70, True)
+
+
+def test_a_command_that_outlives_its_sigkill_keeps_every_other_step_waiting(machine: Machine) -> None:
+    """As one that hangs in a device does: when the device comes back, it writes."""
+    gate, mark = machine.root / "gate-fifo", machine.root / "mark"
+    os.mkfifo(gate)
+    deaf = (
+        "import bootos.rf_step as s; s.kill_all = lambda *_: None; s.TERM_GRACE_S = s.FENCE_WAIT_S = 0.05\n"
+    )
+    argv = machine.argv("--epoch", "1", "--step", "hung", "--timeout", "0.1", "--", "sh", "-c")
+    argv[2] = deaf + argv[2]
+    done = subprocess.run(
+        [*argv, f"touch {mark}; cat {gate}"], capture_output=True, check=False, timeout=DEADLINE_S
+    )
+    assert (done.returncode, len(error_of(done)["left"])) == (124, 2)  # type: ignore[arg-type]
+    other = machine.run("--epoch", "1", "--step", "b", "--wait", "0.1", "--", "true")
+    assert (other.returncode, error_of(other)["held_by"]) == (79, ["hung"])
+    gate.write_text("")
+    assert machine.run("--epoch", "1", "--step", "b", "--", "true").returncode == 0
 
 
 def test_a_higher_epoch_ends_all_that_lower_ones_run_before_it_starts(machine: Machine) -> None:
