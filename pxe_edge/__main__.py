@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError
 
 from pxe_edge.api.server import StartError as ApiStartError
 from pxe_edge.api.server import bind
-from pxe_edge.jobs.timing import Timing
+from pxe_edge.jobs.timing import KNOBS, Timing
 from pxe_edge.process import Edge, PrefectSettings
 from pxe_edge.registry.errors import RegistryError
 from pxe_edge.registry.registry import Ports, Registry, open_registry
@@ -31,7 +31,12 @@ def _parser() -> argparse.ArgumentParser:
     default = os.environ.get("RACKFLOW_DATA") or (
         "/var/lib/rackflow" if os.geteuid() == 0 else Path.home() / ".local/share/rackflow"
     )
-    parser = argparse.ArgumentParser(prog="pxe_edge", description="The edge of a site.")
+    knobs = [f"{name} ({getattr(Timing(), time)})" for name, time in KNOBS.items()]
+    parser = argparse.ArgumentParser(
+        prog="pxe_edge",
+        description="The edge of a site.",
+        epilog=f"Times in whole seconds, by environment, with what they are without: {', '.join(knobs)}.",
+    )
     parser.add_argument("--data", type=Path, default=Path(default), help="data folder")
     parser.add_argument("--specs", type=Path, help="make this folder the current spec set at start")
     parser.add_argument("--port", type=_port, default=Ports().control, help="TCP port of the API")

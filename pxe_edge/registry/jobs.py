@@ -290,7 +290,8 @@ def finish(
     lease = leases.read(session, host.id)
     if lease.job == job.no:
         leases.take_away(session, host.id)
-    if result in ("in-sync", "applied") and job.verb != "power":
+    if ending.state in rules.FINAL and job.epoch is not None and job.verb != "power":
+        # Like a one-time boot flag: what a job wished for its own way is over with it, however it ends.
         host.boot_wish = "none"
     said = f"job {job.no} {job.verb} {ending.state}: {result}"
     timeline.add(

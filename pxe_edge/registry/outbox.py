@@ -75,7 +75,8 @@ def delivered(session: Session, now: datetime, row: int, run_id: str) -> None:
         session.flush()
         return
     job = session.get_one(JobRow, (run.host_id, run.job_no))
-    if dropped or job.run_no != run.run_no or job.state in rules.FINAL:
+    unwanted = dropped or job.run_no != run.run_no or job.state in rules.FINAL
+    if unwanted and job.run_id != run_id:
         # The edge would refuse its claim anyway; this spares the worker the start.
         said = "the job went on without it"
         runs.tell(session, now, job, "cancel", run_no=run.run_no, run_id=run_id, message=said)

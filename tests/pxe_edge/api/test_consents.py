@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from pxe_edge.registry.registry import open_registry
+
 HOST = "mac-52540000000a"
 PLAN, OLD = "sha256:aa", "sha256:bb"
 DAY_S = 24 * 3600
@@ -73,6 +75,22 @@ def test_a_consent_outlives_prefects_absence_and_a_run_that_is_not_suspended_yet
     site.clock.forward(10)
     assert site.deliver() == 1
     assert site.prefect.told == [f"resume {run}"]
+
+
+def test_a_restarted_edge_wakes_the_run_that_it_had_not_woken(reported: Any, assemble: Any) -> None:
+    site = reported
+    run = ask(site)
+    site.prefect.down = True
+    approve(site)
+    site.deliver()
+    site.registry.db.close()
+    registry = open_registry(site.registry.data, clock=site.clock)
+    again = assemble(registry, site.prefect, site.clock)
+    again.prefect.down = False
+    again.clock.forward(10)
+    assert again.deliver() == 1
+    assert again.prefect.told == [f"resume {run}"]
+    registry.db.close()
 
 
 def test_a_run_that_suspends_itself_after_it_was_woken_is_woken_again(reported: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pxe_edge.registry import outbox
+from pxe_edge.registry import hosts, outbox
 
 HOST = "mac-52540000000a"
 CANCEL = f"/v1/hosts/{HOST}/jobs/1/cancel"
@@ -85,6 +85,15 @@ def test_a_cancelled_run_that_wants_to_wait_winds_down_instead(reported: Any) ->
     assert site.job()["state"] == "cancelling"
     assert site.deliver() == 1
     assert site.claim()["cancelling"] is True
+
+
+def test_what_a_job_wished_for_the_next_boot_ends_with_it(reported: Any) -> None:
+    site = reported
+    epoch = site.start("inspecting")
+    site.call("PUT", f"/v1/hosts/{HOST}/boot-wish", expect=204, json={"epoch": epoch, "wish": "boot-os"})
+    site.finish(epoch, "failed", reason="step-failed")
+    with site.registry.db.read() as session:
+        assert hosts.get(session, HOST).boot_wish == "none"
 
 
 @pytest.mark.parametrize("state", ["CANCELLING", "CANCELLED"])

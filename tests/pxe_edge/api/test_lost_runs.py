@@ -128,6 +128,19 @@ def test_a_run_may_claim_before_its_delivery_is_noted(site: Any) -> None:
     assert (site.job()["run_id"], site.job()["state"]) == ("quick", "claimed")
 
 
+def test_a_quick_run_that_has_finished_before_its_delivery_is_noted_is_left_alone(site: Any) -> None:
+    boot_no, token = site.boot()
+    site.report_in(token, boot_no)
+    site.claim("quick")
+    body = {"epoch": 1, "run_id": "quick", "result": "applied"}
+    site.call("POST", f"/v1/hosts/{HOST}/jobs/1/finish", json=body)
+    key = f"t1:{site.host()['id']}:1:1"
+    site.prefect.runs[key] = {"id": "quick", "state_type": "RUNNING", "idempotency_key": key}
+    assert site.deliver() == 1
+    assert site.deliver() == 0
+    assert site.prefect.told == []
+
+
 def test_six_losses_fail_the_phase(reported: Any) -> None:
     site = reported
     site.start("inspecting")

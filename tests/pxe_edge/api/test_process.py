@@ -97,3 +97,12 @@ def test_a_registry_that_is_none(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=30)
     assert (process.returncode, "Traceback" in errors) == (1, False)
     assert "can't be used: " in errors
+
+
+def test_a_time_in_the_environment_that_is_none_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RACKFLOW_LEASE_TTL_S", "soon")
+    assert main(["--data", str(tmp_path), "--port", str(free_port())]) == 2
+    assert "RACKFLOW_LEASE_TTL_S: expected whole seconds" in capsys.readouterr().err
+    assert not (tmp_path / "edge").exists()

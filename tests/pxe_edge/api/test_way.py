@@ -116,6 +116,7 @@ def test_one_holder_at_a_time(reported: Any) -> None:
         ("POST", "jobs/1/finish", {"epoch": epoch, "run_id": first, "result": "applied"}),
         ("POST", "bmc-credential", {"epoch": epoch, "address": "1.2.3.4", "user": "x"}),
         ("POST", "install-token", {"epoch": epoch, "job": 1}),
+        ("POST", "bmc-lock", {"owner": first, "epoch": epoch}),
     ):
         answer = site.call(method, f"/v1/hosts/{HOST}/{path}", expect=409, json=body)
         assert answer["code"] in ("epoch", "lease"), path
