@@ -5,7 +5,7 @@ kills met. Processes are killed with -9 and started again by `rackflow up`, as b
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +27,24 @@ POWER_BACK_S: Final = (0.5, 4.0)
 STAGES: Final = ("BMC set-up", "partitioning", "image write", "first boot", "other")
 
 
+PATIENCE_S: Final = 12.0
+"""How long a fault waits for the stage that it wishes to meet."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The next fault: what dies, from when on, and while which stage if it comes in time."""
+
+    kind: str
+    stage: str
+    from_s: float
+
+    @property
+    def until_s(self) -> float:
+        """When it strikes whatever is under way."""
+        return self.from_s + PATIENCE_S
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault that struck."""
@@ -39,7 +57,7 @@ class Fault:
 
 
 class Faults:
-    """Strikes. `busy` names the machines with a job under way."""
+    """Strikes. `busy` names the machines with a job under way, and says whether the site knows their BMC."""
 
     def __init__(
         self,
@@ -53,32 +71,44 @@ class Faults:
         self._random = random.Random(seed)
         self._call_later = call_later
 
-    def wait_s(self, pace_s: float) -> float:
-        """How long until the next one."""
-        return self._random.uniform(0.3, 1.7) * pace_s
-
-    def strike(self, busy: Sequence[str], at_s: float) -> Fault | None:
-        """One fault; None when what should die is not there just now."""
+    def wish(self, now_s: float, pace_s: float) -> Wish:
+        """The next one: kind, stage and time come from the seed, what it meets from what happens."""
         kind = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
-        if kind in ("machine", "bmc"):
-            running = [name for name in sorted(busy) if self._machines[name].is_on]
-            if not running:
-                return None
-            machine = self._machines[self._random.choice(running)]
-            stage = (stage_of(machine),)
-            if kind == "machine":
-                self._cut(machine)
-            else:
-                machine.go_deaf(self._random.uniform(*BMC_SILENT_S))
-            return Fault(at_s, kind, machine.name, stage)
-        stages = tuple(sorted({stage_of(self._machines[name]) for name in busy}))
-        killed = parts.kill(self._data, *{"worker+runs": ("worker", "run")}.get(kind, (kind,)))
-        return Fault(at_s, kind, f"{len(killed)} processes", stages) if killed else None
+        stage = self._random.choice(STAGES)
+        return Wish(kind, stage, now_s + self._random.uniform(0.3, 1.7) * pace_s)
 
-    def _cut(self, machine: Machine) -> None:
-        """Pull the plug; every other time power comes back by itself, else somebody has to switch it on."""
+    def is_due(self, wish: Wish, busy: Mapping[str, bool], now_s: float) -> bool:
+        """Whether its time has come, and a machine is at the wished stage or the patience is over."""
+        if not busy or now_s < wish.from_s:
+            return False
+        return now_s > wish.until_s or any(stage_of(self._machines[name]) == wish.stage for name in busy)
+
+    def strike(self, wish: Wish, busy: Mapping[str, bool], now_s: float) -> Fault | None:
+        """One fault; None when what should die is not there just now."""
+        at_s = round(now_s, 1)
+        if wish.kind not in ("machine", "bmc"):
+            stages = tuple(sorted({stage_of(self._machines[name]) for name in busy}))
+            killed = parts.kill(self._data, *{"worker+runs": ("worker", "run")}.get(wish.kind, (wish.kind,)))
+            return Fault(at_s, wish.kind, f"{len(killed)} processes", stages) if killed else None
+        running = [self._machines[name] for name in sorted(busy) if self._machines[name].is_on]
+        if not running:
+            return None
+        fitting = [machine for machine in running if stage_of(machine) == wish.stage]
+        machine = self._random.choice(fitting or running)
+        stage = (stage_of(machine),)
+        if wish.kind == "machine":
+            self._cut(machine, comes_back=not busy[machine.name])
+        else:
+            machine.go_deaf(self._random.uniform(*BMC_SILENT_S))
+        return Fault(at_s, wish.kind, machine.name, stage)
+
+    def _cut(self, machine: Machine, *, comes_back: bool) -> None:
+        """Pull the plug; power comes back by itself every other time, else somebody has to switch it on.
+
+        Without a known BMC nobody could: then it always comes back.
+        """
         machine.turn_off()
-        if self._random.random() < 0.5:
+        if self._random.random() < 0.5 or comes_back:
             self._call_later(self._random.uniform(*POWER_BACK_S), machine.turn_on)
 
     def end(self) -> None:
@@ -96,4 +126,4 @@ def stage_of(machine: Machine) -> str:
         return "image write"
     if command.startswith(("sgdisk", "mkfs", "wipefs", "mdadm", "blkdiscard", "e2fsck", "resize2fs")):
         return "partitioning"
-    return "first boot" if machine.state in ("post", "pxe") and machine.installed else "other"
+    return "first boot" if machine.starts_system else "other"

@@ -17,7 +17,7 @@ from lab.sim import netboot, programs
 from lab.sim.bmc import InBand, SimBmc
 from lab.sim.disks import Content, Disk, Image
 from lab.sim.fence import Fence
-from lab.sim.root import HOST_KEY, Root
+from lab.sim.root import HOST_KEY, TOKEN, Root
 from lab.sim.shell import Shell
 from lab.sim.ssh_server import SshServer, new_host_key
 from lab.sim.system import System
@@ -111,9 +111,10 @@ class Machine:
         return fence.running if fence is not None else None
 
     @property
-    def installed(self) -> bool:
-        """Whether the first disk bears a whole image."""
-        return self.disks[0].content.whole
+    def starts_system(self) -> bool:
+        """Whether it is on its way into a deployed system that has not phoned home."""
+        root = self.disks[0].content.roots.get(self.image.root_uuid)
+        return self.state in ("post", "os") and root is not None and TOKEN in root.files
 
     @property
     def serves(self) -> bool:

@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator
 
-from lab.sim import facts
+from lab.sim import facts, ipmitool
 from lab.sim.bmc import InBand
 from lab.sim.fence import Answer, Fence
 from lab.sim.programs import root_under
@@ -45,6 +45,8 @@ class Shell:
                 answer = self._file(path)
             case ["python3", *_]:
                 answer = self._reader(json.loads(read_stdin()))
+            case ["sh", "-c", "cat | ipmitool exec /proc/self/fd/0"]:
+                answer = ipmitool.write(self._bmc, ["ipmitool", "exec"], read_stdin())
             case ["ipmitool", *_]:
                 answer = facts.answer(self._system, self._bmc, "ipmitool", argv)
             case _:

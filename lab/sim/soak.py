@@ -23,7 +23,8 @@ from metal.errors import RackflowError
 from specs.phases import Phase
 from specs.records import HostRecord, JobRecord
 
-POLL_S: Final = 0.7
+LOOK_EVERY_S: Final = 1.5
+TICK_S: Final = 0.05
 POWER_STAGGER_S: Final = 1.0
 OPEN: Final = frozenset({"wanted", "delivered", "claimed", "cancelling", "waiting"})
 ASKED_BY: Final = "soak"
@@ -108,16 +109,17 @@ class Soak:
             self._begin(machine.name)
             machine.turn_on()
             time.sleep(POWER_STAGGER_S)
-        next_s = self.now_s + faults.wait_s(self.options.pace_s)
+        wish, looked_s, busy = faults.wish(self.now_s, self.options.pace_s), 0.0, {}
         while len(self.tally.faults) < self.options.kills and self.now_s < self.options.longest_s:
-            busy = self._turn(more=True)
-            if busy and self.now_s >= next_s:
-                if struck := faults.strike(busy, round(self.now_s, 1)):
+            if self.now_s - looked_s > LOOK_EVERY_S:
+                busy, looked_s = self._turn(more=True), self.now_s
+            if faults.is_due(wish, busy, self.now_s):
+                if struck := faults.strike(wish, busy, self.now_s):
                     self.tally.faults.append(struck)
                     met = ", ".join(struck.stages)
                     self.say(f"{len(self.tally.faults):4d} {struck.kind}: {struck.victim}; {met}")
-                next_s = self.now_s + faults.wait_s(self.options.pace_s)
-            time.sleep(POLL_S)
+                wish = faults.wish(self.now_s, self.options.pace_s)
+            time.sleep(TICK_S)
         faults.end()
         self._settle()
 
@@ -128,25 +130,28 @@ class Soak:
             if not self._turn(more=False) and self._all_in_sync():
                 self.tally.settled_s = round(self.now_s - ended, 1)
                 return
-            time.sleep(POLL_S)
+            time.sleep(LOOK_EVERY_S)
 
     def _begin(self, host: str) -> None:
         self.tally.lives.append(Life(host, self.now_s))
 
-    def _turn(self, *, more: bool) -> list[str]:
-        """Look at all hosts, end and begin lives; names of those with a job under way."""
+    def _turn(self, *, more: bool) -> dict[str, bool]:
+        """Look at all hosts, end and begin lives; who has a job under way, and whether its BMC is known."""
         try:
             with self.site.edge() as edge:
                 hosts = edge.hosts()
                 jobs = {host.name: edge.jobs(host.name) for host in hosts}
-                busy = [host.name for host in hosts if any(job.state in OPEN for job in jobs[host.name])]
+                busy = {
+                    host.name: host.bmc_address is not None
+                    for host in hosts
+                    if host.name in self._by_name and any(job.state in OPEN for job in jobs[host.name])
+                }
                 for host in hosts:
                     if host.name in self._by_name and host.name not in busy:
                         self._next(edge, host, jobs[host.name], more=more)
         except (RackflowError, OSError):
-            return []  # the edge is being started again
-        known = {host.name for host in hosts}
-        return [name for name in busy if name in self._by_name] if known else []
+            return {}  # the edge is being started again
+        return busy
 
     def _next(self, edge: Any, host: HostRecord, jobs: Sequence[JobRecord], *, more: bool) -> None:
         """A host without a job: its life has come to its end, or it needs a person."""
