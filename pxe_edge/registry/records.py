@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from pxe_edge.jobs.rules import FINAL
 from pxe_edge.registry import tables as t
 from specs.facts import Observation
 from specs.phases import Phase
@@ -178,7 +179,7 @@ def job(row: t.JobRow, host_name: str, *, form: bool = False) -> JobRecord:
             "plan": row.plan,
             "wait": row.wait,
             "lost_runs": row.lost_runs,
-            "ask_in_ui": form and row.state == "waiting-consent",
+            "ask_in_ui": form and row.state not in FINAL,
         }
     )
 

@@ -52,7 +52,7 @@ def test_approving_wakes_the_suspended_run(reported: Any) -> None:
     assert site.deliver() == 1
     assert site.prefect.told == [f"resume {run}"]
     job = site.job()
-    assert (job["state"], job["run_no"], job["run_id"], job["ask_in_ui"]) == ("delivered", 1, run, False)
+    assert (job["state"], job["run_no"], job["run_id"], job["ask_in_ui"]) == ("delivered", 1, run, True)
     assert site.claim(run)["epoch"] == 2
     assert spent(site, 1) == ["ann"]
     assert spent(site, 2) == []
