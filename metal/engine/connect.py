@@ -326,6 +326,11 @@ class LockedBmc:
         read = getattr(self._session, "read_proof", None)
         return None if read is None else read()
 
+    def last_event(self) -> bytes | None:
+        """Read the last record of the event log; None where this BMC shows none."""
+        read = getattr(self._session, "last_event", None)
+        return None if read is None else read()
+
     def close(self) -> None:
         """End the session."""
         self._session.close()

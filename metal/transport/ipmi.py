@@ -18,7 +18,7 @@ from metal.transport.lane import Lane, Late
 from specs.identity import mac_identity, uuid_identity
 
 ADMINISTRATOR: Final = 4
-_CHASSIS, _APP, _TRANSPORT = 0x00, 0x06, 0x0C
+_CHASSIS, _APP, _STORAGE, _TRANSPORT = 0x00, 0x06, 0x0A, 0x0C
 _BOOT_FLAGS: Final = 5
 _BOOT_FLAG_CLEARING: Final = 3
 _KEEP_ON_TIMEOUT: Final = 0x08
@@ -134,6 +134,11 @@ class IpmiBmc:
         """
         data = self._raw(_APP, 0x59, (0, _PRIMARY_OS_NAME, 0, 0), may_be_missing=True)
         return (decode_system_info(data) or "") if data else None
+
+    def last_event(self) -> bytes | None:
+        """The last record of the event log, sixteen bytes (Get SEL Entry); None where there is none."""
+        data = self._raw(_STORAGE, 0x43, (0, 0, 0xFF, 0xFF, 0, 0xFF), may_be_missing=True)
+        return data[2:18] if len(data) >= 18 else None
 
     def _raw(
         self, netfn: int, command: int, data: tuple[int, ...] = (), *, may_be_missing: bool = False

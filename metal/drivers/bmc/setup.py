@@ -22,6 +22,8 @@ FIRST_FREE_SLOT: Final = 3
 """Slot 1 is the null user and slot 2 the factory's administrator almost everywhere; both are left alone."""
 PROOF_LENGTH: Final = 14
 """What fits into the first block of a system info text (IPMI 2.0 22.14a)."""
+EVENT_BYTES: Final = 6
+OEM_TIMESTAMPED: Final = 0xC0
 ADMINISTRATOR: Final = 4
 SET, TEST = 2, 3
 """Operations of Set User Password."""
@@ -117,6 +119,18 @@ def proof_change(value: str) -> Command:
     data = bytes((3, 0, 0, PROOF_LENGTH)) + value.encode()
     argv = ("ipmitool", "raw", "0x06", "0x58", *_hex(data))
     return Command(argv=argv, says="write a proof into the BMC", timeout_s=60)
+
+
+def event_change(value: bytes) -> Command:
+    """Write a random value into the event log, which every BMC has: a timestamped OEM record (IPMI 2.0 32.2).
+
+    It stays there as a line of the log; for BMCs without system info.
+    """
+    if len(value) != EVENT_BYTES:
+        raise ValueError(f"an OEM record holds {EVENT_BYTES} bytes, got {len(value)}")
+    record = bytes((0, 0, OEM_TIMESTAMPED, 0, 0, 0, 0, 0, 0, 0)) + value
+    argv = ("ipmitool", "raw", "0x0a", "0x44", *_hex(record))
+    return Command(argv=argv, says="write a proof into the BMC's event log", timeout_s=60)
 
 
 def _lan_lines(seen: BmcSetup, wish: BmcWish) -> Iterator[str]:

@@ -74,6 +74,10 @@ class SimBmc:
     sol: bool = False
     value: str | None = ""
     """What system info holds; None where there is no such parameter."""
+    events: list[bytes] | None = None
+    """The event log; None where it can't be written."""
+    noisy: int = 0
+    """How many events come right after those that are written."""
     users: dict[int, Account] = field(
         default_factory=lambda: {
             2: Account("ADMIN", "factory", enabled=True, administrator=True),
@@ -98,7 +102,7 @@ class SimBmc:
 
     # --- in band ------------------------------------------------------------------------------------------
 
-    def line(self, text: str) -> Output:  # noqa: C901 - one case per command
+    def line(self, text: str) -> Output:  # noqa: C901, PLR0912 - one case per command
         """One line of `ipmitool exec`, or the words of one ipmitool."""
         words = shlex.split(text)
         if self.refuses is not None and self.refuses in text:
@@ -122,11 +126,25 @@ class SimBmc:
                 if self.value is None:
                     return Output((), 1, "", "Unable to send RAW command (rsp=0xc1): Invalid command")
                 self.value = bytes(int(word, 16) for word in rest)[: int(size, 16)].decode()
+            case ["raw", "0x0a", "0x44", *rest]:
+                return self._event(bytes(int(word, 16) for word in rest))
             case ["lan", "set", *_] | ["sol", "payload", *_]:
                 pass
             case _:
                 raise AssertionError(text)
         return Output((), 0, "", "")
+
+    def _event(self, record: bytes) -> Output:
+        if self.events is None:
+            return Output((), 1, "", "Unable to send RAW command (rsp=0xc1): Invalid command")
+        self.events.append(record)
+        if self.noisy:
+            self.noisy -= 1
+            self.events.append(bytes(16))
+        return Output((), 0, " 01 00\n", "")
+
+    def last_event(self) -> bytes | None:
+        return self.events[-1] if self.events else None
 
     def _password(self, data: bytes) -> Output:
         user, text = self.users[data[0] & 0x3F], data[2:].rstrip(b"\0").decode()

@@ -82,6 +82,25 @@ def test_what_can_not_be_proven_is_trusted_only_where_the_site_says_so(edge, tru
     assert caught.value.reason == "identity-unproven"
 
 
+@pytest.mark.parametrize("noisy", [0, 2])
+def test_a_bmc_without_system_info_is_proven_by_its_event_log(edge, noisy):
+    bmc = ours()
+    bmc.value, bmc.events, bmc.noisy = None, [], noisy
+    held, _ = sessions(edge, bmc)
+    assert proof.require(edge, CLAIM, sessions=held) == 1 + noisy
+    assert edge.reported == [("proof", "proven")]
+
+
+def test_another_machines_event_log_proves_nothing(edge):
+    inside, outside = ours(), ours()
+    for bmc in (inside, outside):
+        bmc.value, bmc.events = None, [bytes(16)]
+    held, _ = sessions(edge, inside, outside)
+    with pytest.raises(Refused, match="event log of the host's BMC"):
+        proof.require(edge, CLAIM, sessions=held)
+    assert edge.reported == [("proof", "differs")]
+
+
 def test_a_bmc_that_may_not_be_asked_now_is_no_reason_to_trust(edge):
     """Its credential was refused a moment ago: that is not a machine without a BMC."""
     edge.trust = "lan"
