@@ -171,6 +171,8 @@ def test_what_follows_a_death_converges_and_repeats_nothing(job, death, make_rig
             continue
         if world.state() != whole.state():
             wrong.append(f"{told}: {differing(world.state(), whole.state())}")
+        if death == "the run" and world.rig.bmc.sent != whole.rig.bmc.sent:
+            wrong.append(f"{told}: the BMC was sent {world.rig.bmc.sent}")
         wrong += [f"{told}: sent again: {line}" for line in world.late]
     assert wrong == []
 

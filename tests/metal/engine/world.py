@@ -113,16 +113,20 @@ class World:
                 return
         raise AssertionError(f"not done after {most_runs} runs: {self.rig.said}")
 
-    def _run(self) -> None:
+    def begin(self) -> tuple[Claim, Surroundings]:
+        """A new process of the job, with nothing remembered."""
         edge = self.rig.edge
         edge.epoch = 3 + self.runs
         claim = Claim("web-01", 7, f"run-{self.runs}", edge.epoch)
         sessions = Sessions(Openers(ssh=self._ssh, ipmi=self.rig.bmc.log_in))
-        around = Surroundings(
+        return claim, Surroundings(
             sessions, Memory(), self.rig.around.clock, self.rig.around.sleep, lambda: edge.now
         )
+
+    def _run(self) -> None:
+        claim, around = self.begin()
         for step in self.plan.steps:
-            run_step(edge, claim, self.plan, step.id, log=self.rig.said.append, around=around)
+            run_step(self.rig.edge, claim, self.plan, step.id, log=self.rig.said.append, around=around)
 
     @contextmanager
     def _edge_clock(self) -> Iterator[None]:
@@ -143,18 +147,23 @@ class World:
 
     def kill(self) -> None:
         """The run dies; what it had sent to the machine has half of its effect, or all, or none."""
-        if self.events[-1].what.startswith("in "):
+        self._half_done()
+        raise Killed
+
+    def _half_done(self) -> None:
+        if self.events and self.events[-1].what.startswith("in "):
             self.machine.tear = True
             self.half()
             self.machine.tear = False
-        raise Killed
+
+    def hang(self) -> None:
+        """The machine stays on and answers nothing."""
+        self.machine.restart()
+        self.running, self._ready = None, None
 
     def cut_power(self) -> None:
         """The machine loses its power and stays off."""
-        if self.events[-1].what.startswith("in "):
-            self.machine.tear = True
-            self.half()
-            self.machine.tear = False
+        self._half_done()
         self.machine.restart()
         self.running, self._ready, self.rig.bmc.state = None, None, "off"
 
