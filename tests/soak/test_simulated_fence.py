@@ -1,4 +1,4 @@
-"""rf-exec of a simulated machine fences as the real one does, else a soak that it passed would mean nothing."""
+"""rf-exec of a simulated machine fences as the real one does; else a passed soak would mean nothing."""
 
 import threading
 from collections.abc import Callable
