@@ -134,7 +134,7 @@ def _of_run(job: Situation, timing: Timing, now: datetime) -> Decision:
         return _of_holder(job, job.prefect, timing, now)
     if job.delivered:
         return _unclaimed(job, job.prefect, timing, now)
-    return _cancelled(job) if job.prefect.type in CANCELLED else Nothing()
+    return _to_be_woken(job, job.prefect, timing, now)
 
 
 def _for_consent(job: Situation, timing: Timing, now: datetime) -> Decision:
@@ -177,10 +177,21 @@ def _unclaimed(job: Situation, prefect: PrefectState, timing: Timing, now: datet
         return Lost(f"Prefect says {prefect.type}, and it never claimed the host", force=False)
     if prefect.type == "PAUSED":
         return Resume()
+    return _in_time(job, prefect, timing, now) if prefect.type != "SCHEDULED" else Nothing()
+
+
+def _to_be_woken(job: Situation, prefect: PrefectState, timing: Timing, now: datetime) -> Decision:
+    """The run was to suspend itself and is to be woken; the courier sees to it once it has."""
+    if prefect.type in CANCELLED:
+        return _cancelled(job)
+    return _in_time(job, prefect, timing, now) if prefect.type in ("PENDING", "RUNNING") else Nothing()
+
+
+def _in_time(job: Situation, prefect: PrefectState, timing: Timing, now: datetime) -> Decision:
     since = max(prefect.since, job.run_at) if prefect.type != UNKNOWN else job.run_at
-    if prefect.type != "SCHEDULED" and now >= since + timedelta(seconds=timing.unclaimed_s):
-        return Replace(f"{prefect.type} for {timing.unclaimed_s} s without claiming the host")
-    return Nothing()
+    if now < since + timedelta(seconds=timing.unclaimed_s):
+        return Nothing()
+    return Replace(f"{prefect.type} for {timing.unclaimed_s} s without claiming the host")
 
 
 def _cancelled(job: Situation) -> Decision:

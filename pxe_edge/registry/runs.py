@@ -36,8 +36,9 @@ def tell(
         )
     )  # fmt: skip
     if row is None:
-        row = RunRow(host_id=job.host_id, job_no=job.no, run_no=number, kind=kind, created_at=now)
+        row = RunRow(host_id=job.host_id, job_no=job.no, run_no=number, kind=kind)
         session.add(row)
+    row.created_at = now
     row.state, row.attempts, row.error, row.delivered_at = "pending", 0, None, None
     row.next_try_at = now + timedelta(seconds=delay_s)
     row.run_id, row.message = run_id, message

@@ -77,6 +77,20 @@ def test_a_consent_outlives_prefects_absence_and_a_run_that_is_not_suspended_yet
     assert site.prefect.told == [f"resume {run}"]
 
 
+def test_a_run_that_never_comes_to_suspend_itself_is_replaced(reported: Any) -> None:
+    site = reported
+    run = ask(site)
+    site.prefect.says(run, "RUNNING")
+    approve(site)
+    site.clock.forward(119)
+    assert site.sweep() == 0
+    site.clock.forward(1)
+    assert site.sweep() == 1
+    site.deliver()
+    assert site.prefect.told == [f"CRASHED {run}"]
+    assert site.claim()["epoch"] == 2
+
+
 def test_a_restarted_edge_wakes_the_run_that_it_had_not_woken(reported: Any, assemble: Any) -> None:
     site = reported
     run = ask(site)
