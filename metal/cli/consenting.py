@@ -1,6 +1,6 @@
 """`approve`: show what a waiting plan erases, and consent to exactly that plan."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -17,11 +17,10 @@ from metal.edge_client import EdgeClient
 from metal.edge_client.wire import NotKnown
 from metal.errors import UnsafeChange
 from metal.planning.plan import Plan
-from metal.planning.report import summary
 from specs.records import Consent, JobRecord
 from specs.sizes import human_size
 
-SHORTEST = 8
+SHORTEST: Final = 8
 """Characters of a hash that are enough to name a plan among a host's."""
 
 
@@ -43,9 +42,9 @@ def approve(
     with EdgeClient() as edge:
         waiting = waiting_job(edge, host)
         named = chosen_hash(edge, host, waiting, plan_hash)
-        stored = stored_plan(edge, named) if named else None
-        if stored is not None and not json:
-            show_erased(stored)
+        body = stored(edge, named) if named else None
+        if body is not None and not json:
+            show_erased(body)
         if is_terminal() and not json and plan_hash is None:
             confirm(f"Consent to plan {(named or '')[:HASH_CHARS]} of {host}?", yes=yes)
         consent = edge.consent(host, plan=named, by=me())
@@ -87,21 +86,40 @@ def chosen_hash(edge: EdgeClient, host: str, waiting: JobRecord | None, given: s
     )
 
 
-def stored_plan(edge: EdgeClient, plan_hash: str) -> Plan | None:
-    """A plan that the edge has, if this version can read it."""
+def stored(edge: EdgeClient, plan_hash: str) -> dict[str, Any] | None:
+    """A plan as the edge has it."""
     try:
-        return Plan.model_validate(edge.plan(plan_hash))
-    except (NotKnown, ValidationError):
+        return edge.plan(plan_hash)
+    except NotKnown:
         return None
 
 
-def show_erased(plan: Plan) -> None:
-    """What consent is asked for."""
-    say(summary(plan))
-    rows = {
-        one.serial: (one.serial, human_size(one.size_bytes), one.found or "blank", step.id)
-        for step in plan.steps
-        for one in step.destroys
-    }
+def stored_plan(edge: EdgeClient, plan_hash: str) -> Plan | None:
+    """A plan that the edge has, if this version can read it."""
+    try:
+        return Plan.model_validate(stored(edge, plan_hash))
+    except ValidationError:
+        return None
+
+
+def show_erased(body: dict[str, Any]) -> None:
+    """What consent is asked for; a plan of another version is read as far as it can be."""
+    rows = {}
+    for step in _dicts(body.get("steps")):
+        for disk in _dicts(step.get("destroys")):
+            size = disk.get("size_bytes")
+            shown = human_size(size) if isinstance(size, int) and size > 0 else "unknown"
+            rows[disk.get("serial")] = (
+                disk.get("serial"),
+                shown,
+                disk.get("found") or "blank",
+                step.get("id"),
+            )
     if rows:
         show_table(("erased disk", "size", "found on it", "by step"), list(rows.values()))
+    else:
+        say("the plan names no disk that is erased; rackflow plan shows its steps")
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []

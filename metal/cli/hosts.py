@@ -87,7 +87,7 @@ def show(name: str, *, json: Json = False) -> None:
         *job_pairs(job),
         ("last run", run_url(host.last_run)),
     ]
-    pairs += [(c.type, f"{c.status}: {c.message}") for c in host.conditions]
+    pairs += [(c.type, f"{c.status}: {c.message}" if c.message else c.status) for c in host.conditions]
     show_table(("what", "value"), [(what, value) for what, value in pairs if value])
     if host.observation and host.observation.hardware:
         show_hardware(host.observation.hardware)
@@ -99,7 +99,7 @@ def job_pairs(job: JobRecord | None) -> list[tuple[str, object]]:
         return []
     pairs: list[tuple[str, object]] = [("job", f"{job_name(job)} of {job.by}: {state_words(job)}")]
     if job.state == "waiting" and job.wait is not None:
-        pairs.append(("waits for", job.wait.message))
+        pairs.append(("", job.wait.message))
     if job.state == "waiting-consent":
         pairs.append(("to go on", f"rackflow approve {job.host} --plan {(job.plan or '')[:12]}"))
     return pairs

@@ -22,9 +22,9 @@ def say(text: str) -> None:
     _err.print(text, markup=False)
 
 
-def line(text: str) -> None:
-    """One line of the result."""
-    _out.print(text, markup=False)
+def line(text: str, *, bold: bool = False) -> None:
+    """One line of the result; the one that counts is bold on a terminal."""
+    _out.print(text, markup=False, style="bold" if bold else None)
 
 
 def show_json(value: Any) -> None:

@@ -75,5 +75,10 @@ for _verb, _text in {
     "status": "Show machines, power, BMC addresses and serial logs.",
     "exec": "Run a command in one of the rack's namespaces.",
     "button": "Press a machine's power button: NAME on|off|reset.",
+    "fresh": "Make one machine as it was delivered.",
+    "snapshot": "Keep the whole rack and its data folder as they are now: NAME.",
+    "restore": "Make rack and data folder what they were at a snapshot: NAME.",
+    "fault": "Break something of a machine, or mend it: BMC, power, link, disk, the edge's HTTP.",
+    "counters": "Show what machines wrote to their disks.",
 }.items():
     _lab(_verb, _text)

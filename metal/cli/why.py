@@ -27,7 +27,7 @@ def why(
         show_table(("when", "what", "detail"), [(e["at"][:19], e["kind"], e["text"]) for e in shown])
     if len(timeline) > len(shown):
         line(f"… {len(timeline) - len(shown)} earlier lines: --history 200")
-    line(f"{answer.get('host') or what}: {answer['sentence']}")
+    line(f"{answer.get('host') or what}: {answer['sentence']}", bold=True)
     if answer.get("next"):
         line(f"next: {answer['next']}")
     if url := run_url(answer.get("run_id")):

@@ -54,8 +54,9 @@ def _prefect_silent(s: Situation) -> Facts | None:
     """Nobody heard of Prefect for a minute, and the job needs it to go on."""
     if s.prefect_answers or s.run is None or s.job is None:
         return None
-    needs = _pending(s) or (s.job.state == "delivered" and age_s(_given(s), s.now) > PICK_UP_S)
-    return {"given": since(_given(s), s.now)} if needs else None
+    needs = _pending(s) or s.job.state == "delivered"
+    late = age_s(_given(s), s.now) > PICK_UP_S
+    return {"given": since(_given(s), s.now)} if needs and late else None
 
 
 def _given(s: Situation) -> datetime:
