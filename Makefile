@@ -4,12 +4,13 @@ PY := .venv/bin/python
 # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
 export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
-.PHONY: help setup demo test lint unit rack test-rack bench lock docs
+.PHONY: help setup demo test lint unit rack test-rack soak bench lock docs
 
 help:
 	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
 	@echo "make test      lint, unit, property, interop tests and one rack scenario per firmware"
 	@echo "make test-rack all rack scenarios, resumable [K=expression]; writes docs/rack-results.md"
+	@echo "make soak      simulated machines live and 200 times something is killed [KILLS=200 MACHINES=8 SEED=1]"
 	@echo "make lint      ruff, mypy, import contracts"
 	@echo "make bench     benchmarks, as ratios"
 
@@ -36,6 +37,9 @@ test: lint
 
 test-rack: setup
 	$(PY) tests/rack/run.py $(if $(K),-k "$(K)")
+
+soak: setup
+	@$(PY) -m lab.sim soak --kills $(or $(KILLS),200) --machines $(or $(MACHINES),8) --seed $(or $(SEED),1)
 
 bench: setup
 	$(PY) -m bench
