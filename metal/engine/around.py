@@ -23,6 +23,8 @@ class Kept:
     """The boot OS that this process has worked in."""
     assembled_in: int | None = None
     """The boot in which this process has seen to the arrays of its job."""
+    fenced: bool = False
+    """Whether this process has ended what earlier runs left running on the machine."""
     reading: tuple[str, Reading] | None = None
     mounted: bool | None = None
     """Whether the deployed root is mounted in the boot OS; None until it was looked at."""

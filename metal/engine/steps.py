@@ -74,6 +74,8 @@ def run_step(
     except LeaseLost:
         raise
     except RackflowError as error:
+        if isinstance(error, UnsafeChange) and error.reason == "waiting-consent":
+            raise  # the intent stays open: only a person closes it
         around.memory.forget(claim.host)
         _write(work, "failed", {"reason": error.reason, "message": error.message, "writes": work.writes})
         raise
@@ -119,6 +121,8 @@ def _persist(work: Work) -> tuple[bool, str]:
 def _carry_out(work: Work) -> tuple[bool, str]:
     """Observe, act if need be, observe again. Give whether it was needed, and what was done."""
     handler = HANDLERS[work.step.kind]
+    if work.step.where != "bmc" and work.interrupted:
+        work.fence()
     if work.step.where == "boot-os":
         assemble_own(work)
     before = () if handler.blind else handler.differences(work)

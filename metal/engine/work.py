@@ -28,6 +28,10 @@ from specs.records import HostRecord, JournalRow, SecretValue, WorkOrder
 __all__ = ["MOUNT_POINT", "Handler", "Log", "Work", "wanted_secrets"]
 
 MOUNT_POINT: Final = "/mnt/rackflow"
+BUSY: Final = "was not free within"
+"""What rf-exec says when another command of the same epoch runs."""
+MOST_FENCE_TURNS: Final = 30
+"""An hour, at two minutes a turn: longer than any image takes."""
 TEXTS: Final = (GRUB_CFG, HOOK, HOSTS, FSTAB)
 
 
@@ -130,6 +134,28 @@ class Work:
             )
             _succeeded(self.host, change, said)
         return sent
+
+    def fence(self) -> None:
+        """End what an earlier run of this job still runs on the machine, and outlast what this one does.
+
+        A command is detached from its run: it may go on under the eyes of a new start, which would take what
+        it reads for the end of it, and kill it later.
+        """
+        if self.kept.fenced:
+            return
+        command = Command(("true",), says="fence the machine", timeout_s=30)
+        for turn in range(MOST_FENCE_TURNS, 0, -1):
+            try:
+                said = self.shell().change(command, step=f"{self.claim.job}-fence", epoch=self.claim.epoch)
+            except Refused as error:
+                if turn == 1 or BUSY not in error.message:
+                    raise
+                self.log(f"an earlier command still runs: {error.message}")
+                self.may_go_on()
+            else:
+                _succeeded(self.host, command, said)
+                break
+        self.kept.fenced = True
 
     def block(self) -> BlockView:
         """Read disks and arrays."""

@@ -1,4 +1,4 @@
-"""What only a person lets start again, what a begun step may leave otherwise, and a plan asked for by hash."""
+"""What only a person lets start again, what a begun step may leave otherwise, a plan asked for by hash."""
 
 from datetime import timedelta
 from typing import Any

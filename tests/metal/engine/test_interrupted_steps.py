@@ -77,12 +77,11 @@ def test_a_new_run_finds_its_jobs_traces_but_no_disk_that_was_swapped(rig):
     rig.machine.on_change = rig.machine.changed
     other = rig.machine.disks.pop("RF-D1")
     rig.machine.disks["RF-NEW"] = other
-    sent = len(rig.machine.sent)
     with pytest.raises(Refused, match=r"hardware\.disks\.RF-D1: was .* is gone") as caught:
         run(rig, plan, "write-image", run_id="run-2")
     assert caught.value.reason == "plan-moved"
     assert "RF-D0" not in caught.value.message
-    assert len(rig.machine.sent) == sent
+    assert rig.machine.programs == ["/usr/lib/rackflow/rf-write", "true"]
     rig.machine.disks["RF-D1"] = rig.machine.disks.pop("RF-NEW")
     assert run(rig, plan, "write-image", run_id="run-2").changed
 

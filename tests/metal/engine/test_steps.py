@@ -201,8 +201,33 @@ def test_an_interrupted_step_that_took_effect_counts_and_is_not_done_twice(rig):
     del rig.edge.rows[-1]  # the outcome of mkfs never reached the edge
     sent = len(rig.machine.sent)
     (outcome,) = run(rig, plan, "mkfs:data", claim=Claim("web-01", 7, "run-2", 5))
-    assert (outcome.changed, outcome.message) == (False, "not needed")
-    assert len(rig.machine.sent) == sent
+    assert (outcome.changed, outcome.message, outcome.writes) == (False, "not needed", 0)
+    # Before it reads it ends what the dead run may have left running.
+    assert [(one.change.argv, one.epoch) for one in rig.machine.sent[sent:]] == [(("true",), 5)]
+
+
+def test_a_command_of_this_very_run_that_still_runs_is_outlasted(rig):
+    plan = plan_of(*storage(DISK))
+    rig.edge.journal("web-01", epoch=4, job=7, step="write-image", kind="x", phase="failed", plan=plan.hash)
+    busy, obeys = iter(range(2)), rig.machine.change
+
+    def change(change, **more):
+        if change.argv == ("true",) and next(busy, None) is not None:
+            raise Refused("rf-exec: /run/rackflow/machine was not free within 120 s", reason="refused")
+        return obeys(change, **more)
+
+    rig.machine.change = change
+    assert run(rig, plan, "write-image")[0].changed
+    assert rig.machine.programs == ["true", "/usr/lib/rackflow/rf-write"]
+
+
+def test_an_interrupted_file_system_that_is_not_whole_is_made_again(rig):
+    plan = plan_of(*storage(DISK))
+    run(rig, plan)
+    del rig.edge.rows[-1]
+    rig.machine.torn.add("sda2")
+    assert run(rig, plan, "mkfs:data", claim=Claim("web-01", 7, "run-2", 5))[0].changed
+    assert rig.machine.programs.count("mkfs.ext4") == 2
 
 
 def test_an_interrupted_image_write_is_repeated_under_the_same_name(rig):
