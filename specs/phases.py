@@ -39,12 +39,18 @@ _P = Phase
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_P.REGISTERED, _P.INSPECTING, "a discover or inspect job claims the host"),
     Transition(_P.INSPECTING, _P.READY, "BMC verified (or none) and hardware facts stored"),
-    Transition(_P.INSPECTING, _P.INSPECT_FAILED, "the job failed or its deadline passed"),
+    Transition(
+        _P.INSPECTING, _P.INSPECT_FAILED, "the job failed, was cancelled or released, or the deadline passed"
+    ),
     Transition(_P.INSPECT_FAILED, _P.INSPECTING, "a new discover or inspect job claims the host"),
     Transition(_P.READY, _P.INSPECTING, "an inspect job, or the machine reports in anew"),
     Transition(_P.READY, _P.PROVISIONING, "an apply job starts its first step"),
     Transition(_P.PROVISIONING, _P.ACTIVE, "the deployed system was verified against the spec"),
-    Transition(_P.PROVISIONING, _P.PROVISION_FAILED, "a step failed or the deadline passed"),
+    Transition(
+        _P.PROVISIONING,
+        _P.PROVISION_FAILED,
+        "the job failed, was cancelled or released, or the deadline passed",
+    ),
     Transition(_P.PROVISION_FAILED, _P.PROVISIONING, "a new apply job claims the host"),
     Transition(_P.PROVISION_FAILED, _P.INSPECTING, "an inspect job claims the host"),
     Transition(_P.ACTIVE, _P.PROVISIONING, "a consented apply or reinstall starts a destructive step"),
@@ -54,7 +60,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     Transition(_P.READY, _P.WIPING, "a wipe job claims the host"),
     Transition(_P.PROVISION_FAILED, _P.WIPING, "a wipe job claims the host"),
     Transition(_P.WIPING, _P.READY, "the wipe is attested"),
-    Transition(_P.WIPING, _P.WIPE_FAILED, "a step failed or the deadline passed"),
+    Transition(
+        _P.WIPING, _P.WIPE_FAILED, "the job failed, was cancelled or released, or the deadline passed"
+    ),
     Transition(_P.WIPE_FAILED, _P.WIPING, "a new wipe job claims the host"),
     Transition(_P.REGISTERED, _P.ADOPTED, "an adopt job read the running system"),
     Transition(_P.ADOPTED, _P.PROVISIONING, "a consented reinstall starts"),
@@ -78,6 +86,7 @@ DEADLINE_S: Final[dict[Phase, int]] = {
     Phase.PROVISIONING: 90 * 60,
     Phase.WIPING: 24 * 3600,
 }
+"""How long a phase may take until its job fails; the clock stands still while the job waits for consent."""
 
 _ALLOWED: Final = frozenset((t.before, t.after) for t in TRANSITIONS)
 
