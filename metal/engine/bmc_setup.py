@@ -181,7 +181,7 @@ def _stored(setup: _Setup) -> BmcCredential | None:
     in_place = setup.seen.address == wish.address
     fits = [c for c in known if in_place and (c.user, c.address) == (wish.user, wish.address)]
     begun = next((c for c in fits if c.state == "candidate"), None)
-    likely = begun or next((c for c in known if c.state == "current"), None)
+    likely = begun or next((c for c in known if c.state in ("current", "factory")), None)
     session = _try(setup, likely) if likely else None
     if likely is None or session is None:
         return None

@@ -102,7 +102,7 @@ def not_taken(seen: BmcSetup, wish: BmcWish) -> tuple[str, ...]:
     found = []
     if user.enabled is False:
         found.append(f"user {wish.user} is disabled")
-    if user.privilege not in (None, "ADMINISTRATOR") or user.ipmi_msg is False or user.link_auth is False:
+    if user.privilege not in (None, "ADMINISTRATOR") or user.ipmi_msg is False:
         found.append(f"user {wish.user} may not log in as administrator ({user.privilege})")
     if seen.lan.address != wish.address:
         found.append(f"the address is {seen.lan.address}")

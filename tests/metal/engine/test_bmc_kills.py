@@ -10,6 +10,7 @@ import pytest
 
 from metal.engine.bmc_setup import setup_bmc
 from metal.engine.claim import Claim
+from pxe_edge.registry import credentials, hosts
 from pxe_edge.registry.registry import open_registry
 from specs.model import Host
 from tests.metal.engine.sim_bmc import ADDRESS, CredentialEdge, Death, Killed, SimBmc, sessions
@@ -63,6 +64,16 @@ def moved(registry, name):
     return edge, SimBmc().given("rackflow", "known-1", address="10.77.9.99")
 
 
+def named(registry, name):
+    """A host that an operator registered by its BMC."""
+    edge = CredentialEdge(registry, name)
+    with registry.db.write() as session:
+        about = {"address": "10.77.9.200", "user": "ADMIN", "password": "factory"}
+        row = hosts.get(session, name)
+        credentials.factory(session, registry.now(), registry.seal, row, **about)
+    return edge, SimBmc(address="10.77.9.200", static=True)
+
+
 def known(edge, address=ADDRESS) -> None:
     edge.bmc_candidate(edge.name, epoch=4, address=address, user="rackflow", password="known-1")
     edge.bmc_promote(edge.name, epoch=4, user="rackflow")
@@ -99,7 +110,7 @@ def effects(counted: Death) -> list[int]:
     return [number for number, what in enumerate(counted.trace) if what not in readings]
 
 
-SCENES = [fresh, own_password, rotated, reset, moved]
+SCENES = [fresh, own_password, rotated, reset, moved, named]
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)

@@ -9,6 +9,7 @@ from metal.engine.claim import Claim
 from metal.engine.connect import boot_os
 from metal.errors import LeaseLost, Refused
 from metal.protocols import Output
+from pxe_edge.registry import credentials, hosts
 from pxe_edge.registry.registry import open_registry
 from specs.model import Host
 from tests.metal.engine.sim_bmc import ADDRESS, CredentialEdge, SimBmc, sessions
@@ -122,6 +123,25 @@ def test_a_machine_under_another_hosts_name_gets_no_password_and_costs_no_wrong_
     assert not any(line.startswith("raw 0x06 0x47") for line in shell.told)
     assert real.logins == [("known-1", True)]
     assert states(edge) == [("current", "known-1")]
+
+
+@pytest.mark.parametrize("is_it", [True, False])
+def test_a_host_that_was_registered_by_its_bmc_is_proven_by_that_account(edge, clock, is_it):
+    """`rackflow host add --bmc`: the operator's account says which BMC is the host's, before ours exists."""
+    named = SimBmc(address="10.77.9.200", static=True)
+    with edge.registry.db.write() as session:
+        row = hosts.get(session, "web-01")
+        about = {"address": "10.77.9.200", "user": "ADMIN", "password": "factory"}
+        credentials.factory(session, T0, edge.registry.seal, row, **about)
+    held, shell = sessions(edge, named if is_it else SimBmc(), named)
+    if is_it:
+        assert setup_bmc(edge, CLAIM, sessions=held, **clock).proven
+        assert states(edge)[0] == ("current", named.users[3].password)
+        return
+    with pytest.raises(Refused) as caught:
+        setup_bmc(edge, CLAIM, sessions=held, **clock)
+    assert caught.value.reason == "identity-unproven"
+    assert [line for line in shell.told if not line.startswith("raw 0x06 0x58")] == []
 
 
 def test_a_bmc_that_moved_is_set_up_again_after_the_proof_under_its_known_password(edge, clock):
