@@ -157,10 +157,12 @@ def show_results(results: list[dict[str, Any]]) -> None:
     cells = [[row[key] for key in ("name", "result", "changes", "writes", "run_url")] for row in results]
     show_table(columns, cells)
     for row in results:
-        if row["result"] not in ("in-sync", "applied"):
-            line(f"{row['name']}: {row['message'] or row['reason'] or row['result']}")
-            if row["next"]:
-                line(f"next: {row['next']}")
+        told = row["message"] or row["reason"]
+        if row["result"] in ("in-sync", "applied") or not (told or row["next"]):
+            continue
+        line(f"{row['name']}: {told or row['result']}")
+        if row["next"]:
+            line(f"next: {row['next']}")
 
 
 def result_exit(results: list[dict[str, Any]]) -> int:

@@ -82,7 +82,7 @@ def show_cancelled(job: JobRecord, told: list[str], *, cancelled: bool) -> None:
     line(f"{job.host}: {job_name(job)} is cancelled" + (f": {job.message}" if job.message else ""))
     for text in told:
         line(f"  {text}")
-    line(f"next: rackflow apply {job.host} goes on from there; rackflow why {job.host}")
+    line(f"next: rackflow why {job.host} says how to go on")
 
 
 def release(
@@ -110,7 +110,7 @@ def release(
         show_json(host.model_dump(mode="json"))
         return
     line(f"{name}: released; it is {host.phase.value}" + (f" ({host.reason})" if host.reason else ""))
-    line(f"next: rackflow why {name}, then rackflow apply {name}")
+    line(f"next: rackflow why {name} says how to go on")
 
 
 def _whom(host: HostRecord, job: JobRecord | None) -> str:

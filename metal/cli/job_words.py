@@ -42,9 +42,12 @@ def progress(job: JobRecord, journal: list[JournalRow]) -> str:
         return job.message or state_words(job)
     if job.state == "waiting" and job.wait is not None:
         return f"{job.wait.message}; looks again at {moment(job.wait.deadline)}"
-    if job.state in ("cancelling", "wanted") or not journal:
+    if job.state == "wanted" or not journal:
         return state_words(job)
     newest = journal[-1]
+    if job.state == "cancelling":
+        begun = f": step {newest.step} ends first, if its run lives" if newest.phase == "intent" else ""
+        return f"{state_words(job)}{begun}"
     word = {"intent": "doing", "done": "done", "failed": "failed"}[newest.phase]
     lost = f", {job.lost_runs} lost before" if job.lost_runs else ""
     return f"{word} {newest.step} ({steps_done(journal)} steps done, run {job.run_no}{lost})"

@@ -41,16 +41,19 @@ def wait_for_jobs(
     current: Jobs = {(job.host_id, job.no): job for job in jobs}
     ends_at = clock() + deadline_s
     lines: dict[tuple[str, int], str] = {}
-    heard_at = clock()
+    heard_at, silent = clock(), False
     with Live(console=console(), refresh_per_second=4, transient=True) as live:
         while True:
             try:
                 _look(edge, current, lines, ended)
                 heard_at = clock()
+                silent = False
             except Unreachable as error:
                 if clock() - heard_at > SILENCE_S:
                     raise
-                say(f"{error.message}; asking on")
+                if not silent:
+                    say(f"{error.message}; asking on")
+                silent = True
             live.update(job_table(current.values(), lines))
             if all(job.state in ended for job in current.values()):
                 return list(current.values())

@@ -25,7 +25,7 @@ def why(
     shown = timeline[-history:] if history else []
     if shown:
         show_table(("when", "what", "detail"), [(e["at"][:19], e["kind"], e["text"]) for e in shown])
-    if len(timeline) > len(shown):
+    if shown and len(timeline) > len(shown):
         line(f"… {len(timeline) - len(shown)} earlier lines: --history 200")
     line(f"{answer.get('host') or what}: {answer['sentence']}", bold=True)
     if answer.get("next"):

@@ -74,7 +74,7 @@ def explain(session: Session, what: str, beside: Around | None = None) -> dict[s
     stranger = _stranger(session, mac, beside) if mac else None
     if mac is None or stranger is None:
         raise NotFoundError(
-            f"{what} was never seen here",
+            "never seen here",
             hint="is its NIC on a network of the Site? rackflow leases",
             host=what,
         )
