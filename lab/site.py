@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,33 @@ class Site:
     def rackflow(self, *argv: str, stdin: str | None = None, ok: tuple[int, ...] = (0,)) -> str:
         """The CLI's stdout."""
         return self.demo.rackflow(*argv, stdin=stdin, ok=ok)
+
+    def refused(self, *argv: str) -> str:
+        """What the CLI says on stderr of a command that it refuses."""
+        done = subprocess.run(
+            [sys.executable, "-m", "metal.cli", *argv],
+            cwd=CLONE,
+            env=self.demo.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode != 1:
+            raise Failed(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stderr
+
+    def prefect(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Post to Prefect's REST API."""
+        auth = (self.demo.data / "prefect" / "auth").read_text().strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:4200/api{path}", data=json.dumps(body or {}).encode(), method="POST"
+        )
+        request.add_header("Content-Type", "application/json")
+        request.add_header("Authorization", f"Basic {b64encode(auth.encode()).decode()}")
+        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - a fixed http URL
+            return json.load(answer)
 
     def json(self, *argv: str, ok: tuple[int, ...] = (0,)) -> Any:
         """The CLI's JSON."""

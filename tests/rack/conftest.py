@@ -10,6 +10,7 @@ import pytest
 from lab import demo as lab_demo
 from lab.demo import Demo, Machine
 from lab.site import Site, management_key
+from tests.rack.secret_scan import Scan
 
 DATA = Path(os.environ.get("RACKFLOW_RACK_DATA", lab_demo.CLONE / "build" / "rack"))
 
@@ -50,7 +51,15 @@ def site(running: contextlib.ExitStack, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def installed(site: Site) -> dict[str, Machine]:
+def whole_life(site: Site) -> Scan:
+    """Looks for secrets from before the first power-on."""
+    scan = Scan.of_site(site, list(lab_demo.MACHINES))
+    scan.start()
+    return scan
+
+
+@pytest.fixture(scope="session")
+def installed(site: Site, whole_life: Scan) -> dict[str, Machine]:
     """Both machines of the demo, from the power button to in sync, side by side."""
     machines = [Machine(host) for host in lab_demo.MACHINES]
     lab_demo.press_buttons(site.demo, machines)

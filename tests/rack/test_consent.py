@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import parts
 from lab.demo import CLONE, Machine
 from lab.site import Site, eventually
 from specs.records import JobRecord
@@ -39,20 +40,79 @@ def specs(site: Site, installed: dict[str, Machine]) -> Iterator[Publish]:
     site.publish({})
 
 
-def test_a_reinstallation_waits_for_consent_and_then_runs(site: Site, specs: Publish) -> None:
-    """Exit 4 names the disk; before the consent nothing is erased; after it the host ends in sync."""
-    specs({"hosts/db-01.yaml": spec_text("hosts/db-01.yaml") + "lifecycle: {destroy: ask}\n"})
-    before = site.ssh("10.77.1.22", "sudo sha256sum /etc/rackflow/install.json")
-    number = reinstall(site, "db-01")
-    waiting = eventually("waiting", lambda: ended_as(site, "db-01", number, "waiting-consent"), 120)
-    assert "RF-M1-D0" in (waiting.message or "")
-    assert site.ssh("10.77.1.22", "sudo sha256sum /etc/rackflow/install.json") == before
+def waits(site: Site, host: str) -> JobRecord:
+    """Ask for a reinstallation; its job, once it waits for a person and nothing of it runs any more."""
+    number = reinstall(site, host)
+    waiting = eventually("waiting", lambda: ended_as(site, host, number, "waiting-consent"), 120)
+    eventually("no process", lambda: not parts.pids(site.demo.data, "run"), 30)
+    with site.demo.edge() as edge:
+        assert edge.host(host).lease is None
+    return waiting
 
-    site.rackflow("approve", "db-01", "--wait")
 
-    assert site.ssh("10.77.1.22", "sudo sha256sum /etc/rackflow/install.json") != before
-    row = site.apply("db-01")
+def reinstalled(site: Site, host: str, number: int, before: str) -> None:
+    """The job ends done, the system is a new one, and nothing is left to do."""
+    ended = eventually("reinstalled", lambda: ended_as(site, host, number, "done"), 400)
+    assert ended.result == "applied"
+    assert install_record(site) != before
+    row = site.apply(host)
     assert (row["result"], row["writes"]) == ("in-sync", 0)
+
+
+def install_record(site: Site) -> str:
+    """What the deployed db-01 says about its installation, as a digest."""
+    return site.ssh("10.77.1.22", "sudo sha256sum /etc/rackflow/install.json")
+
+
+def asking_text() -> str:
+    """db-01's spec, with a person to be asked."""
+    return spec_text("hosts/db-01.yaml") + "lifecycle: {destroy: ask}\n"
+
+
+@pytest.fixture
+def asking(specs: Publish) -> None:
+    """db-01 asks before it destroys."""
+    specs({"hosts/db-01.yaml": asking_text()})
+
+
+def test_a_reinstallation_waits_for_consent_and_then_runs(site: Site, specs: Publish, asking: None) -> None:
+    """No process and no lease while it waits; another plan's hash is refused with the difference."""
+    before = install_record(site)
+    first = waits(site, "db-01")
+    assert "RF-M1-D0" in (first.message or "")
+    specs(
+        {
+            "hosts/db-01.yaml": spec_text("hosts/db-01.yaml").replace("3GiB", "4GiB")
+            + "lifecycle: {destroy: ask}\n"
+        }
+    )
+    second = waits(site, "db-01")
+    with site.demo.edge() as edge:
+        assert (edge.job("db-01", first.no).state, second.no) == ("cancelled", first.no + 1)
+
+    assert first.plan is not None
+    refused = site.refused("approve", "db-01", "--plan", first.plan)
+    site.rackflow("approve", "db-01")
+
+    assert second.plan is not None
+    assert second.plan[:12] in refused
+    assert "partition" in refused
+    reinstalled(site, "db-01", second.no, before)
+
+
+def test_the_form_in_prefects_ui_consents_too(site: Site, asking: None) -> None:
+    """The suspended run goes on with the body that the UI's form sends."""
+    before = install_record(site)
+    waiting = waits(site, "db-01")
+
+    answer = site.prefect(f"/flow_runs/{waiting.run_id}/resume", {"run_input": {"answer": "consent"}})
+
+    assert answer["status"] == "ACCEPT"
+    reinstalled(site, "db-01", waiting.no, before)
+    with site.demo.edge() as edge:
+        given = [line.text for line in edge.timeline("db-01") if line.kind == "consent"]
+        assert edge.job("db-01", waiting.no).run_id == waiting.run_id
+    assert "prefect-ui (shared)" in given[-1]
 
 
 def test_a_rule_that_fits_two_disks_is_refused_untouched(site: Site, specs: Publish) -> None:

@@ -1,6 +1,5 @@
 """From power-on to the declared OS, once per firmware, as seen by ssh, ipmitool and the serial console."""
 
-import json
 import os
 import pty
 import re
@@ -8,14 +7,12 @@ import select
 import subprocess
 import sys
 import time
-import urllib.request
-from base64 import b64encode
-from typing import Any
 
 import pytest
 
 from lab.demo import CLONE, OPS_PASSWORD, Machine
 from lab.site import Site, eventually
+from tests.rack.secret_scan import Scan
 
 pytestmark = [pytest.mark.rack, pytest.mark.chosen, pytest.mark.timeout(900)]
 
@@ -139,38 +136,21 @@ def read_until(master: int, words: tuple[bytes, ...], deadline_s: float) -> byte
 
 def test_the_run_shows_plan_and_serial_log(site: Site, installed: dict[str, Machine]) -> None:
     """What an operator looks at: artifacts of the run, asked of Prefect itself."""
-    keys = {artifact["key"] for artifact in prefect(site, "/artifacts/latest/filter")}
+    keys = {artifact["key"] for artifact in site.prefect("/artifacts/latest/filter")}
 
     assert {"plan-db-01", "plan-web-01", "hardware-db-01", "hardware-web-01"} <= keys
     assert {"serial-db-01", "serial-web-01"} <= keys
-    names = {run["name"] for run in prefect(site, "/flow_runs/filter")}
+    names = {run["name"] for run in site.prefect("/flow_runs/filter")}
     assert {"discover db-01", "discover web-01", "reconcile db-01", "reconcile web-01"} <= names
 
 
-def prefect(site: Site, path: str) -> list[dict[str, Any]]:
-    """A filter of Prefect's REST API."""
-    auth = (site.demo.data / "prefect" / "auth").read_text().strip()
-    request = urllib.request.Request(f"http://127.0.0.1:4200/api{path}", data=b"{}", method="POST")
-    request.add_header("Content-Type", "application/json")
-    request.add_header("Authorization", f"Basic {b64encode(auth.encode()).decode()}")
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - a fixed http URL
-        found: list[dict[str, Any]] = json.load(answer)
-    return found
+def test_no_secret_is_seen_anywhere_in_a_whole_life(
+    site: Site, installed: dict[str, Machine], whole_life: Scan
+) -> None:
+    """Sampled from the power button on: logs, databases, process lists, kernel command lines, here and there.
 
+    That the scan finds what is there is shown by tests/rack/test_secret_scan.py.
+    """
+    report = whole_life.finish()
 
-def test_secrets_are_in_no_log_plan_or_database(site: Site, installed: dict[str, Machine]) -> None:
-    """The ops password and every BMC password are nowhere in clear below the data folder."""
-    passwords = [c["password"] for host in installed for c in site.json("credentials", host)]
-    looked_for = [OPS_PASSWORD, *passwords]
-    found = [
-        (str(path), word)
-        for path in site.demo.data.rglob("*")
-        if path.is_file()
-        and path.stat().st_size < 64 << 20
-        and "lab" not in path.parts
-        and "cache" not in path.parts
-        for word in looked_for
-        if word.encode() in path.read_bytes()
-    ]
-
-    assert found == []
+    assert report.clean, report.text()
