@@ -13,6 +13,7 @@ from pathlib import Path
 from lab import cli_faults, relay, snapshots
 from lab.definition import DEFAULT_RACK
 from lab.errors import LabError
+from lab.leases import REGISTRY
 from lab.rack import BUTTONS, Rack, RackStatus
 
 SYSTEM_DATA = Path("/var/lib/rackflow")
@@ -20,11 +21,21 @@ SYSTEM_DATA = Path("/var/lib/rackflow")
 
 def default_directory() -> Path:
     """RACKFLOW_LAB, else `lab` in the data folder: RACKFLOW_DATA, or the usual place of the user."""
-    if explicit := os.environ.get("RACKFLOW_LAB"):
-        return Path(explicit)
+    explicit = os.environ.get("RACKFLOW_LAB")
+    return Path(explicit) if explicit else default_data() / "lab"
+
+
+def default_data() -> Path:
+    """RACKFLOW_DATA, else the usual place of the user."""
     if data := os.environ.get("RACKFLOW_DATA"):
-        return Path(data) / "lab"
-    return (SYSTEM_DATA if os.geteuid() == 0 else Path.home() / ".local/share/rackflow") / "lab"
+        return Path(data).absolute()
+    return SYSTEM_DATA if os.geteuid() == 0 else Path.home() / ".local/share/rackflow"
+
+
+def site_data() -> Path | None:
+    """The data folder, if a site ever ran from it."""
+    data = default_data()
+    return data if (data / REGISTRY).exists() or "RACKFLOW_DATA" in os.environ else None
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,7 +79,7 @@ def _snapshot_verbs(
     folder.add_argument(
         "--data",
         type=Path,
-        default=os.environ.get("RACKFLOW_DATA"),
+        default=site_data(),
         help="data folder of the site in the rack, its parts stopped (default: %(default)s)",
     )
     folder.add_argument("--no-data", action="store_const", const=None, dest="data", help="the rack alone")

@@ -29,7 +29,11 @@ SSH_OPTIONS = (
     *("-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
     *("-o", "BatchMode=yes", "-o", "ConnectTimeout=5"),
 )
-SCRIPT = 'date +%s; read now; $(test "$(id -u)" = 0 || echo sudo -n) date -u -s "@$now" >/dev/null'
+SCRIPT = """
+date +%s
+read seconds
+{ date -u -s "@$seconds" || sudo -n date -u -s "@$seconds"; } >/dev/null 2>&1
+"""
 """Tells the guest's time, then takes ours: a login may take seconds, so ours is asked for when it is due."""
 
 
@@ -126,7 +130,7 @@ def _first_logins(logins: _Logins) -> dict[str, float]:
                 logins.waiting.unregister(key.fileobj)
                 if machine not in behind and (line := client.stdout.readline()):
                     now = time.time()
-                    client.communicate(f"{now:.3f}\n".encode(), timeout=TIMEOUT_S)
+                    client.communicate(f"{now:.0f}\n".encode(), timeout=TIMEOUT_S)
                     if client.returncode == 0:
                         behind[machine] = now - float(line)
                 if len(behind) == logins.machines:

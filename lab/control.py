@@ -9,7 +9,8 @@ from typing import Any
 
 from lab.errors import LabError
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 90.0
+"""Writing a large machine's memory is the longest there is."""
 
 
 def ask(

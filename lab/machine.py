@@ -114,7 +114,7 @@ class Machine:
     def command(self, accelerator: str, *, boot_first: str | None = None, resume: bool = False) -> list[str]:
         """QEMU's argv, to be run in the taps' network namespace and in the machine's directory.
 
-        With `resume` it takes its memory from INCOMING instead of booting.
+        It stands still until it is told to go on; with `resume` it takes its memory from INCOMING first.
         """
         definition = self.definition
         boot_index = {device: index + 1 for index, device in enumerate(self.boot_ids(boot_first))}
@@ -129,7 +129,7 @@ class Machine:
         for index, disk in enumerate(definition.disks):
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
         argv += _management()
-        return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else argv
+        return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else [*argv, "-S"]
 
 
 def _firmware(firmware: str, nvram: str) -> list[str]:

@@ -28,7 +28,8 @@ from lab.network import bmc_netns, relay_command
 from lab.processes import ProcessRecord, spawn, write_atomically
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-BMC_START_TIMEOUT_S = 20.0
+BMC_START_TIMEOUT_S = 60.0
+"""A BMC is ready when its machine has the memory of a snapshot."""
 NETWORK_TIMEOUT_S = 60.0
 RELAY = "relay"
 BUTTONS = ("on", "off", "reset")

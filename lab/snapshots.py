@@ -8,6 +8,7 @@ Taken and restored while the site's parts are stopped (`rackflow up` ended or ki
 registry are of one moment. A snapshot may be restored any number of times, also into another lab directory.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -97,6 +98,7 @@ def listed(lab: Path) -> list[SnapshotInfo]:
 def take(rack: Rack, name: str, data: Path | None) -> SnapshotInfo:
     """Snapshot a rack that is up; machines that are on stand still meanwhile and go on afterwards."""
     final = snapshot_of(rack.directory, name)
+    data = data and data.absolute()
     if not rack.status().up:
         raise LabError(f"the rack in {rack.directory} is not up", "python -m lab up")
     _require_stopped(data)
@@ -120,7 +122,8 @@ def take(rack: Rack, name: str, data: Path | None) -> SnapshotInfo:
         raise
     finally:
         for machine in names:
-            rack.ask(machine, "thaw")
+            with contextlib.suppress(LabError):
+                rack.ask(machine, "thaw")
     running = tuple(machine for machine, on in zip(names, frozen, strict=True) if on)
     info = SnapshotInfo(name, time.time(), running, data is not None)
     shutil.copyfile(rack.definition_path, fresh.rack_file)
@@ -145,7 +148,8 @@ def restore(rack: Rack, name: str, data: Path | None, *, source: Path | None = N
 
     `source` is another lab directory that has the snapshot.
     """
-    snapshot = snapshot_of(source or rack.directory, name)
+    snapshot = snapshot_of((source or rack.directory).absolute(), name)
+    data = data and data.absolute()
     info = snapshot.info()
     if data is not None and not info.data:
         raise LabError(f"the snapshot {name} has no data folder", "take it with --data, or restore without")

@@ -2,9 +2,8 @@
 
 It listens on the machine's taps, so it sees what the machine sends: acknowledgements that tell how far a
 transfer is, and the sequence number at which the edge takes a reset as genuine (RFC 9293 section 3.5.2). The
-edge's kernel ends the connection at once, and answers the machine's next segment with a reset of its own:
-both ends see what they see when a middlebox or a dying server cuts them off. No firewall of the host is
-needed.
+edge's kernel ends the connection at once, and answers what the machine sends next with a reset of its own.
+Both ends see what they see when a dying server cuts them off. No firewall of the host is needed.
 """
 
 import asyncio
@@ -24,6 +23,7 @@ SOL_PACKET, PACKET_IGNORE_OUTGOING = 263, 23
 TCP = 6
 RST = 0x04
 SYN = 0x02
+ACK = 0x10
 HEADER_BYTES = 14 + 60 + 60
 EDGE_IP: bytes = socket.inet_aton(EDGE_ADDRESS)
 EDGE_HARDWARE = bytes.fromhex(EDGE_MAC.replace(":", ""))
@@ -61,16 +61,32 @@ def parse(frame: bytes) -> Segment | None:
 
 
 def reset(segment: Segment) -> bytes:
-    """The frame that makes the edge give the segment's connection up."""
-    tcp = struct.pack(
-        ">HHIIBBHHH",
-        *(segment.port, segment.edge_port, segment.sequence, 0, 5 << 4, RST, 0, 0, 0),
-    )
-    pseudo = segment.source + EDGE_IP + struct.pack(">BBH", 0, TCP, len(tcp))
+    """The frame, in the machine's name, that makes the edge give the segment's connection up."""
+    tcp = _tcp(segment.port, segment.edge_port, segment.sequence, 0, RST)
+    return EDGE_HARDWARE + segment.source_mac + _ip(segment.source, EDGE_IP, tcp)
+
+
+def probe(segment: Segment) -> bytes:
+    """The frame, in the edge's name, that makes the machine say where it is: a keep-alive.
+
+    A machine that only receives would never learn that the edge is gone. Its answer meets no connection
+    there, and the edge's kernel resets it.
+    """
+    before = (segment.acknowledged - 1) & 0xFFFFFFFF
+    tcp = _tcp(segment.edge_port, segment.port, before, segment.sequence, ACK)
+    return segment.source_mac + EDGE_HARDWARE + _ip(EDGE_IP, segment.source, tcp)
+
+
+def _tcp(source: int, target: int, sequence: int, acknowledged: int, flags: int) -> bytes:
+    return struct.pack(">HHIIBBHHH", source, target, sequence, acknowledged, 5 << 4, flags, 1024, 0, 0)
+
+
+def _ip(source: bytes, target: bytes, tcp: bytes) -> bytes:
+    """An IPv4 packet with its type field before it, and both checksums in it."""
+    pseudo = source + target + struct.pack(">BBH", 0, TCP, len(tcp))
     tcp = tcp[:16] + checksum(pseudo + tcp) + tcp[18:]
-    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, TCP, 0) + segment.source + EDGE_IP
-    ip = ip[:10] + checksum(ip) + ip[12:]
-    return EDGE_HARDWARE + segment.source_mac + b"\x08\x00" + ip + tcp
+    ip = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(tcp), 0, 0, 64, TCP, 0) + source + target
+    return b"\x08\x00" + ip[:10] + checksum(ip) + ip[12:] + tcp
 
 
 def checksum(data: bytes) -> bytes:
@@ -147,6 +163,7 @@ class Cutter:
         if segment is None or self._mouth is None or not self._progress.due(segment):
             return
         self._mouth.send(reset(segment))
+        ear.send(probe(segment))
         self._left -= 1
         self._log(f"cut the HTTP connection from port {segment.port}")
         if self._left <= 0:

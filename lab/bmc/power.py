@@ -23,6 +23,8 @@ QMP_TIMEOUT_S = 20.0
 CYCLE_PAUSE_S = 1.0
 SERIAL_READ_BYTES = 4096
 SAMPLE_S = 1.0
+LAST_SAMPLE_S = 2.0
+"""A QEMU that hangs must not keep its power."""
 
 
 class MachinePower:
@@ -119,6 +121,7 @@ class MachinePower:
             self._log(f"power on, boot override {first}")
             self._boot_event()
             self._run_qemu(self._machine.command(self._accelerator, boot_first=first))
+            await self._connection()
 
     async def resume(self) -> None:
         """Go on with the memory that a snapshot left here, if one did: no boot, the machine never noticed."""
@@ -128,8 +131,7 @@ class MachinePower:
             argv = self._machine.command(self._accelerator, boot_first=device(self._boot.flags), resume=True)
             self._run_qemu(argv)
             try:
-                if self._connected is not None:
-                    await self._connected
+                await self._connection()
                 await memory.loaded(self._require_qmp())
                 self._log("resumed from a snapshot")
             except QmpError as error:
@@ -154,15 +156,22 @@ class MachinePower:
 
     async def sample(self) -> None:
         """Take over QEMU's write counters, which are lost with it."""
+        await self._connection()
+        await self._sample_now()
+
+    async def _connection(self) -> None:
+        """Wait until a QEMU that runs has been told what to do, or has failed to listen."""
         if self._record is not None and self._connected is not None:
-            await self._connected
+            await asyncio.shield(self._connected)
+
+    async def _sample_now(self) -> None:
         rows = await self.execute("query-blockstats")
         if rows is not None:
             self.counters.sample(from_blockstats(rows))
 
     async def _sample_on(self) -> None:
         while True:
-            await self.sample()
+            await self._sample_now()
             await asyncio.sleep(SAMPLE_S)
 
     def _run_qemu(self, argv: list[str]) -> None:
@@ -185,7 +194,8 @@ class MachinePower:
         async with self._lock:
             if self._record is not None:
                 self._log("power cut")
-                await self.sample()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self.sample(), LAST_SAMPLE_S)
                 await asyncio.to_thread(end, self._record, grace_s=0)
                 self._ended()
 
@@ -223,22 +233,31 @@ class MachinePower:
         qmp = QmpClient(self._event, lambda: None)
         try:
             await qmp.connect("qmp.sock", timeout_s=QMP_TIMEOUT_S)
-            self._qmp = qmp
         except QmpError as error:
             self._log(f"no QMP: {error}")
             return
+        else:
+            self._qmp = qmp
+            await self._let_run()
         finally:
             if not connected.done():
                 connected.set_result(None)
-        if (await self.execute("query-status") or {}).get("status") == "shutdown":
-            self._start(self.turn_off())
-        if self.on_connected is not None:
-            await self.on_connected()
         self._sampling = asyncio.ensure_future(self._sample_on())
         reader, self._serial = await asyncio.open_unix_connection("serial.sock")
         with contextlib.suppress(OSError):
             while data := await reader.read(SERIAL_READ_BYTES):
                 self._on_output(data)
+
+    async def _let_run(self) -> None:
+        """A new QEMU stands still until cables and disks are as broken as they were."""
+        if self.on_connected is not None:
+            await self.on_connected()
+        status = (await self.execute("query-status") or {}).get("status")
+        if status == "prelaunch":
+            self._boot_event()
+            await self.execute("cont")
+        elif status == "shutdown":
+            self._start(self.turn_off())
 
     def _ended(self) -> None:
         """QEMU is gone: cut, shut down, or crashed."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lab.bmc.board import FaultBoard, FaultyChassis, FaultyCommands
 from lab.bmc.completion import Completion
 from lab.bmc.counters import Counters, Counts, from_blockstats
-from lab.bmc.cutter import EDGE_IP, Progress, Segment, checksum, parse, reset
+from lab.bmc.cutter import EDGE_IP, Progress, Segment, checksum, parse, probe, reset
 from lab.bmc.lockout import Lockout
 from lab.bmc.table import COMMANDS
 from lab.definition import LockoutRule
@@ -154,6 +154,8 @@ def test_a_reset_takes_the_place_of_the_machines_next_byte():
     assert cut
     assert (cut.port, cut.edge_port, cut.sequence, cut.source) == (40000, 8080, 8, SEGMENT.source)
     assert checksum(reset(seen)[14:34]) == b"\0\0"
+    assert checksum(probe(seen)[14:34]) == b"\0\0"
+    assert parse(probe(seen)) is None, "it goes to the machine"
 
 
 def test_a_connection_is_cut_once_when_it_has_delivered_enough():

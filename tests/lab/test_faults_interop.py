@@ -321,7 +321,7 @@ class TestPower:
             server.terminate()
 
         assert whole.returncode == 0, whole.stderr
-        assert cut.returncode in (18, 56), cut.stderr  # partial file, or connection reset
+        assert cut.returncode == 56, cut.stderr  # connection reset by peer
         assert 1 << 20 <= got < 8 << 20
         assert again.returncode == 0, again.stderr
         assert status(rack).faults == ()
