@@ -16,6 +16,8 @@ from specs.records import WaitEvent
 
 SETTLE_S: Final = 45
 """A loader, a kernel, a reboot take their time: only after this long is a silence told as one."""
+CONSOLE_S: Final = 30
+"""So long the console may still show what was there before the machine was started anew."""
 _LATE: Final = {"boot-os-timeout": "boot-os", "os-timeout": "os"}
 _UNREAD: Final = frozenset({Phase.REGISTERED, Phase.INSPECTING})
 
@@ -75,6 +77,8 @@ def _console(code: str, *events: WaitEvent) -> Callable[[Situation], Facts | Non
     def holds(s: Situation) -> Facts | None:
         what = expected(s)
         if what is None or s.console is None or (events and what[0] not in events) or what[0] == "bmc":
+            return None
+        if age_s(what[1], s.now) < CONSOLE_S:
             return None
         found = causes_serial.read(s.console.lines)
         if found is None or found[0].code != code:

@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pxe_edge.jobs.causes import Asked, Erased, Refused, Run, Situation
-from pxe_edge.jobs.causes_serial import Console, clean, read
+from pxe_edge.jobs.causes_serial import LINE_CHARS, SIGNS, Console, clean, read
 from pxe_edge.jobs.causes_stranger import STRANGER_RULES, Stranger, explain_stranger
 from pxe_edge.jobs.causes_table import RULES, explain
 from pxe_edge.jobs.leases import Lease
@@ -213,6 +215,25 @@ def test_the_end_of_a_log_is_read_from_its_last_start(log: bytes, code: str | No
     found = read(clean(log))
 
     assert (found[0].code if found else None) == code
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_of_a_machine_break_the_reading(log: bytes) -> None:
+    lines = clean(log)
+
+    assert all(line.isprintable() and len(line) <= LINE_CHARS for line in lines)
+    assert read(lines) is None or read(lines) in [(sign, line) for sign in SIGNS for line in lines]
+
+
+def test_a_console_is_not_believed_until_the_machine_had_time_to_start_anew() -> None:
+    then = SITUATIONS["booted-disk"]
+    assert then.job is not None
+    assert then.job.wait is not None
+    wait = then.job.wait.model_copy(update={"since": NOW - timedelta(seconds=20)})
+
+    cause = explain(replace(then, job=then.job.model_copy(update={"wait": wait})))
+
+    assert cause.code == "boot-begins"
 
 
 @pytest.mark.parametrize("kind", [lambda text: f"{text}{{evil}}", lambda text: text * 200])
