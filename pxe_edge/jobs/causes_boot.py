@@ -56,6 +56,11 @@ def _facts(s: Situation, **more: str) -> Facts:
     return {"waits": _waiting(s), **more}
 
 
+def _too_late(s: Situation) -> bool:
+    """The boot was waited for in vain; what is there now is what there will be."""
+    return s.job is None and s.reason in _LATE
+
+
 def _expects(event: WaitEvent) -> Callable[[Situation], bool]:
     return lambda s: (what := expected(s)) is not None and what[0] == event
 
@@ -78,7 +83,7 @@ def _console(code: str, *events: WaitEvent) -> Callable[[Situation], Facts | Non
         what = expected(s)
         if what is None or s.console is None or (events and what[0] not in events) or what[0] == "bmc":
             return None
-        if age_s(what[1], s.now) < CONSOLE_S:
+        if not _too_late(s) and age_s(what[1], s.now) < CONSOLE_S:
             return None
         found = causes_serial.read(s.console.lines)
         if found is None or found[0].code != code:
@@ -314,7 +319,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
     Rule(
         "boot-begins",
         "a boot is on its way",
-        lambda s: _facts(s) if _expects("boot-os")(s) else None,
+        lambda s: _facts(s) if _expects("boot-os")(s) and not _too_late(s) else None,
         "{waits}; it is on its way.",
         _LOOK,
     ),
