@@ -3,8 +3,8 @@
 Not a program: a part of the one file that is installed as rf-write (`bootos.one_file`).
 
 The mark stands on the disk itself, at the start of its last MiB, because a machine that lost power has
-nothing else left. It says under which name the disk was erased for an image, and nothing more: what is there
-and whole is read again and compared with the manifest.
+nothing else left. It says under which name the disk was erased for an image, and which chunks stand on it
+since.
 """
 
 import fcntl
@@ -16,6 +16,9 @@ import struct
 TAIL_BYTES = 1024 * 1024
 BLOCK_BYTES = 4096
 MARK_MAGIC = b"rackflow rf-write "
+MARK_BYTES_MAX = TAIL_BYTES - 64 * 1024  # the backup GPT has the last 33 sectors
+SUMS_PER_BLOCK = BLOCK_BYTES // 4
+SUMS = f"<{SUMS_PER_BLOCK}I"
 # linux/fs.h
 BLKGETSIZE64, BLKZEROOUT, BLKFLSBUF = 0x80081272, 0x127F, 0x1261
 
@@ -64,21 +67,31 @@ class Target:
 
 
 class Mark:
-    """What stands on a target about the write that was begun on it."""
+    """What stands on a target about the write that was begun on it: whose it is, and a sum per written chunk.
 
-    def __init__(self, target: Target, key: str, image_bytes: int) -> None:
+    The sums are there because a disk's cache may lose what it said it had written.
+    """
+
+    def __init__(self, target: Target, key: str, image_bytes: int, chunks: int) -> None:
         self._target = target
         self.offset = (target.size_bytes - TAIL_BYTES) // BLOCK_BYTES * BLOCK_BYTES
-        self._fits = bool(key) and self.offset >= image_bytes
+        blocks = -(-4 * chunks // BLOCK_BYTES)
+        self._fits = bool(key) and self.offset >= image_bytes and (blocks + 1) * BLOCK_BYTES <= MARK_BYTES_MAX
         self._text = MARK_MAGIC + hashlib.sha256(key.encode()).hexdigest().encode() + b"\n"
+        self._sums = [0] * (blocks * SUMS_PER_BLOCK)
 
-    def stands(self) -> bool:
-        """Whether this very write was begun here, and its target erased."""
+    def read(self) -> dict[int, int] | None:
+        """Sums of the chunks that this very write brought to the disk; None when it was not begun here."""
         if not self._fits:
-            return False
+            return None
         with mmap.mmap(-1, BLOCK_BYTES) as block:
             self._target.read(block, BLOCK_BYTES, self.offset)
-            return block[: len(self._text)] == self._text
+            if block[: len(self._text)] != self._text:
+                return None
+            for first in range(0, len(self._sums), SUMS_PER_BLOCK):
+                self._target.read(block, BLOCK_BYTES, self._place(first))
+                self._sums[first : first + SUMS_PER_BLOCK] = struct.unpack(SUMS, block)
+        return {index: one for index, one in enumerate(self._sums) if one}
 
     def put(self) -> None:
         """Say that the target is erased; durable, and only after the zeros are."""
@@ -89,6 +102,21 @@ class Mark:
             block[: len(self._text)] = self._text
             self._target.write(block, BLOCK_BYTES, self.offset)
         self._target.flush()
+
+    def note(self, written: dict[int, int]) -> None:
+        """Say that chunks are on the disk: they are flushed first, and never said before."""
+        if not self._fits or not written:
+            return
+        self._target.flush()
+        for index, one in written.items():
+            self._sums[index] = one
+        with mmap.mmap(-1, BLOCK_BYTES) as block:
+            for first in sorted({index // SUMS_PER_BLOCK * SUMS_PER_BLOCK for index in written}):
+                block[:] = struct.pack(SUMS, *self._sums[first : first + SUMS_PER_BLOCK])
+                self._target.write(block, BLOCK_BYTES, self._place(first))
+
+    def _place(self, first: int) -> int:
+        return self.offset + BLOCK_BYTES + first // SUMS_PER_BLOCK * BLOCK_BYTES
 
 
 def _whole_blocks(length: int, offset: int) -> int:

@@ -13,9 +13,10 @@ then erase (BLKZEROOUT of the image's range and of the last MiB, where a stale b
 then, in a few threads, fetch a chunk's range, unpack with bounded output, compare its sha256, write it
 with O_DIRECT. A chunk that is not what the manifest says is fetched once more and then stops everything.
 
-After erasing, a mark on the disk says for which NAME, manifest and disk that was. A new start that finds its
-own mark, after a kill or a power cut, erases nothing: it reads the image's range, keeps the chunks that are
-as the manifest says, zeroes gaps that are not zero, and writes the rest.
+After erasing, a mark on the disk says for which NAME, manifest and disk that was, and then which chunks are
+written. A new start that finds its own mark, after a kill or a power cut, erases nothing: it keeps the chunks
+that are there with their sums, and writes the rest. The chunk with the partition table comes last, so that
+nothing starts from a half-written disk and changes it; was it written, gaps are read too.
 
 Progress goes as JSON lines to RF_PROGRESS_FD and to stderr, once a second; the summary as JSON to stdout.
 
@@ -26,7 +27,6 @@ Exit codes: 0 written and flushed; 64 usage; 65 manifest or chunk refused; 69 th
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import json
 import mmap
 import os
@@ -35,6 +35,7 @@ import struct
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, TypeVar
@@ -48,11 +49,13 @@ from bootos.rf_image import (
     parse_manifest,
     unpack,
 )
-from bootos.rf_target import BLKGETSIZE64, BLOCK_BYTES, TAIL_BYTES, Mark, Target
+from bootos.rf_target import BLKGETSIZE64, TAIL_BYTES, Mark, Target
 
 EXIT_USAGE, EXIT_IO, EXIT_DISK = 64, 74, 77
 ZERO_STEP_BYTES = 256 * 1024 * 1024
 ZERO_PIECE_BYTES = 4 * 1024 * 1024
+COMMIT_CHUNKS = 8
+"""After how many chunks, at the next turn of a second, the disk is flushed and they are noted."""
 
 T = TypeVar("T")
 
@@ -85,10 +88,19 @@ class Writer:
     """Writes one manifest onto one target with a few threads."""
 
     def __init__(
-        self, manifest: Manifest, target: Target, *, note: Callable[[dict[str, object]], None], threads: int
+        self,
+        manifest: Manifest,
+        target: Target,
+        mark: Mark,
+        *,
+        note: Callable[[dict[str, object]], None],
+        threads: int,
     ) -> None:
         self._manifest = manifest
         self._target = target
+        self._mark = mark
+        self._sums: dict[int, int] = {}
+        self._new: dict[int, int] = {}
         self._note = note
         self._threads = threads
         self._lock = threading.Lock()
@@ -107,26 +119,42 @@ class Writer:
         tail = max(size, end - TAIL_BYTES)
         self._target.zero(tail, end - tail)
 
-    def keep_what_is_whole(self, mark: Mark) -> None:
-        """Read the image's range: chunks as the manifest says are kept, gaps that are not zero are zeroed.
+    def keep_what_is_whole(self, sums: dict[int, int]) -> None:
+        """Read the chunks that are said to be there, and keep those that are.
 
-        A machine may have started from the half-written disk meanwhile; so gaps are read too.
+        Once the partition table was written a machine may have started from the disk: then gaps are read too.
         """
-        self._run(iter(list(pieces(self._manifest))), self._look_at, "verify", self._manifest.size_bytes)
-        tail = max(self._manifest.size_bytes, mark.offset + BLOCK_BYTES)
-        self._target.zero(tail, self._target.size_bytes - tail)
+        self._sums = sums
+        bootable = any(self._manifest.chunks[index].disk_offset == 0 for index in sums)
+        todo = [
+            one for one in pieces(self._manifest) if (bootable if one.index is None else one.index in sums)
+        ]
+        self._run(iter(todo), self._look_at, "verify", sum(piece.length for piece in todo))
         self.kept = len(self._done)
 
     def write(self) -> None:
-        """All chunks that are not on the disk yet."""
-        count = len(self._manifest.chunks)
-        todo = [index for index in range(count) if index not in self._done]
-        self._bytes = sum(self._manifest.chunks[index].length for index in self._done)
-        self._run(iter(todo), self._write_one, "write", self._manifest.data_bytes)
-        missing = [index for index in range(count) if index not in self._done]
+        """All chunks that are not on the disk yet; the one that makes it bootable after all others."""
+        chunks = self._manifest.chunks
+        todo = [index for index in range(len(chunks)) if index not in self._done]
+        self._bytes = sum(chunks[index].length for index in self._done)
+        for part in (
+            [index for index in todo if chunks[index].disk_offset],
+            [index for index in todo if not chunks[index].disk_offset],
+        ):
+            self._run(iter(part), self._write_one, "write", self._manifest.data_bytes)
+        missing = [index for index in range(len(chunks)) if index not in self._done]
         if missing:
             raise WriteError(EXIT_IO, f"{len(missing)} chunks were not written, the first is {missing[0]}")
         self._target.flush()
+
+    def _commit(self) -> None:
+        """Note on the disk what was written since the last time."""
+        with self._lock:
+            written, self._new = self._new, {}
+        try:
+            self._mark.note(written)
+        except OSError as error:
+            raise WriteError(EXIT_IO, f"the disk does not take the image: {error}") from error
 
     def _run(
         self, todo: Iterator[T], one: Callable[[Web, mmap.mmap, T], None], stage: str, total: int
@@ -145,8 +173,11 @@ class Writer:
                 worker.join(0.01)
             seconds = max(time.monotonic() - begun, 0.001)
             progress = {"stage": stage, "done_bytes": self._bytes, "total_bytes": total}
+            if len(self._new) >= COMMIT_CHUNKS:
+                self._commit()
             rate = round((self._bytes - before) / seconds / 1e6, 1) if stage == "write" else 0.0
             self._note({**progress, "mb_per_s": rate})
+        self._commit()
         if self._failure is not None:
             raise self._failure
 
@@ -189,7 +220,7 @@ class Writer:
     def _is_whole(self, buffer: mmap.mmap, piece: Piece) -> bool:
         with memoryview(buffer) as view, view[: piece.length] as read:
             if piece.index is not None:
-                return hashlib.sha256(read).hexdigest() == self._manifest.chunks[piece.index].sha256
+                return zlib.crc32(read) == self._sums[piece.index]
             return read == bytes(piece.length)
 
     def _write_one(self, web: Web, buffer: mmap.mmap, index: int) -> None:
@@ -206,7 +237,10 @@ class Writer:
                     f"manifest says: {problem}; the disk now holds part of the image",
                 )
         self._target.write(buffer, chunk.length, chunk.disk_offset)
+        with memoryview(buffer) as view, view[: chunk.length] as written:
+            one = zlib.crc32(written)
         with self._lock:
+            self._new[index] = one
             self._done.add(index)
             self._bytes += chunk.length
 
@@ -228,11 +262,11 @@ def write_image(
         raise WriteError(EXIT_DISK, message)
     begun = time.monotonic()
     key = f"{name} {manifest.digest} {disk} {target.size_bytes}" if name else ""
-    mark = Mark(target, key, manifest.size_bytes)
-    writer = Writer(manifest, target, note=note, threads=threads)
-    goes_on = mark.stands()
-    if goes_on:
-        writer.keep_what_is_whole(mark)
+    mark = Mark(target, key, manifest.size_bytes, len(manifest.chunks))
+    writer = Writer(manifest, target, mark, note=note, threads=threads)
+    sums = mark.read()
+    if sums is not None:
+        writer.keep_what_is_whole(sums)
     else:
         writer.erase()
         mark.put()
@@ -244,7 +278,7 @@ def write_image(
         "size_bytes": manifest.size_bytes,
         "written_bytes": manifest.data_bytes,
         "chunks": len(manifest.chunks),
-        "went_on": goes_on,
+        "went_on": sums is not None,
         "chunks_resumed": writer.kept,
         "gaps_zeroed_again": writer.zeroed_again,
         "prepare_seconds": round(prepared_s, 2),
