@@ -1,7 +1,7 @@
 """Disks of a simulated machine: partition tables, file systems, arrays and how much of an image is written.
 
 Only what readings show and boots depend on is modelled. What is here survives a power cut; what a boot
-holds in memory (assembled arrays, mounts, the image writer's notes) is in `running.py`.
+holds in memory (assembled arrays, mounts) is in `system.py`.
 """
 
 import copy
@@ -38,17 +38,19 @@ class Content:
     """Files of the file systems that somebody may mount, by file system UUID."""
     chunks: set[int] = field(default_factory=set)
     """Chunks of the image that are on the medium."""
+    mark: str = ""
+    """Under which name, manifest and disk it was erased for an image."""
     whole: bool = False
     """Whether all of them are."""
 
     @property
     def blank(self) -> bool:
-        """Nothing was ever written here, or all of it was erased."""
-        return not self.parts and not self.chunks
+        """Nothing is at its start: the image's first chunk comes last."""
+        return not self.parts and 0 not in self.chunks
 
     def erase(self) -> None:
         """Zeros."""
-        self.parts, self.roots, self.chunks, self.whole = {}, {}, set(), False
+        self.parts, self.roots, self.chunks, self.mark, self.whole = {}, {}, set(), "", False
 
     def part_of(self, fs_uuid: str) -> Part | None:
         """The partition with this file system."""
@@ -105,12 +107,8 @@ class Image:
     parts: tuple[Part, ...]
     root_uuid: str
 
-    def unpack(self, content: Content, *, whole: bool) -> None:
-        """Let the table that the image brought be seen; its file systems once every chunk is there."""
-        content.parts = {
-            part.number: replace(part) if whole else replace(part, filesystem=None, fs_uuid=None, label=None)
-            for part in self.parts
-        }
-        if whole:
-            content.whole = True
-            content.roots = {self.root_uuid: Root.of_image()}
+    def unpack(self, content: Content) -> None:
+        """Every chunk is there: its table and file systems are seen."""
+        content.parts = {part.number: replace(part) for part in self.parts}
+        content.whole = True
+        content.roots = {self.root_uuid: Root.of_image()}

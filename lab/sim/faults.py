@@ -27,7 +27,7 @@ POWER_BACK_S: Final = (0.5, 4.0)
 STAGES: Final = ("BMC set-up", "partitioning", "image write", "first boot", "other")
 
 
-PATIENCE_S: Final = 12.0
+PATIENCE_S: Final = 20.0
 """How long a fault waits for the stage that it wishes to meet."""
 
 

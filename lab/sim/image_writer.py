@@ -1,15 +1,16 @@
 """rf-write on a simulated machine: the real manifest and the real ranges, in modelled time.
 
-Chunks count as written one by one, with a resume file that lives as long as the boot; unpacking is left
-out, for what is on the medium is only how much of which image.
+Chunks count as written one by one, the one with the partition table last, and are noted on the disk under
+the write's name, so that a new start goes on after a kill or a power cut. Unpacking is left out: what is on
+the medium is only how much of which image.
 """
 
 import hashlib
 import json
 
 from lab.sim import web
+from lab.sim.disks import Content
 from lab.sim.fence import Answer, Step
-from lab.sim.system import Notes
 
 CHUNK_S = 0.2
 ERASE_S = 0.4
@@ -36,47 +37,39 @@ def rf_write(step: Step) -> Answer:
 
 
 def _write(step: Step, given: dict[str, str], manifest: dict[str, object]) -> Answer:
-    notes = _notes(step, given)
     chunks = manifest["chunks"]
     assert isinstance(chunks, list)
-    if not notes.erased:
+    key = f"{given['--resume']} {given['--manifest-sha256']} {given['--disk']} {given['--size-bytes']}"
+    if _target(step).mark != key:
         step.pause(ERASE_S)
-        with step.change() as system:
-            found = system.device(step.identities[0])
-            assert found is not None
-            found[0].erase()
-            notes.erased = True
-    resumed = len(notes.chunks)
+        with step.change():
+            _target(step).erase()
+            _target(step).mark = key
+    resumed = set(_target(step).chunks)
     blob = given["--manifest"].rpartition("/")[0] + "/" + str(manifest["blob"]).rpartition("/")[2]
-    for index, chunk in enumerate(chunks):
-        if index not in notes.chunks:
-            _get(step, blob, first=chunk[2], length=chunk[3])
+    for done, index in enumerate([*range(1, len(chunks)), 0], 1):
+        if index not in resumed:
+            _get(step, blob, first=chunks[index][2], length=chunks[index][3])
             step.pause(CHUNK_S)
-            _put(step, notes, index, len(chunks))
-        step.progress = _progress(index + 1, len(chunks), int(str(manifest["size_bytes"])))
-    told = {"chunks": len(chunks), "chunks_resumed": resumed, "image_digest": manifest["image_digest"]}
+            _put(step, index, len(chunks))
+        step.progress = _progress(done, len(chunks), int(str(manifest["size_bytes"])))
+    told = {"chunks": len(chunks), "chunks_resumed": len(resumed), "image_digest": manifest["image_digest"]}
     return 0, json.dumps(told) + "\n", ""
 
 
-def _put(step: Step, notes: Notes, index: int, count: int) -> None:
+def _put(step: Step, index: int, count: int) -> None:
     with step.change() as system:
-        found = system.device(step.identities[0])
-        assert found is not None
-        content = found[0]
+        content = _target(step)
         content.chunks.add(index)
-        notes.chunks.add(index)
         step.wrote += 1
-        if index == 0 or len(content.chunks) == count:
-            system.image.unpack(content, whole=len(content.chunks) == count)
+        if len(content.chunks) == count:
+            system.image.unpack(content)
 
 
-def _notes(step: Step, given: dict[str, str]) -> Notes:
-    key = f"{given['--manifest-sha256']} {given['--disk']} {given['--size-bytes']}"
-    with step.change() as system:
-        kept = system.notes.get(given["--resume"])
-        if kept is None or kept.key != key:
-            kept = system.notes[given["--resume"]] = Notes(key)
-    return kept
+def _target(step: Step) -> Content:
+    found = step.system.device(step.identities[0])
+    assert found is not None  # rf-exec has verified it
+    return found[0]
 
 
 def _progress(done: int, count: int, size_bytes: int) -> dict[str, object]:

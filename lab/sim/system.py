@@ -1,7 +1,7 @@
 """A system that runs on a simulated machine, boot OS or deployed: what a boot holds in memory.
 
-It ends with the power: assembled arrays, mounts, steps and the image writer's notes are gone then, disks
-stay. Everything that changes it runs under `lock`, and only while `alive`.
+It ends with the power: assembled arrays, mounts and steps are gone then, disks stay. Everything that changes
+it runs under `lock`, and only while `alive`.
 """
 
 import threading
@@ -26,15 +26,6 @@ class Assembled:
 
 
 @dataclass
-class Notes:
-    """The image writer's resume file."""
-
-    key: str
-    erased: bool = False
-    chunks: set[int] = field(default_factory=set)
-
-
-@dataclass
 class System:
     """One boot."""
 
@@ -51,7 +42,6 @@ class System:
     assembled: list[Assembled] = field(default_factory=list)
     mounts: dict[str, str] = field(default_factory=dict)
     """Place -> UUID of the file system."""
-    notes: dict[str, Notes] = field(default_factory=dict)
     hostname: str = "bootos"
     boot_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     lock: threading.RLock = field(default_factory=threading.RLock)

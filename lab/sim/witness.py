@@ -128,24 +128,18 @@ def _taking_turns(rows: list[Row]) -> Iterator[str]:
 def _again(rows: list[Row]) -> Iterator[str]:
     """A destructive command that ended well, once more in the same job.
 
-    An image may be written anew where its notes were lost with a boot, but not after a later step acted.
+    The image writer may start again and find everything in place: then it writes no chunk.
     """
     finished: dict[tuple[str, str, str, tuple[str, ...]], Row] = {}
-    latest: dict[str, str] = {}
     for row in rows:
         named = STEP.fullmatch(row.step)
-        if named is None or row.event != "end" or not row.destructive:
+        if named is None or row.event != "end" or not row.destructive or row.exit != 0:
             continue
         key = (named["job"], named["name"], row.command, row.disks)
         before = finished.get(key)
-        if before is not None and row.exit == 0:
-            image = row.command.startswith("rf-write")
-            moved_on = latest.get(named["job"]) != named["name"]
-            if (not image) or (row.wrote and (moved_on or before.boot == row.boot)):
-                yield f"{row.machine}: {_told(row)} was finished at {before.at_s:.1f} and done again"
-        if row.exit == 0:
-            finished[key] = row
-            latest[named["job"]] = named["name"]
+        if before is not None and (row.wrote or not row.command.startswith("rf-write")):
+            yield f"{row.machine}: {_told(row)} was finished at {before.at_s:.1f} and done again"
+        finished[key] = row
 
 
 def _power(rows: list[Row]) -> Iterator[str]:
