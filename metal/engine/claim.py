@@ -121,4 +121,4 @@ class LeaseKeeper:
 
 def cancelled(claim: Claim) -> Cancelled:
     """What stops a run whose job is being cancelled."""
-    return Cancelled(f"job {claim.job} is being cancelled", host=claim.host, reason="cancelled")
+    return Cancelled(f"job {claim.job} was cancelled", host=claim.host, reason="cancelled")

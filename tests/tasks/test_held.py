@@ -360,7 +360,7 @@ def test_a_job_that_was_cancelled_between_its_runs_is_wound_down_and_ends(edge: 
 
     told = edge.outcome
     assert (told["result"], told["reason"], told["epoch"]) == ("failed", "cancelled", 5)
-    assert told["message"] == "job 7 is being cancelled; no step was begun"
+    assert told["message"] == "job 7 was cancelled; no step was begun"
     assert run.ended().type.value == "CANCELLED"
 
 
