@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.edge_client.runs import RunCalls
-from metal.engine import guest_steps, power_steps, storage_steps
+from metal.engine import guest_steps, power_steps, proof, storage_steps
 from metal.engine.around import REAL, Log, Memory, Surroundings
 from metal.engine.arrays import assemble_own
 from metal.engine.basis import hold_basis
@@ -128,6 +128,7 @@ def _carry_out(work: Work) -> tuple[bool, str]:
     before = () if handler.blind else handler.differences(work)
     if not handler.blind and not before:
         return False, "not needed"
+    proof.guard(work)
     if work.step.destructive:
         hold_basis(work)
     handler.act(work)

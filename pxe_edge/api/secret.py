@@ -62,7 +62,7 @@ def bmc_unlock(name: str, owner: str, registry: Reg, _: Worker) -> None:
 
 @router.get("/v1/hosts/{name}/credentials")
 def list_credentials(
-    name: str, registry: Reg, scope: Broker, purpose: Annotated[str | None, Query(alias="for")] = None
+    name: str, registry: Reg, scope: ConsoleOnly, purpose: Annotated[str | None, Query(alias="for")] = None
 ) -> b.Page[BmcCredential]:
     """The BMC's credentials without the lock: for an operator, and for the console broker."""
     if scope != "admin" and purpose != "console":

@@ -152,10 +152,12 @@ def worker_part(run: SiteRun) -> Part:
 
 
 def console_part(run: SiteRun) -> Part:
-    """The console broker."""
-    return Part(
-        "console", (sys.executable, "-m", "metal.console"), worker_env(run) | {"RACKFLOW_DATA": str(run.data)}
-    )
+    """The console broker, with a token of its own scope."""
+    own = {
+        "RACKFLOW_DATA": str(run.data),
+        "RACKFLOW_TOKEN_FILE": str(run.data / "edge" / "tokens" / "console"),
+    }
+    return Part("console", (sys.executable, "-m", "metal.console"), worker_env(run) | own)
 
 
 def registration_argv(run: SiteRun) -> tuple[str, ...]:

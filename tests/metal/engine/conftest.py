@@ -245,5 +245,6 @@ def new_rig() -> Rig:
         edge.now += timedelta(seconds=seconds)
 
     sessions = Sessions(Openers(ssh=lambda _at, _key: machine, ipmi=bmc.log_in))
+    sessions.is_proven = lambda _at: True  # the proof of identity has tests of its own
     around = Surroundings(sessions, Memory(), clock=lambda: clock[0], sleep=sleep, now=lambda: edge.now)
     return Rig(edge, machine, bmc, around, clock)

@@ -8,8 +8,10 @@ from sqlalchemy import delete
 
 from metal.engine import proof
 from metal.engine.claim import Claim
+from metal.engine.steps import run_step
 from metal.errors import Refused
 from metal.planning.plan import Plan, Step
+from metal.planning.restarts import declared
 from pxe_edge.registry.registry import open_registry
 from pxe_edge.registry.tables import CredentialRow
 from tests.metal.engine.sim_bmc import ADDRESS, CredentialEdge, SimBmc, sessions
@@ -162,3 +164,18 @@ def test_a_step_waits_for_the_proof_if_it_sends_a_secret_or_erases_for_one(first
 def _refused():
     about = {"owner": "r", "address": ADDRESS, "user": "rackflow", "state": "current"}
     return about | {"result": "refused", "fresh": False}
+
+
+def test_a_step_that_erases_is_not_begun_on_a_machine_that_is_not_proven(rig):
+    """The refusal stands in the journal, and nothing was sent."""
+    rig.around.sessions.is_proven = lambda _at: False
+    rig.bmc.proof = "of-another-job"
+    rig.edge.json = lambda _method, _path, **_more: {"may_send_secrets": False}
+    image = {"image_digest": "sha256:1", "manifest_sha256": "ab", "manifest_url": "http://e/m"}
+    disk = {"identity": "RF-D0", "size_bytes": 8 << 30}
+    erase = declared(step("write-image", destructive=True, target=disk, size_bytes=1 << 30, **image))
+    with pytest.raises(Refused, match="switch port") as caught:
+        run_step(rig.edge, CLAIM, plan(erase, TOKEN), "write-image", log=rig.said.append, around=rig.around)
+    assert caught.value.reason == "identity-unproven"
+    assert rig.edge.calls[-1] == "journal write-image failed"
+    assert [sent.change.argv[:4] for sent in rig.machine.sent] == [("ipmitool", "raw", "0x06", "0x58")]

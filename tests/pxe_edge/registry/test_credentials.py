@@ -207,6 +207,7 @@ class Api:
     ("scope", "query", "status"),
     [
         ("admin", "", 200),
+        ("worker", "?for=console", 403),
         ("console", "?for=console", 200),
         ("console", "", 403),
         ("worker", "", 403),
