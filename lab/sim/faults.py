@@ -4,7 +4,10 @@ A fault strikes while something is under way; what was under way is noted, so th
 kills met. Processes are killed with -9 and started again by `rackflow up`, as by any supervisor.
 """
 
+import contextlib
+import os
 import random
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +23,17 @@ WEIGHTS: Final[dict[str, int]] = {
     "prefect": 3,
     "machine": 4,
     "bmc": 2,
+    "frozen runs": 3,
 }
 """Kind -> how often, among all."""
 BMC_SILENT_S: Final = (3.0, 15.0)
+FROZEN_S: Final = (18.0, 40.0)
+"""Longer than a lease lives: who wakes up then is an older writer beside a newer one."""
 POWER_BACK_S: Final = (0.5, 4.0)
 STAGES: Final = ("BMC set-up", "partitioning", "image write", "first boot", "other")
 
 
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 40.0
 """How long a fault waits for the stage that it wishes to meet."""
 
 
@@ -88,8 +94,8 @@ class Faults:
         at_s = round(now_s, 1)
         if wish.kind not in ("machine", "bmc"):
             stages = tuple(sorted({stage_of(self._machines[name]) for name in busy}))
-            killed = parts.kill(self._data, *{"worker+runs": ("worker", "run")}.get(wish.kind, (wish.kind,)))
-            return Fault(at_s, wish.kind, f"{len(killed)} processes", stages) if killed else None
+            struck = self._freeze() if wish.kind == "frozen runs" else self._kill(wish.kind)
+            return Fault(at_s, wish.kind, f"{struck} processes", stages) if struck else None
         running = [self._machines[name] for name in sorted(busy) if self._machines[name].is_on]
         if not running:
             return None
@@ -102,6 +108,16 @@ class Faults:
             machine.go_deaf(self._random.uniform(*BMC_SILENT_S))
         return Fault(at_s, wish.kind, machine.name, stage)
 
+    def _kill(self, kind: str) -> int:
+        return len(parts.kill(self._data, *{"worker+runs": ("worker", "run")}.get(kind, (kind,))))
+
+    def _freeze(self) -> int:
+        """Stop all flow runs where they are, as a paused virtual machine would, and let them go on later."""
+        frozen = parts.pids(self._data, "run")
+        _signal(frozen, signal.SIGSTOP)
+        self._call_later(self._random.uniform(*FROZEN_S), lambda: _signal(frozen, signal.SIGCONT))
+        return len(frozen)
+
     def _cut(self, machine: Machine, *, comes_back: bool) -> None:
         """Pull the plug; power comes back by itself every other time, else somebody has to switch it on.
 
@@ -112,9 +128,16 @@ class Faults:
             self._call_later(self._random.uniform(*POWER_BACK_S), machine.turn_on)
 
     def end(self) -> None:
-        """All faults stop: every BMC hears again."""
+        """All faults stop: every BMC hears again, every process goes on."""
         for machine in self._machines.values():
             machine.hear_again()
+        _signal(parts.pids(self._data, "run"), signal.SIGCONT)
+
+
+def _signal(pids: Sequence[int], number: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def stage_of(machine: Machine) -> str:
