@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ def parse(argv: list[str]) -> Options:
 
 def outside(options: Options, argv: list[str]) -> int:
     """Make the namespace and run this same command inside; its end ends everything."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the namespace must not outlive us
     options.data.mkdir(parents=True, exist_ok=True)
     namespace = Namespace(options.data)
     namespace.stop()
