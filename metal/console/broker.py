@@ -22,6 +22,8 @@ from specs.records import BmcCredential
 
 POLL_S: Final = 2.0
 RETRY_S: Final = 10.0
+REFUSED_S: Final = 60.0
+"""Until the edge is asked again for a password, after the BMC refused one."""
 LOG_LIMIT_BYTES: Final = 16 << 20
 """A boot that writes more is cut: a machine in a crash loop must not fill the disk."""
 
@@ -102,7 +104,12 @@ class Broker:
         current = [c for c in self._edge.credentials(console.host, purpose="console") if c.state == "current"]
         if not current:
             return
-        deactivate(current[0])
+        if not deactivate(current[0]):
+            # Told, so that the edge holds the password back: repeated, it would lock the account for runs too.
+            console.not_before = self._clock() + REFUSED_S
+            self._edge.bmc_login(console.host, current[0], "refused", owner="console")
+            log.warning("console=refused host=%s bmc=%s", console.host, current[0].address)
+            return
         session = self._session(current[0])
         session.open()
         console.session = session

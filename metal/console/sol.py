@@ -20,6 +20,10 @@ LEAVE_S: Final = 3.0
 CONNECT_NOTICE: Final = b"[SOL Session operational.  Use ~? for help]\r\n"
 """ipmitool's own first line, no byte of the machine's."""
 
+REFUSED: Final = b"> RAKP 2 "
+"""How ipmitool -v tells a wrong name or password; a BMC that is silent gets no further than asking it
+for its ciphers (ipmitool 1.8.19)."""
+
 
 def ipmitool(credential: BmcCredential, *verb: str) -> tuple[tuple[str, ...], int]:
     """Argv for one ipmitool call and the read end of the pipe that holds the password."""
@@ -30,21 +34,24 @@ def ipmitool(credential: BmcCredential, *verb: str) -> tuple[tuple[str, ...], in
     return (*argv, "-f", f"/dev/fd/{reader}", *verb), reader
 
 
-def deactivate(credential: BmcCredential) -> None:
-    """End a session that somebody (we, before a crash) left active."""
-    argv, reader = ipmitool(credential, "sol", "deactivate")
+def deactivate(credential: BmcCredential) -> bool:
+    """End a session that somebody (we, before a crash) left active; False when the BMC refused the login."""
+    argv, reader = ipmitool(credential, "-v", "sol", "deactivate")
+    said = b""
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            subprocess.run(
+            said = subprocess.run(
                 argv,
                 pass_fds=(reader,),
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 timeout=20,
                 check=False,
-            )
+            ).stdout
     finally:
         os.close(reader)
+    return REFUSED not in said
 
 
 @dataclass

@@ -221,6 +221,29 @@ class RunCalls(EdgeWire):
         body = {"epoch": epoch, "state": "candidate", "address": address, "user": user, "password": password}
         return BmcCredential.model_validate(self.json("POST", f"/v1/hosts/{name}/bmc-credential", json=body))
 
+    def bmc_login(
+        self,
+        name: str,
+        credential: BmcCredential,
+        result: Literal["trying", "refused", "silent", "accepted"],
+        *,
+        owner: str,
+        fresh: bool = False,
+    ) -> None:
+        """Tell of a login, so that nobody repeats a wrong one within the BMC's lockout window.
+
+        `fresh` says that the password was just set in band: its refusal means another BMC, or a lock.
+        """
+        body = {
+            "owner": owner,
+            "address": credential.address,
+            "user": credential.user,
+            "state": credential.state,
+            "result": result,
+            "fresh": fresh,
+        }
+        self.json("POST", f"/v1/hosts/{name}/bmc-credential/login", json=body)
+
     def bmc_promote(self, name: str, *, epoch: int, user: str) -> None:
         """Make the proven candidate current."""
         self.json("POST", f"/v1/hosts/{name}/bmc-credential/promote", json={"epoch": epoch, "user": user})

@@ -43,7 +43,6 @@ from metal.engine.connect import (
     Sessions,
     bmc_lock,
     boot_os,
-    note_login,
 )
 from metal.errors import Refused, Unreachable
 from metal.protocols import Bmc, Command, Output, Shell
@@ -111,7 +110,7 @@ class _Setup:
         fresh: bool,
     ) -> None:
         """Tell the edge of a login."""
-        note_login(self.edge, self.claim.host, credential, result, owner=self.owner, fresh=fresh)
+        self.edge.bmc_login(self.claim.host, credential, result, owner=self.owner, fresh=fresh)
 
     def unverified(self, message: str, hint: str | None = None) -> Refused:
         """The error that says so."""

@@ -354,7 +354,7 @@ def log_in(
         except Refused:
             tried.append(credential)
             with suppress(RackflowError):
-                note_login(edge, host, credential, "refused", owner=owner)
+                edge.bmc_login(host, credential, "refused", owner=owner)
             if len(tried) == MOST_REFUSALS:
                 break
         except Unreachable as error:
@@ -371,30 +371,6 @@ def log_in(
         reason="bmc-unverified",
         hint=f"rackflow why {host} says what was refused; rackflow inspect sets the BMC up again in band",
     )
-
-
-def note_login(
-    edge: RunCalls,
-    host: str,
-    credential: BmcCredential,
-    result: Literal["trying", "refused", "silent", "accepted"],
-    *,
-    owner: str,
-    fresh: bool = False,
-) -> None:
-    """Tell the edge of a login, so that no later run repeats a wrong one within the BMC's lockout window.
-
-    `fresh` says that the password was just set in band, so that its refusal means another BMC or a lock.
-    """
-    body = {
-        "owner": owner,
-        "address": credential.address,
-        "user": credential.user,
-        "state": credential.state,
-        "result": result,
-        "fresh": fresh,
-    }
-    edge.json("POST", f"/v1/hosts/{host}/bmc-credential/login", json=body)
 
 
 def _close(shell: Shell) -> None:

@@ -75,10 +75,11 @@ def list_credentials(
             found = credentials.of_host(session, registry.seal, host)
         else:
             found = credentials.to_try(session, registry.now(), registry.seal, host)
-        timeline.add(
-            session, registry.now(), "secret", f"BMC credentials shown for {purpose or 'an operator'}",
-            host_id=host.id, detail={"scope": scope},
-        )  # fmt: skip
+        if found:
+            timeline.add(
+                session, registry.now(), "secret", f"BMC credentials shown for {purpose or 'an operator'}",
+                host_id=host.id, detail={"scope": scope},
+            )  # fmt: skip
     return b.Page(items=found)
 
 

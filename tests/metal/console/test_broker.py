@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from metal.console import broker as module
-from metal.console.broker import RETRY_S, Broker
+from metal.console.broker import REFUSED_S, RETRY_S, Broker
 from metal.console.sol import SolSession
 from metal.edge_client import EdgeClient
 from metal.errors import Refused, Unreachable
@@ -27,6 +27,7 @@ class FakeEdge:
     stored: dict[int, bytearray] = field(default_factory=dict)
     away: bool = False
     accounts: list[BmcCredential] = field(default_factory=lambda: [ACCOUNT])
+    logins: list[tuple[str, str]] = field(default_factory=list)
 
     def answer(self) -> None:
         """Raise while away."""
@@ -45,6 +46,10 @@ class FakeEdge:
         self.answer()
         assert purpose == "console"
         return self.accounts
+
+    def bmc_login(self, name: str, credential: BmcCredential, result: str, *, owner: str) -> None:
+        self.logins.append((credential.password, result))
+        self.accounts = []
 
     def put_console(self, name: str, boot_no: int, offset: int, data: bytes) -> None:
         self.answer()
@@ -123,7 +128,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    monkeypatch.setattr(module, "deactivate", lambda _credential: None)
+    monkeypatch.setattr(module, "deactivate", lambda credential: credential.password != "wrong")
     made = Site(tmp_path)
     yield made
     for session in made.sessions:
@@ -151,6 +156,23 @@ def test_each_boot_has_its_own_log_here_and_at_the_edge(site: Site) -> None:
         2: b"again\r\n",
     }
     assert (site.log(1), site.log(2)) == (b"BIOS\r\nlogin: ", b"again\r\n")
+    assert len(site.sessions) == 1
+
+
+def test_a_refused_password_is_told_and_not_tried_again(site: Site) -> None:
+    """A BMC locks an account after three wrong logins, for the runs too."""
+    site.edge.accounts = [ACCOUNT.model_copy(update={"password": "wrong"})]
+    site.edge.boots(1)
+    for _ in range(5):
+        site.turn()
+        site.now_s += RETRY_S
+
+    assert site.edge.logins == [("wrong", "refused")]
+    assert site.sessions == []
+
+    site.edge.accounts = [ACCOUNT]
+    site.now_s += REFUSED_S
+    site.turn()
     assert len(site.sessions) == 1
 
 

@@ -24,6 +24,9 @@ with (record / "argv").open("a") as argv:
     argv.write(" ".join(sys.argv) + "\\n")
 (record / "env").write_text(repr(os.environ))
 (record / "password").write_bytes(Path(sys.argv[sys.argv.index("-f") + 1]).read_bytes())
+if os.environ["MOOD"] == "refuses":
+    print("> RAKP 2 HMAC is invalid", file=sys.stderr)
+    sys.exit(1)
 if sys.argv[-1] == "activate":
     tty.setraw(0)
     os.write(1, b"[SOL Session operational.  Use ~? for help]\\r\\non a terminal\\r\\n")
@@ -79,6 +82,12 @@ def test_the_password_goes_by_a_pipe_and_never_by_argv_or_environment(record: Pa
     assert (record / "password").read_text() == ACCOUNT.password + "\n"
     assert verbs(record) == ["activate", "deactivate"]
     assert ACCOUNT.password not in (record / "argv").read_text() + (record / "env").read_text()
+
+
+def test_a_refused_login_is_told_from_a_silent_bmc(record: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert deactivate(ACCOUNT)
+    monkeypatch.setenv("MOOD", "refuses")
+    assert not deactivate(ACCOUNT)
 
 
 def descriptors() -> int:

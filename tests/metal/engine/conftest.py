@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim
 from metal.engine.connect import Openers, Sessions
 from metal.engine.steps import Memory, Surroundings
@@ -114,6 +115,8 @@ class FakeEdge:
         self.calls.append(f"wait {asked['event']}")
         self.put["wait"] = asked
         return False
+
+    bmc_login = RunCalls.bmc_login
 
     def json(self, method: str, path: str, **_more: Any) -> dict[str, Any]:
         self.calls.append(f"{method} {path}")

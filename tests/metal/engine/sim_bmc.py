@@ -11,6 +11,7 @@ from typing import Any
 
 from metal.drivers.bmc.in_band import GUID, LAN, MC_INFO
 from metal.drivers.bmc.setup import ASK, EXEC
+from metal.edge_client.runs import RunCalls
 from metal.edge_client.wire import Conflict
 from metal.engine.connect import Openers, Sessions
 from metal.errors import LeaseLost, Refused, Unreachable
@@ -325,6 +326,8 @@ class CredentialEdge:
         with self.registry.db.write() as session:
             row = hosts.get(session, self.name)
             credentials.promote(session, self.registry.now(), self.registry.seal, row, user=user)
+
+    bmc_login = RunCalls.bmc_login
 
     def json(self, _method: str, path: str, *, json: dict[str, Any]) -> dict[str, Any]:
         what = path.rsplit("/", 1)[1]
