@@ -47,7 +47,7 @@ def await_os(edge: RunCalls, claim: Claim, plan: Plan, *, log: Log, around: Surr
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """When a system was first started, and until when it may take, by the edge's clock."""
+    """From when on a system may have been up, and until when it may take, by the edge's clock."""
 
     at: datetime
     deadline: datetime
@@ -155,13 +155,19 @@ class FirstBoot:
 
 
 def _start(edge: RunCalls, claim: Claim, plan: Plan) -> Start:
-    """When the plan's last power step first went out, and the deadline that its first intent sets."""
+    """From when on it may have been up, and the deadline that the first intent of the power step sets.
+
+    The word of a system that was installed counts from the moment on at which it could be given: a machine
+    that was reset after that may have started it before the power step went out.
+    """
     power = [step.id for step in plan.steps if step.kind in STARTS]
-    rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step in power[-1:]]
+    journal = edge.journal_rows(claim.host, job=claim.job)
+    rows = [row for row in journal if row.step in power[-1:]]
     if not rows:
         raise Refused("the plan has not started the system", host=claim.host, reason="step-failed")
     sent = [row for row in rows if row.detail.get("sent")]
-    return Start((sent or rows)[0].at, rows[0].at + timedelta(seconds=OS_DEADLINE_S))
+    able = [row.at for row in journal if row.kind == "phone-home" and row.phase == "done"]
+    return Start(max(able, default=(sent or rows)[0].at), rows[0].at + timedelta(seconds=OS_DEADLINE_S))
 
 
 def verify(

@@ -322,6 +322,17 @@ def test_a_machine_whose_power_was_cut_in_its_first_boot_is_switched_on_and_that
     assert rig.bmc.sent == ["on"], "one that is on is left alone"
 
 
+def test_a_system_that_a_reset_started_before_the_power_step_has_phoned_home(rig, edge, monkeypatch):
+    """The token lies on the disk since the phone-home step: its word counts from there on."""
+    told = {"epoch": 4, "job": 7, "step": "phone-home", "kind": "phone-home", "plan": "p"}
+    installed = rig.edge.journal("web-01", phase="done", **told)
+    plan = started(rig)
+    home = rig.edge.record.boot.model_copy(update={"kind": "os", "reported_at": installed.at})
+    rig.edge.record = rig.edge.record.model_copy(update={"os": home})
+
+    assert await_os(rig.edge, CLAIM, plan, log=rig.said.append, around=rig.around) == home.address
+
+
 def test_a_system_that_was_merely_switched_on_is_waited_for_over_ssh_and_looked_for_often(
     rig, edge, monkeypatch
 ):
