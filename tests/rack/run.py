@@ -5,6 +5,7 @@ was. The page is written after each scenario, with its date, seconds and result.
 """
 
 import argparse
+import fcntl
 import json
 import subprocess
 import sys
@@ -29,6 +30,7 @@ class Results:
         self.commit = commit
         self.rows: dict[str, dict[str, Any]] = json.loads(STATE.read_text()) if STATE.exists() else {}
         self.setup_s: dict[str, float] = {}
+        self.ran: set[str] = set()
 
     def passed(self, name: str) -> bool:
         """Whether the scenario has passed at this commit."""
@@ -49,6 +51,7 @@ class Results:
             seconds = report.duration + (
                 self.setup_s.get(report.nodeid, 0.0) if report.when == "call" else 0.0
             )
+            self.ran.add(report.nodeid)
             self.rows[report.nodeid] = {
                 "commit": self.commit,
                 "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
@@ -58,9 +61,16 @@ class Results:
             self.write()
 
     def write(self) -> None:
-        """State for the next run, page for people."""
+        """State for the next run, page for people; another run beside this one keeps its rows."""
         STATE.parent.mkdir(parents=True, exist_ok=True)
-        STATE.write_text(json.dumps(self.rows, indent=1))
+        with STATE.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            there = json.loads(STATE.read_text()) if STATE.exists() else {}
+            self.rows = there | {name: self.rows[name] for name in self.ran}
+            STATE.write_text(json.dumps(self.rows, indent=1))
+            self._pages()
+
+    def _pages(self) -> None:
         lines = [
             "# Rack scenarios",
             "",
@@ -82,7 +92,7 @@ def write_kills() -> None:
     if not KILLS.exists():
         return
     lines = ["| killed | during | noticed after | in sync after | written |", "|---|---|---|---|---|"]
-    for name, row in json.loads(KILLS.read_text()).items():
+    for name, row in sorted(json.loads(KILLS.read_text()).items()):
         at = row["noticed_s"]
         noticed = "goes on" if at is None else f"{at:.0f} s"
         lines.append(

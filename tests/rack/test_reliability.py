@@ -4,6 +4,7 @@ Each scenario starts from a snapshot and kills one thing in one stage. The seria
 counters, not rackflow's journal, show that there was no second writer and no finished step done again.
 """
 
+import fcntl
 import json
 from collections.abc import Callable, Iterator
 from typing import get_args
@@ -48,13 +49,15 @@ def undisturbed(bench: Bench) -> Outcome:
 
 def note(kind: str, stage: str, outcome: Outcome) -> None:
     """Keep the times for docs/reliability.md."""
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    rows[f"{kind} | {stage}"] = {
-        "noticed_s": outcome.noticed_s,
-        "converged_s": round(outcome.converged_s, 1),
-        "written_bytes": outcome.written_bytes,
-    }
-    RESULTS.write_text(json.dumps(rows, indent=1))
+    with RESULTS.with_suffix(".lock").open("w") as lock:  # another run may note beside this one
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        rows[f"{kind} | {stage}"] = {
+            "noticed_s": outcome.noticed_s,
+            "converged_s": round(outcome.converged_s, 1),
+            "written_bytes": outcome.written_bytes,
+        }
+        RESULTS.write_text(json.dumps(rows, indent=1))
 
 
 @pytest.mark.parametrize("stage", STAGES)
