@@ -35,9 +35,10 @@ class Faults(RuleBasedStateMachine):
     @initialize(
         kind=st.sampled_from([("ask", "ntfs"), ("allow", None), ("allow", "ntfs")]),
         calls=st.integers(min_value=0, max_value=230),
+        consents=st.booleans(),
     )
-    def post(self, kind: tuple[str, str | None], calls: int) -> None:
-        """A person wants the host installed, consents where that is asked, and so much goes well."""
+    def post(self, kind: tuple[str, str | None], calls: int, consents: bool) -> None:  # noqa: FBT001
+        """A person wants the host installed, may consent where that is asked, and so much goes well."""
         Faults.examples += 1
         Violation.seen = False
         self.folder = copied(self.templates / kind[0], self.templates / f"run-{next(self.numbers)}")
@@ -45,8 +46,11 @@ class Faults(RuleBasedStateMachine):
         self.world.post()
         for _ in range(20):
             calls -= self.world.go_well(calls)
-            if calls <= 0:
+            waits = self.world.state() == "waiting-consent"
+            if calls <= 0 or (waits and not consents):
                 return
+            if waits:
+                self.world.consent()
 
     # --- what runs do ---
 
@@ -237,15 +241,23 @@ class Faults(RuleBasedStateMachine):
             machine.power_off()
 
     @precondition(lambda self: self.world and self.w.edge.running and self.w.state() == "waiting-consent")
-    @rule(when=st.sampled_from(["in time", "in time", "after a week", "a week before its run"]))
-    def consent(self, when: str) -> None:
-        self.w.trail.append(f"consent {when}")
-        if when == "after a week":
+    @rule(late=st.booleans())
+    def consent(self, late: bool) -> None:  # noqa: FBT001
+        """A person consents, or comes when the wait is over."""
+        if late:
             self.w.forward_days(8)
             self.w.round()
         self.w.consent()
-        if when == "a week before its run":
-            self.w.forward_days(8)
+        self.w.trail.append(f"consent {late=}")
+        self.w.round()
+
+    @precondition(lambda self: self.world and self.w.edge.running and self.w.state() == "waiting-consent")
+    @rule()
+    def consent_runs_out(self) -> None:
+        """A person consents, and no worker is there for more than a week."""
+        self.w.consent()
+        self.w.trail.append("consent, and a week")
+        self.w.forward_days(8)
         self.w.round()
 
     @precondition(lambda self: self.world and self.w.edge.running)

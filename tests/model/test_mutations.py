@@ -133,11 +133,11 @@ FOUND: dict[Callable[[Patch], None], tuple[str, tuple[str, ...]]] = {
     step_ids_forgotten: ("one ID is carried out twice", ("lose_answer", STEP)),
     done_ignored: ("is carried out again", ("kill", "round", "time_passes", FAR)),
     consent_not_asked: ("nobody consented", (FAR,)),
-    consent_for_ever: ("has expired", (FAR, "consent")),
+    consent_for_ever: ("has expired", ("consent_runs_out",)),
     prefect_not_asked: ("handed on while Prefect is away", ("kill", "prefect_away")),
     holder_ignored: ("was given to", ("start_again", "called_dead", STEP)),
     epoch_not_raised: ("was given to", ("kill", "round", "time_passes", FAR)),
-    lost_runs_left: ("does not end", ("kill", FAR)),
+    lost_runs_left: ("does not end", ("kill",)),
     waits_never_end: ("does not end", (FAR,)),
 }
 """Mutation -> what the invariant that notices it says, and the rules of the model that lead there."""
