@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -290,5 +291,7 @@ class Faults(RuleBasedStateMachine):
                 end = self.world.settle()
             self.ends[end] = self.ends.get(end, 0) + 1
         finally:
+            if Violation.seen:
+                sys.stdout.write("\n".join([*self.world.trail[-120:], repr(self.world.processes), ""]))
             self.world.close()
             shutil.rmtree(self.folder, ignore_errors=True)
