@@ -164,12 +164,21 @@ class Faults(RuleBasedStateMachine):
 
     @precondition(lambda self: self._runs("RUNNING"))
     @rule(which=WHICH)
-    def called_dead(self, which: int) -> None:
+    def retried_in_ui(self, which: int) -> None:
+        """Prefect calls a run crashed, and a person starts it again before the sweeper looks."""
+        run = self._pick(self._runs("RUNNING"), which)
+        self.w.trail.append(f"retried {run.key}")
+        self.w.spawn(run)
+
+    @precondition(lambda self: self._runs("RUNNING"))
+    @rule(which=WHICH, swept=st.booleans())
+    def called_dead(self, which: int, swept: bool) -> None:  # noqa: FBT001
         """Prefect calls a run crashed whose process lives (measured: no heartbeat in time)."""
         run = self._pick(self._runs("RUNNING"), which)
         self.w.trail.append(f"called dead {run.key}")
         self.w.prefect.says(run, "CRASHED")
-        self.w.sweep()
+        if swept:
+            self.w.sweep()
 
     @precondition(lambda self: self._runs("RUNNING", "SCHEDULED", "PENDING"))
     @rule(which=WHICH, how=st.sampled_from(["kills", "says", *[""] * 6]))

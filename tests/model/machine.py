@@ -66,6 +66,11 @@ class Disk:
     mounted: bool = False
 
     @property
+    def whole(self) -> bool:
+        """Whether the data partition holds a file system that was made to its end."""
+        return bool(self.parts.get(2, {}).get("fstype"))
+
+    @property
     def bootable(self) -> bool:
         return self.guest is not None and 1 in self.parts
 
@@ -187,6 +192,7 @@ class Machine:
             MD_DETAIL.argv: "",
             ("cat", "/proc/mounts"): "/dev/sda1 /mnt/rackflow ext4 rw 0 0\n" if self.disk.mounted else "",
             ("true",): "",
+            ("e2fsck", "-f", "-n", "/dev/sda2"): Output(("e2fsck",), 0 if self.disk.whole else 8, "", ""),
             PYTHON: guest if self.system == "os" or self.disk.mounted else Output(PYTHON, 1, "", "no root"),
         }
 

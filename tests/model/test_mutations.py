@@ -135,7 +135,7 @@ FOUND: dict[Callable[[Patch], None], tuple[str, tuple[str, ...]]] = {
     consent_not_asked: ("nobody consented", (FAR,)),
     consent_for_ever: ("has expired", ("consent_runs_out",)),
     prefect_not_asked: ("handed on while Prefect is away", ("kill", "prefect_away")),
-    holder_ignored: ("was given to", ("start_again", "called_dead", STEP)),
+    holder_ignored: ("was given to", ("retried_in_ui", STEP)),
     epoch_not_raised: ("was given to", ("kill", "round", "time_passes", FAR)),
     lost_runs_left: ("does not end", ("kill",)),
     waits_never_end: ("does not end", (FAR,)),
