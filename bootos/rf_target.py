@@ -58,6 +58,18 @@ class Target:
             _pread(self._direct, view[:whole], offset)
             _pread(self._fd, view[whole:length], offset + whole)
 
+    def starts(self) -> bool:
+        """Whether a machine may have started from it: its first block is no longer the zeros of the erasing.
+
+        Where that block cannot be read it may have been written, and torn.
+        """
+        with mmap.mmap(-1, BLOCK_BYTES) as block:
+            try:
+                self.read(block, BLOCK_BYTES, 0)
+            except OSError:
+                return True
+            return block[:] != bytes(BLOCK_BYTES)
+
     def flush(self) -> None:
         """Make it durable, and let later reads come from the disk."""
         os.fsync(self._fd)
@@ -81,16 +93,19 @@ class Mark:
         self._sums = [0] * (blocks * SUMS_PER_BLOCK)
 
     def read(self) -> dict[int, int] | None:
-        """Sums of the chunks that this very write brought to the disk; None when it was not begun here."""
+        """Sums of the chunks that this very write brought to the disk; None when it was not begun here.
+
+        A block of it that cannot be read says nothing: a power cut may have torn it, and what is written over
+        it reads again. Else no image would ever come onto this disk any more.
+        """
         if not self._fits:
             return None
         with mmap.mmap(-1, BLOCK_BYTES) as block:
-            self._target.read(block, BLOCK_BYTES, self.offset)
-            if block[: len(self._text)] != self._text:
+            if not self._reads(block, self.offset) or block[: len(self._text)] != self._text:
                 return None
             for first in range(0, len(self._sums), SUMS_PER_BLOCK):
-                self._target.read(block, BLOCK_BYTES, self._place(first))
-                self._sums[first : first + SUMS_PER_BLOCK] = struct.unpack(SUMS, block)
+                if self._reads(block, self._place(first)):
+                    self._sums[first : first + SUMS_PER_BLOCK] = struct.unpack(SUMS, block)
         return {index: one for index, one in enumerate(self._sums) if one}
 
     def put(self) -> None:
@@ -114,6 +129,13 @@ class Mark:
             for first in sorted({index // SUMS_PER_BLOCK * SUMS_PER_BLOCK for index in written}):
                 block[:] = struct.pack(SUMS, *self._sums[first : first + SUMS_PER_BLOCK])
                 self._target.write(block, BLOCK_BYTES, self._place(first))
+
+    def _reads(self, block: mmap.mmap, offset: int) -> bool:
+        try:
+            self._target.read(block, BLOCK_BYTES, offset)
+        except OSError:
+            return False
+        return True
 
     def _place(self, first: int) -> int:
         return self.offset + BLOCK_BYTES + first // SUMS_PER_BLOCK * BLOCK_BYTES

@@ -123,9 +123,10 @@ class Writer:
         """Read the chunks that are said to be there, and keep those that are.
 
         Once the partition table was written a machine may have started from the disk: then gaps are read too.
+        The disk itself says whether it was: a power cut may come between the table and its note.
         """
         self._sums = sums
-        bootable = any(self._manifest.chunks[index].disk_offset == 0 for index in sums)
+        bootable = self._target.starts()
         todo = [
             one for one in pieces(self._manifest) if (bootable if one.index is None else one.index in sums)
         ]
@@ -338,6 +339,11 @@ def progress_to(environment: dict[str, str]) -> Callable[[dict[str, object]], No
     return note
 
 
+def _failed(error: WriteError) -> int:
+    os.write(2, (json.dumps({"error": str(error), "exit": error.code}) + "\n").encode())
+    return error.code
+
+
 def main(arguments: list[str], environment: dict[str, str]) -> int:
     """Write the image; the summary goes to stdout."""
     try:
@@ -351,8 +357,9 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
             manifest, target, disk=given.disk, name=given.resume, threads=given.threads, note=note
         )
     except WriteError as error:
-        os.write(2, (json.dumps({"error": str(error), "exit": error.code}) + "\n").encode())
-        return error.code
+        return _failed(error)
+    except OSError as error:
+        return _failed(WriteError(EXIT_IO, f"the disk does not take the image: {error}"))
     os.write(1, (json.dumps(summary) + "\n").encode())
     return 0
 

@@ -228,6 +228,73 @@ def test_a_chunk_that_a_power_cut_tore_and_a_gap_that_a_boot_wrote_are_made_good
     assert path.read_bytes()[: len(image)] == image
 
 
+def test_gaps_are_read_also_where_the_table_was_written_and_not_noted_any_more(
+    store: Store, disk: tuple[Path, Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The power goes between the table and its note; when it is back, the machine starts from that disk."""
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    noted = rf_target.Mark.note
+
+    def all_but_the_table(mark: rf_target.Mark, written: dict[int, int]) -> None:
+        noted(mark, {index: one for index, one in written.items() if index})
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rf_target.Mark, "note", all_but_the_table)
+        write_image(manifest, target, disk="SER0", name="job-7")
+    with path.open("r+b") as booted:
+        booted.seek(CHUNK_BYTES + 4096)
+        booted.write(b"a journal")
+    summary = write_image(manifest, target, disk="SER0", name="job-7")
+    assert (summary["went_on"], summary["chunks_resumed"], summary["gaps_zeroed_again"]) == (True, 2, 1)
+    assert path.read_bytes()[: len(image)] == image
+
+
+@pytest.mark.parametrize(("torn_block", "went_on"), [(0, False), (1, True)])
+def test_a_mark_that_a_power_cut_tore_costs_what_it_said_and_not_the_disk(
+    store: Store,
+    disk: tuple[Path, Target],
+    monkeypatch: pytest.MonkeyPatch,
+    torn_block: int,
+    went_on: bool,  # noqa: FBT001 - a column of the table
+) -> None:
+    path, target = disk
+    image = make_image()
+    manifest = fetch(*publish(store, image))
+    stop_at(store, manifest, target, 2)
+    torn_at = DISK_BYTES - rf_target.TAIL_BYTES + torn_block * rf_target.BLOCK_BYTES
+    real = target.read
+
+    def read(buffer: mmap.mmap, length: int, offset: int) -> None:
+        if offset == torn_at:
+            raise OSError(5, "Input/output error")
+        real(buffer, length, offset)
+
+    monkeypatch.setattr(target, "read", read)
+    assert write_image(manifest, target, disk="SER0", name="job-7")["went_on"] is went_on
+    assert len(store.ranges) == 3
+    assert path.read_bytes()[: len(image)] == image
+
+
+def test_a_disk_that_does_not_take_the_erasing_ends_with_the_code_for_it(
+    store: Store,
+    disk: tuple[Path, Target],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    url, sha256 = publish(store, make_image())
+
+    def broken(_start: int, _length: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(disk[1], "zero", broken)
+    monkeypatch.setattr(rf_write, "verified_disk", lambda *_asked: disk[1])
+    asked = ["--manifest", url, "--manifest-sha256", sha256, "--disk", "S", "--size-bytes", str(DISK_BYTES)]
+    assert rf_write.main(asked, {}) == 74
+    assert "Input/output error" in capfd.readouterr().err
+
+
 def test_a_chunk_is_said_to_be_there_only_after_a_flush(
     store: Store, disk: tuple[Path, Target], monkeypatch: pytest.MonkeyPatch
 ) -> None:
