@@ -12,6 +12,7 @@ from lab.sim.system import MOUNT_POINT, System
 
 BUNDLE = "# rackflow bundle\n"
 NO_SUCH_FILE = 44
+NOT_FOUND = 127
 STEPS = "/run/rackflow/steps/"
 
 
@@ -47,6 +48,8 @@ class Shell:
                 answer = self._reader(json.loads(read_stdin()))
             case ["sh", "-c", "cat | ipmitool exec /proc/self/fd/0"]:
                 answer = ipmitool.write(self._bmc, ["ipmitool", "exec"], read_stdin())
+            case ["e2fsck" | "xfs_repair" | "fsck.vfat", *_, device]:
+                answer = (0 if self._system.fs_uuid_of(device) else 8, "", "")
             case ["ipmitool", *_]:
                 answer = facts.answer(self._system, self._bmc, "ipmitool", argv)
             case _:
@@ -58,6 +61,8 @@ class Shell:
         out = err = ""
         for name, argv in _queries(script):
             status, said, complained = facts.answer(self._system, self._bmc, name, argv)
+            if status == NOT_FOUND and self._system.kind == "boot-os":
+                self._unknown(shlex.join(argv)[:200])
             begin, end = f"\n\x1eb {name}\n", f"\n\x1ee {name} {status}\n"
             out += begin + said + end
             err += begin + complained + end
