@@ -121,7 +121,10 @@ def answer_form(
 def valid(
     session: Session, now: datetime, host: HostRow, *, plan: str | None, job: int | None
 ) -> list[ConsentRow]:
-    """The consents that count now; with a job, free ones are spent by it and stay good for it to its end."""
+    """The consents that count now; with a job, free ones are spent by it and stay good for it to its end.
+
+    A job that has ended spends none: a run of it that lives on must not take what is another job's.
+    """
     good = ConsentRow.expires > now
     if job is not None:
         good = or_(good, ConsentRow.spent_by_job == job)
@@ -129,8 +132,12 @@ def valid(
     if plan is not None:
         query = query.where(ConsentRow.plan == plan)
     rows = [r for r in session.scalars(query.order_by(ConsentRow.no)) if r.spent_by_job in (None, job)]
-    if job is not None:
-        for row in rows:
-            row.spent_by_job = job
-        session.flush()
+    if job is None:
+        return rows
+    asking = session.get(JobRow, (host.id, job))
+    if asking is None or asking.ended_at is not None:
+        return [row for row in rows if row.spent_by_job == job]
+    for row in rows:
+        row.spent_by_job = job
+    session.flush()
     return rows

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs import rules, sweeping
@@ -11,7 +11,7 @@ from pxe_edge.jobs.due import BootState, BootWish
 from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import hosts, leases, runs, timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
-from pxe_edge.registry.tables import HostRow, JobRow
+from pxe_edge.registry.tables import ConsentRow, HostRow, JobRow
 from specs.phases import FAILED_TWIN, Phase
 from specs.reasons import REASONS
 from specs.records import JobState, Result, Verb
@@ -285,6 +285,7 @@ def finish(
         job.waiting_since = now
     else:
         job.ended_at = now
+        _spend_consents(session, job)
     host.reason, host.message = job.reason, job.message
     hosts.set_phase(session, now, host, ending.phase, reason=job.reason, message=job.message)
     lease = leases.read(session, host.id)
@@ -300,6 +301,20 @@ def finish(
     )  # fmt: skip
     session.flush()
     return job
+
+
+def _spend_consents(session: Session, job: JobRow) -> None:
+    """Leave no consent behind that was given to this job's plan and that no run of it came to ask for.
+
+    Who approved a plan and then cancelled its job has not approved a later job that plans the same.
+    """
+    session.execute(
+        update(ConsentRow)
+        .where(
+            ConsentRow.host_id == job.host_id, ConsentRow.plan == job.plan, ConsentRow.spent_by_job.is_(None)
+        )
+        .values(spent_by_job=job.no)
+    )  # fmt: skip
 
 
 def fail(session: Session, now: datetime, host: HostRow, job: JobRow, reason: str, message: str) -> None:

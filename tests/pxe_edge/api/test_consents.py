@@ -135,6 +135,39 @@ def test_a_run_that_cannot_be_woken_is_followed_by_a_new_one(reported: Any, stat
     assert site.claim()["epoch"] == 2
 
 
+@pytest.mark.parametrize("how", ["cancel", "lose", "release"])
+def test_a_consent_ends_with_the_job_that_it_was_given_to(reported: Any, how: str) -> None:
+    site = reported
+    ask(site)
+    approve(site)
+    if how == "release":
+        site.call("POST", f"/v1/hosts/{HOST}/release", scope="admin", json={"by": "ann"})
+    elif how == "lose":
+        for n in range(6):
+            site.deliver()
+            site.prefect.says(site.prefect.newest(), "CRASHED")
+            site.sweep()
+            site.clock.forward(30 * 2**n)
+    else:
+        site.call("POST", f"/v1/hosts/{HOST}/jobs/1/cancel", scope="admin")
+        site.deliver()
+        site.finish(int(site.claim()["epoch"]), "failed", reason="cancelled")
+    assert site.job()["state"] in ("failed", "cancelled")
+    body = {"verb": "discover", "by": "ann"}
+    site.call("POST", f"/v1/hosts/{HOST}/jobs", scope="admin", expect=201, json=body)
+    assert spent(site, 2) == []
+
+
+def test_a_run_of_an_ended_job_spends_no_consent(reported: Any) -> None:
+    site = reported
+    site.finish(site.start(), "failed", plan=OLD)
+    approve(site, plan=PLAN)
+    body = {"verb": "discover", "by": "ann"}
+    site.call("POST", f"/v1/hosts/{HOST}/jobs", scope="admin", expect=201, json=body)
+    assert spent(site, 1) == []
+    assert spent(site, 2) == ["ann"]
+
+
 def test_the_forms_yes_is_a_consent_by_nobody_in_particular(reported: Any) -> None:
     site = reported
     run = ask(site)
