@@ -34,8 +34,6 @@ DEADLINE_S: Final = 2100.0
 """Of one way in altogether: three boots, or a person who has to find the power button."""
 REACH_S: Final = 60.0
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
-GIVEN_UP: Final = frozenset({Phase.PROVISIONING, Phase.PROVISION_FAILED})
-"""Phases in which whatever was on the disks has been given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +200,17 @@ class Entry:
                 reason="boot-os-timeout",
                 hint=f"rackflow console {self.host}",
             )
-        if action == "cycle" and not (self.at_once or may_cycle(record, rows)):
+        if action == "cycle" and not (self.at_once or may_cycle(record, self._destroyers(record, rows))):
             raise Refused(
                 "the boot OS is gone, the machine is on, and it may serve a system that nobody gave up",
                 host=self.host,
                 reason="boot-os-lost",
                 hint=f"rackflow power cycle {self.host}",
             )
+
+    def _destroyers(self, record: HostRecord, own: Sequence[JournalRow]) -> Sequence[JournalRow]:
+        """Give the rows that tell whether disks were given up: after a failed provisioning another job's."""
+        return self.edge.journal_rows(self.host) if record.phase is Phase.PROVISION_FAILED else own
 
     def _bmc(self) -> Any:
         owner = f"{self.claim.run_id}:{self.step}"
@@ -238,11 +240,12 @@ class Entry:
 
 
 def may_cycle(record: HostRecord, rows: Sequence[JournalRow]) -> bool:
-    """Whether a cycle costs nobody anything: this job has begun to destroy, or there is nothing to boot.
+    """Whether a cycle costs nobody anything: its disks were begun to be erased, or there is nothing to boot.
 
-    `rows` are the journal of the job.
+    `rows` are the journal of the job; of all jobs where provisioning has failed, which it also does before
+    anything is erased: the system that was to be replaced then serves on.
     """
-    if record.phase in GIVEN_UP or any(row.kind in DESTROYING for row in rows):
+    if record.phase is Phase.PROVISIONING or any(row.kind in DESTROYING for row in rows):
         return True
     seen = record.observation
     if seen is None or seen.hardware is None or "hardware.disks" in seen.unknown:

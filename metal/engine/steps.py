@@ -111,6 +111,8 @@ def _persist(work: Work) -> tuple[bool, str]:
             if work.step.where != "boot-os" or not _entry(work).is_lost():
                 raise
             work.log(f"{work.step.id}: the boot OS went away: {error.message}")
+        # It may be the same boot OS, after the network was away: then what was sent runs on in it.
+        work.kept.fenced = False
         work.writes += _enter(work, trusted=False)
         work.again, work.acted = True, False
         if restart_of(work.step.kind, work.args) == "ask":

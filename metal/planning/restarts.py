@@ -98,7 +98,8 @@ _ROWS: Final = (
 )
 
 ENTER: Final = """A newer report-in is gone on with; a machine that is off is switched on.
-One that is on is waited for, and cycled only where this job has begun to destroy, or nothing could boot."""
+One that is on is waited for, and cycled only where its disks were begun to be erased, by this job or by one
+that failed before, or nothing could boot."""
 """What the way into the boot OS does, which is no step of a plan."""
 
 RESTARTS: Final[Mapping[StepKind, RestartRule]] = {row.kind: row for row in _ROWS}

@@ -70,7 +70,7 @@ class FakeEdge:
         return LeaseGrant(epoch=epoch, ttl_s=90, cancelling=self.cancelling)
 
     def journal_rows(self, host: str, *, job: int | None = None) -> list[JournalRow]:
-        return [row for row in self.rows if row.job == job]
+        return [row for row in self.rows if job is None or row.job == job]
 
     def journal(self, host: str, **row: Any) -> JournalRow:
         self.now += timedelta(seconds=1)

@@ -116,7 +116,20 @@ def test_nothing_bootable_is_nothing_to_lose(world):
     assert may_cycle(record.model_copy(update={"observation": seen}), [])
     unread = seen.model_copy(update={"unknown": {"hardware.disks": "lsblk is missing"}})
     assert not may_cycle(record.model_copy(update={"observation": unread}), [])
-    assert may_cycle(record.model_copy(update={"phase": Phase.PROVISION_FAILED}), [])
+
+
+def test_what_a_failed_provisioning_did_not_begin_to_erase_serves_on(world, monkeypatch):
+    """A reinstallation whose first power action fails leaves the old system up, in provision-failed."""
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "1000")
+    edge = world.rig.edge
+    edge.record = edge.record.model_copy(update={"phase": Phase.PROVISION_FAILED})
+    world.hang()
+    with pytest.raises(Refused) as caught:
+        enter(world)
+    assert (caught.value.reason, world.rig.bmc.sent) == ("boot-os-lost", [])
+    edge.journal("web-01", epoch=1, job=3, step="wipe", kind="wipe", phase="intent", plan="p", detail={})
+    assert enter(world) == 2
+    assert world.rig.bmc.sent == ["boot pxe", "cycle"]
 
 
 def test_a_machine_that_never_comes_is_started_three_times_and_no_more(world, monkeypatch):
@@ -167,6 +180,26 @@ def test_a_network_that_was_away_costs_no_boot(world, monkeypatch):
     object.__setattr__(world.rig.around, "sleep", sleep)
     assert enter(world) == 0
     assert world.rig.bmc.sent == []
+
+
+def test_what_runs_on_behind_a_network_that_was_away_is_outlasted(world, monkeypatch):
+    """A step that was fenced before is fenced again: its command may still run in the same boot OS."""
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "1000")
+    claim, around = world.begin()
+    around.memory.of(claim).fenced = True
+    plain = around.sleep
+
+    def away() -> None:
+        world.running, world.die_at = None, None
+
+    def back(seconds: float) -> None:
+        plain(seconds)
+        world.running = "boot-os"
+
+    object.__setattr__(around, "sleep", back)
+    world.die_at, world.how = 2, away
+    run_step(world.rig.edge, claim, world.plan, "wipe", log=world.rig.said.append, around=around)
+    assert world.machine.programs[:2] == ["true", "blockdev"]
 
 
 def test_a_step_whose_boot_os_dies_waits_with_its_intent_open_and_no_failure(world, monkeypatch):
