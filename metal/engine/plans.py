@@ -102,8 +102,11 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
     """Whether the plan may run now; False when it waits for a consent. Raises UnsafeChange when it never may.
 
     A consent that is found is spent by this job, and good for it to its end; but a step that only a person
-    can judge after a crash asks for one that is newer than its start.
+    can judge after a crash asks for one that is newer than its start. A plan that has destroyed all that it
+    would destroy is not judged again: by then its host may be active, where other rules hold.
     """
+    if _has_destroyed(edge, claim, plan):
+        return True
     verdict = judge(edge.order(claim.host), edge.job(claim.host, claim.job), plan)
     if isinstance(verdict, Forbidden):
         told = REASONS.get(verdict.reason)
@@ -117,6 +120,14 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
     if isinstance(verdict, NeedsConsent) and not edge.consents(claim.host, plan.hash, job=claim.job):
         return False
     return consented_since(edge, claim, plan, _unjudged(edge, claim, plan))
+
+
+def _has_destroyed(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
+    """Whether all destructive steps are done: an earlier run died between the last one and its outcome."""
+    rows = edge.journal_rows(claim.host, job=claim.job)
+    done = {row.step for row in rows if row.phase == "done" and row.plan == plan.hash}
+    destroying = {step.id for step in plan.steps if step.destructive}
+    return bool(destroying) and destroying <= done
 
 
 def consented_since(edge: RunCalls, claim: Claim, plan: Plan, intents: Sequence[JournalRow]) -> bool:

@@ -15,6 +15,7 @@ from metal.planning.ids import derived_uuid
 from metal.planning.plan import Destroyed, Plan, Step
 from metal.planning.restarts import declared
 from specs.facts import Observation
+from specs.phases import Phase
 from specs.records import Consent, JobRecord
 
 GIB = 1 << 30
@@ -70,6 +71,28 @@ def test_an_interrupted_overwriting_wipe_waits_for_a_consent_that_is_newer_than_
     rig.machine.disks["RF-D0"]["signature"] = "ext4"
     with pytest.raises(Refused):  # it is begun again; that this method is not known is another matter
         run(rig, plan, "wipe")
+
+
+@pytest.mark.parametrize("by", ["publish", "discovery"])
+def test_a_job_that_has_installed_its_host_is_not_judged_as_one_that_would_do_it_again(rig, by):
+    """A run that dies between the phase active and its outcome leaves the next one the end of the job."""
+    plan = plan_of(rig, *(step("mkfs", id=f"mkfs:{name}", args={"target": DISK}) for name in "ab"))
+    rig.edge.record = rig.edge.record.model_copy(update={"phase": Phase.ACTIVE})
+    rig.edge.job = lambda host, no: JobRecord(
+        host=host, host_id="h1", no=no, verb="apply", state="claimed", by=by, created_at=rig.edge.now
+    )
+
+    def may() -> bool:
+        try:
+            return may_run(rig.edge, CLAIM, plan)
+        except UnsafeChange:
+            return False
+
+    begun(rig, plan, "mkfs:a", "done")
+    begun(rig, plan, "mkfs:b")
+    assert not may()
+    begun(rig, plan, "mkfs:b", "done")
+    assert may()
 
 
 def test_a_difference_is_the_plans_own_only_under_a_path_that_a_begun_step_leaves(rig):
