@@ -52,6 +52,8 @@ KILLED: Final[dict[Kind, tuple[str, ...]]] = {
 }
 NOTICED: Final = re.compile(r"run .* is lost|wait .* waits for|step (enter-boot-os|power-again)")
 """Lines of timeline and journal by which a death was first seen."""
+TOLD: Final = ("sgdisk", "rf-write")
+"""What the console must have told of each installation: a witness that slept has seen nothing wrong."""
 MARK_S: Final = 240.0
 CONVERGE_S: Final = 900.0
 
@@ -151,7 +153,8 @@ class Bench:
             seen = witness.commands(self.serial_log.read_text(errors="replace"))
             written = self.written() - before
         seconds = (ended_at - killed_at).total_seconds()
-        return Outcome(noticed, seconds, written, tuple(witness.violations(seen)))
+        broken = (*witness.violations(seen), *witness.untold(seen, TOLD))
+        return Outcome(noticed, seconds, written, broken)
 
     def _await(self, stage: Stage, offset: int) -> None:
         mark = re.compile(MARK[stage])
@@ -168,7 +171,7 @@ class Bench:
 
     def _kill(self, kind: Kind, stage: Stage) -> None:
         if kind != "machine":
-            parts.kill(self.demo.data, *KILLED[kind])
+            strike(self.demo.data, kind, stage)
             return
         # Before its BMC is known nobody could switch it on again: there the power comes back by itself.
         back = ("--back-after", "3") if stage == "BMC initialisation" else ()
@@ -199,6 +202,17 @@ class Bench:
 
 class Broken(RuntimeError):
     """The job has ended otherwise than in sync: waiting longer is of no use."""
+
+
+def strike(data: Path, kind: Kind, stage: Stage) -> None:
+    """Kill -9 what the scenario names. Raises Failed where it is not there: nothing would be shown.
+
+    In its first boot a machine may be waited for without a flow run.
+    """
+    missing = [part for part in KILLED[kind] if not parts.pids(data, part)]
+    if missing and (missing != ["run"] or stage != "first boot"):
+        raise Failed(f"there is no {' and no '.join(missing)} to kill")
+    parts.kill(data, *KILLED[kind])
 
 
 def publish_without_hosts(site: Site) -> None:

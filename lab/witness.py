@@ -5,7 +5,7 @@ lines alone follows whether two writers were there at once, and whether a finish
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,8 @@ class Command:
     program: str
     status: int | None = None
     """Its exit status; None when the console never told an end."""
+    outlasted: int | None = None
+    """The higher epoch that had started something before this command's end was told."""
 
 
 def commands(text: str) -> list[Command]:
@@ -52,6 +54,7 @@ def commands(text: str) -> list[Command]:
             ended = running.pop(line["step"], None)
             if ended is not None:
                 ended.status = int(line["exit"])
+                ended.outlasted = found[-1].epoch if found[-1].epoch > ended.epoch else None
         elif named is not None:
             one = Command(
                 boot, int(line["epoch"]), int(named["job"]), named["name"], named["process"], line["program"]
@@ -71,6 +74,14 @@ def violations(seen: list[Command]) -> list[str]:
     return [*_second_writers(seen), *_again(seen)]
 
 
+def untold(seen: list[Command], programs: Iterable[str]) -> list[str]:
+    """Programs of which the console told no good end: where they must have run, it is no witness."""
+    told = {one.program for one in seen if one.status == 0}
+    return [
+        f"the console tells of no {program} that ended well" for program in programs if program not in told
+    ]
+
+
 def _second_writers(seen: list[Command]) -> Iterator[str]:
     highest = 0
     for before, one in zip([None, *seen], seen, strict=False):
@@ -80,6 +91,8 @@ def _second_writers(seen: list[Command]) -> Iterator[str]:
         still = before is not None and before.boot == one.boot and before.status is None
         if still and before is not None and before.epoch == one.epoch:
             yield f"{one.program} of {one.step} started while {before.program} of {before.step} ran"
+        if one.outlasted is not None:
+            yield f"{one.program} of {one.step}, epoch {one.epoch}, ended after epoch {one.outlasted} began"
 
 
 def _again(seen: list[Command]) -> Iterator[str]:

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import parts
+import pytest
+
+from lab import kills, parts
+from lab.site import Failed
 
 
 def start(data: Path, *argv: str) -> subprocess.Popen[bytes]:
@@ -35,3 +38,19 @@ def test_only_the_part_of_this_site_is_killed(tmp_path: Path) -> None:
         for process in (worker, edge, foreign):
             process.kill()
             process.communicate()
+
+
+def test_a_scenario_that_finds_nothing_to_kill_fails(tmp_path: Path) -> None:
+    """It would pass otherwise, and show nothing."""
+    worker = start(tmp_path, "-m", "prefect", "worker", "start")
+    try:
+        with pytest.raises(Failed, match="no edge to kill"):
+            kills.strike(tmp_path, "edge", "image write")
+        with pytest.raises(Failed, match="no run to kill"):
+            kills.strike(tmp_path, "worker and run", "image write")
+        assert parts.pids(tmp_path, "worker") == [worker.pid]
+        kills.strike(tmp_path, "worker and run", "first boot")
+        assert worker.wait(5) == -9
+    finally:
+        worker.kill()
+        worker.communicate()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab.witness import commands, violations
+from lab.witness import commands, untold, violations
 
 KERNEL = "[    0.000000] Linux version 6.1.0\n"
 
@@ -73,6 +73,14 @@ def test_a_higher_epoch_may_start_where_it_ended_the_lower_one() -> None:
             ),
         ),
         (
+            "rf-write of write-image, epoch 2, ended after epoch 3 began",
+            (
+                "epoch=2 step=2-write-image-f31ad498-0 start rf-write",
+                "epoch=3 step=2-write-image-0a0a0a0a-0 start rf-write",
+                "epoch=2 step=2-write-image-f31ad498-0 exit=0",
+            ),
+        ),
+        (
             "mkfs.ext4 of step mkfs-db of job 2 was finished and is done again",
             (
                 "epoch=2 step=2-mkfs-db-f31ad498-0 start mkfs.ext4",
@@ -84,3 +92,14 @@ def test_a_higher_epoch_may_start_where_it_ended_the_lower_one() -> None:
 )
 def test_each_rule_is_broken_by_a_console(said: str, lines: tuple[str, ...]) -> None:
     assert violations(commands(console(KERNEL, *lines))) == [said]
+
+
+def test_a_console_that_told_nothing_is_no_witness() -> None:
+    lines = (
+        "epoch=2 step=2-write-image-f31ad498-0 start rf-write",
+        "epoch=2 step=2-write-image-f31ad498-0 exit=74",
+    )
+    seen = commands(console(KERNEL, *lines))
+    assert untold(seen, ("rf-write",)) == ["the console tells of no rf-write that ended well"]
+    ended = commands(console(KERNEL, lines[0], lines[1].replace("74", "0")))
+    assert untold(ended, ("rf-write",)) == []
