@@ -24,10 +24,10 @@ CONSENT_S = 7 * 86400.0
 class Bounds:
     """How soon a job must end once faults have ended: before a phase's deadline (90 minutes) ends it.
 
-    The longest that may lie before it is five back-offs (930 s) and a way into the boot OS (2100 s).
+    Rounds are short while a process sleeps. The longest that may lie before the end is five back-offs (930 s) and a way into the boot OS (2100 s).
     """
 
-    rounds: int = 500
+    rounds: int = 5000
     hours: float = 1.4
 
 
