@@ -141,8 +141,23 @@ def _for_consent(job: Situation, timing: Timing, now: datetime) -> Decision:
     since = job.waiting_since
     if since is not None and now >= since + timedelta(seconds=timing.consent_s):
         return ConsentExpired()
-    if job.prefect is not None and job.prefect.type in CANCELLED:
+    if job.prefect is None or job.run_id is None:
+        return Nothing()
+    if job.prefect.type in CANCELLED:
         return Cancel()
+    return _of_asking(job.prefect, since or job.run_at, timing, now)
+
+
+def _of_asking(prefect: PrefectState, since: datetime, timing: Timing, now: datetime) -> Decision:
+    """The run that shows the form. Where it died, its answer may have died with it: the next one asks again.
+
+    COMPLETED is no loss: such a run could or should show no form, and the job waits for the command alone.
+    """
+    if prefect.type in ("FAILED", "CRASHED"):
+        return Lost(f"Prefect says {prefect.type} of the run that asks for consent", force=False)
+    late = now >= max(prefect.since, since) + timedelta(seconds=timing.unclaimed_s)
+    if prefect.type in ("PENDING", "RUNNING") and late:
+        return Lost(f"{prefect.type} for {timing.unclaimed_s} s without asking for consent", force=True)
     return Nothing()
 
 

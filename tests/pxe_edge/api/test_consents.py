@@ -180,6 +180,23 @@ def test_the_forms_yes_is_a_consent_by_nobody_in_particular(reported: Any) -> No
     answer(site, run, consents=True, expect=409)
 
 
+@pytest.mark.parametrize("state", ["CRASHED", "RUNNING"])
+def test_a_form_whose_run_died_with_the_answer_is_asked_again(reported: Any, state: str) -> None:
+    site = reported
+    run = ask(site)
+    site.prefect.says(run, state)
+    site.clock.forward(120)
+    assert site.sweep() == 1
+    site.clock.forward(30)
+    site.deliver()
+    assert site.prefect.told == ([f"CRASHED {run}"] if state == "RUNNING" else [])
+    answer(site, run, consents=True, expect=409)
+    epoch = site.start()
+    assert spent(site, 1) == []
+    assert site.finish(epoch, "waiting-consent", plan=PLAN)["state"] == "waiting-consent"
+    assert answer(site, site.prefect.newest(), consents=True)["state"] == "delivered"
+
+
 def test_the_forms_no_ends_the_job(reported: Any) -> None:
     site = reported
     run = ask(site)

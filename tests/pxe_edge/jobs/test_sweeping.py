@@ -84,6 +84,14 @@ def case(base: s.Situation, prefect: str | None, since_s: float = 5, **more: Any
         (case(ASKED, None, waiting_since=ago(604_800)), s.ConsentExpired),
         (case(ASKED, "CANCELLED", waiting_since=ago(9)), s.Cancel),
         (case(ASKED, "COMPLETED", waiting_since=ago(9)), s.Nothing),
+        (case(ASKED, "SCHEDULED", 9000, waiting_since=ago(9000)), s.Nothing),
+        (case(ASKED, s.UNKNOWN, waiting_since=ago(9000)), s.Nothing),
+        (case(ASKED, "CRASHED"), s.Lost),
+        (case(ASKED, "FAILED"), s.Lost),
+        (case(ASKED, "RUNNING", 9000, waiting_since=ago(119)), s.Nothing),
+        (case(ASKED, "RUNNING", 119, waiting_since=ago(9000)), s.Nothing),
+        (case(ASKED, "RUNNING", 120, waiting_since=ago(9000)), s.Lost),
+        (case(ASKED, "PENDING", 120, waiting_since=ago(9000)), s.Lost),
         (case(CLAIMED, "RUNNING", phase=Phase.PROVISIONING, phase_s=5399), s.Nothing),
         (case(CLAIMED, "RUNNING", phase=Phase.PROVISIONING, phase_s=5400), s.PhaseDeadline),
         (case(CLAIMED, None, phase=Phase.INSPECTING, phase_s=1800), s.PhaseDeadline),
@@ -105,6 +113,8 @@ def test_decide(job: s.Situation, decision: type[s.Decision]) -> None:
         (case(CLAIMED, "COMPLETED"), True),
         (case(CLAIMED, "CRASHED"), False),
         (case(CLAIMED, "FAILED", 500, lease=lease(90)), False),
+        (case(ASKED, "CRASHED"), False),
+        (case(ASKED, "RUNNING", 120, waiting_since=ago(120)), True),
     ],
 )
 def test_prefect_is_told_of_a_loss_that_it_does_not_see(job: s.Situation, *, force: bool) -> None:
