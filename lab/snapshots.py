@@ -194,8 +194,9 @@ def _restore_machine(rack: Rack, snapshot: Snapshot, name: str, *, on: bool) -> 
 
 
 def _restore_data(rack: Rack, snapshot: Snapshot, data: Path) -> int:
+    above = leases.highest(data)
     copy_tree(snapshot.data, data, leave=_not_of_the_site(rack, data, snapshot.data))
-    return leases.renew(data)
+    return leases.renew(data, above=above)
 
 
 def _not_of_a_machine(path: Path) -> bool:
