@@ -24,7 +24,8 @@ CONSENT_S = 7 * 86400.0
 class Bounds:
     """How soon a job must end once faults have ended: before a phase's deadline (90 minutes) ends it.
 
-    Rounds are short while a process sleeps. The longest that may lie before the end is five back-offs (930 s) and a way into the boot OS (2100 s).
+    The longest that may lie before its end is five back-offs (930 s) and a way into the boot OS (2100 s).
+    A round is short while a process sleeps.
     """
 
     rounds: int = 5000
