@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.model.faults import Faults
 
-EXAMPLES = int(os.environ.get("RACKFLOW_MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("RACKFLOW_MODEL_EXAMPLES", "20"))
 SHRINK = "RACKFLOW_MODEL_SHRINK" in os.environ
 STEPS = int(os.environ.get("RACKFLOW_MODEL_STEPS", "40"))
 
