@@ -50,13 +50,15 @@ def guard(work: Work) -> None:
     """Hold a step back until the machine is proven, if the step sends a secret or erases for one that will.
 
     Erasing comes first in an installation; a machine that will be refused its secrets must not lose its
-    disks before. Raises Refused (identity-unproven).
+    disks before. What is proven is the boot that the step itself works in: meanwhile another one may have
+    reported in, the host's own after an impostor's. Raises Refused (identity-unproven).
     """
     if not needs_proof(work.plan, work.step):
         return
     work.writes += require(
         work.edge,
         work.claim,
+        work.record(),
         where=work.step.where,
         sessions=work.sessions,
         clock=work.clock,
@@ -83,6 +85,7 @@ def sends_secret(step: Step) -> bool:
 def require(
     edge: RunCalls,
     claim: Claim,
+    record: HostRecord | None = None,
     *,
     where: Literal["boot-os", "running-os", "bmc"] = "boot-os",
     sessions: Sessions = SESSIONS,
@@ -91,12 +94,13 @@ def require(
 ) -> int:
     """Make sure that secrets may go to the machine; gives how many commands changed something.
 
+    `record` is the host as the caller reaches it; read anew by default.
     Remembered per process and boot: another boot OS reports in with another host key, and is proven anew.
     Raises Refused (identity-unproven), and what connections raise; then nothing secret may be sent.
     """
     if where != "boot-os":
         return 0
-    record = edge.host(claim.host)
+    record = record or edge.host(claim.host)
     at = boot_os(record)
     if sessions.is_proven(at):
         return 0

@@ -179,3 +179,24 @@ def test_a_step_that_erases_is_not_begun_on_a_machine_that_is_not_proven(rig):
     assert caught.value.reason == "identity-unproven"
     assert rig.edge.calls[-1] == "journal write-image failed"
     assert [sent.change.argv[:4] for sent in rig.machine.sent] == [("ipmitool", "raw", "0x06", "0x58")]
+
+
+def test_the_boot_that_gets_the_secret_is_the_one_that_is_proven(rig):
+    """The host itself reports in after an impostor, before the step that was begun in the impostor's boot."""
+    begun_in = rig.edge.record.boot
+    asked = []
+    rig.around.sessions.is_proven = lambda at: asked.append(at) or True
+    journal = rig.edge.journal
+
+    def report_in(host, **row):
+        newer = {"boot_no": begun_in.boot_no + 1, "address": "10.77.1.99", "ssh_host_key": "ssh-ed25519 HOST"}
+        if row["phase"] == "intent":
+            rig.edge.record = rig.edge.record.model_copy(update={"boot": begun_in.model_copy(update=newer)})
+        return journal(host, **row)
+
+    rig.edge.journal = report_in
+    rig.machine.disks["RF-D0"]["signature"] = "ext4"
+    disk = {"identity": "RF-D0", "size_bytes": 8 << 30}
+    erase = declared(step("wipe", destructive=True, target=disk))
+    run_step(rig.edge, CLAIM, plan(erase, TOKEN), "wipe", log=rig.said.append, around=rig.around)
+    assert {(at.address, at.host_key) for at in asked} == {(begun_in.address, begun_in.ssh_host_key)}
