@@ -87,10 +87,13 @@ class Ending:
 
 
 def finish(state: JobState, result: Result, phase: Phase) -> Ending:
-    """The state after a run's outcome; a failed run moves its host to the failed twin of its phase."""
-    if result == "waiting-consent":
-        return Ending("cancelled" if state == "cancelling" else "waiting-consent", phase)
-    if result == "failed":
+    """The state after a run's outcome; a failed run moves its host to the failed twin of its phase.
+
+    A job that is being cancelled asks nobody for consent any more: it ends.
+    """
+    if result == "waiting-consent" and state != "cancelling":
+        return Ending("waiting-consent", phase)
+    if result in ("failed", "waiting-consent"):
         ended: JobState = "cancelled" if state == "cancelling" else "failed"
         return Ending(ended, FAILED_TWIN.get(phase, phase))
     return Ending("done", phase)

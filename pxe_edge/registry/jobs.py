@@ -277,6 +277,8 @@ def finish(
     """Take a run's outcome: end the job, move the host, free the lease."""
     stop_waiting(now, host, job)
     ending = rules.finish(_state(job.state), result, Phase(host.phase))
+    if ending.state == "cancelled" and result == "waiting-consent":
+        result, reason, message, next_step = "failed", "cancelled", None, None
     known = REASONS.get(reason or "")
     job.state, job.result, job.outcome, job.plan = ending.state, result, outcome, plan or job.plan
     job.reason, job.message = reason, message or (known.sentence if known else None)
@@ -355,7 +357,7 @@ def lost(
 
 
 def progressed(session: Session, host: HostRow, no: int) -> None:
-    """A step of the job is done: runs lost before it count no more."""
+    """A step of the job is done for the first time: runs lost before it count no more."""
     get(session, host, no).lost_runs = 0
     session.flush()
 

@@ -24,10 +24,15 @@ def append(
     plan: str | None,
     detail: dict[str, Any],
 ) -> JournalEntryRow:
-    """Write one row; 409 for another's epoch, or for a job that is not the lease's."""
+    """Write one row; 409 for another's epoch, or for a job that is not the lease's.
+
+    A step that is done for the first time is progress. One that each run does again (the way into the boot
+    OS) is none: runs that die one after the other must come to their end.
+    """
     lease = leases.require_epoch(session, host, epoch)
     if lease.job != job:
         raise ConflictError(f"the lease is job {lease.job}'s, not {job}'s", code="epoch", host=host.name)
+    progress = phase == "done" and not _was_done(session, host, job, step)
     row = JournalEntryRow(
         host_id=host.id,
         job=job,
@@ -41,9 +46,17 @@ def append(
     )
     session.add(row)
     session.flush()
-    if phase == "done":
+    if progress:
         jobs.progressed(session, host, job)
     return row
+
+
+def _was_done(session: Session, host: HostRow, job: int, step: str) -> bool:
+    query = select(JournalEntryRow.no).where(
+        JournalEntryRow.host_id == host.id, JournalEntryRow.job == job, JournalEntryRow.step == step,
+        JournalEntryRow.phase == "done",
+    )  # fmt: skip
+    return session.scalar(query.limit(1)) is not None
 
 
 def read(

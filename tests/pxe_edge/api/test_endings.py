@@ -87,6 +87,15 @@ def test_a_cancelled_run_that_wants_to_wait_winds_down_instead(reported: Any) ->
     assert site.claim()["cancelling"] is True
 
 
+def test_a_cancelled_run_that_would_ask_for_consent_ends_the_job_and_the_phase(reported: Any) -> None:
+    site = reported
+    epoch = site.start("inspecting")
+    cancel(site)
+    job = site.finish(epoch, "waiting-consent", plan="p", reason="waiting-consent")
+    assert (job["state"], job["result"], job["reason"]) == ("cancelled", "failed", "cancelled")
+    assert (site.host()["phase"], site.host()["reason"]) == ("inspect-failed", "cancelled")
+
+
 def test_what_a_job_wished_for_the_next_boot_ends_with_it(reported: Any) -> None:
     site = reported
     epoch = site.start("inspecting")

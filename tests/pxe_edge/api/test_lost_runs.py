@@ -170,6 +170,50 @@ def test_a_finished_step_resets_the_count(reported: Any) -> None:
     assert site.job()["lost_runs"] == 0
 
 
+def test_a_step_that_each_run_does_again_does_not_reset_the_count(reported: Any) -> None:
+    site = reported
+    for n in range(6):
+        epoch = site.start()
+        site.step(epoch, "intent")
+        site.step(epoch, "done")
+        assert site.job()["lost_runs"] == n
+        site.clock.forward(1)
+        site.prefect.says(site.prefect.newest(), "CRASHED")
+        site.sweep()
+        if n < 5:
+            next_attempt(site, 30 * 2**n)
+    assert site.job()["reason"] == "runs-lost"
+
+
+def test_a_second_run_of_a_number_that_another_run_has_claimed_under_is_cancelled(site: Any) -> None:
+    boot_no, token = site.boot()
+    site.report_in(token, boot_no)
+    assert site.claim("first")["epoch"] == 1
+    assert site.deliver() == 1
+    second = site.prefect.newest()
+    assert site.job()["run_id"] == "first"
+    assert site.deliver() == 1
+    assert site.prefect.told == [f"CANCELLED {second}"]
+
+
+def test_a_cancelled_run_that_died_before_its_delivery_was_noted_is_lost_once(site: Any) -> None:
+    boot_no, token = site.boot()
+    site.report_in(token, boot_no)
+    site.claim("quick")
+    key = f"t1:{site.host()['id']}:1:1"
+    site.call("POST", f"/v1/hosts/{HOST}/jobs/1/cancel", scope="admin")
+    site.clock.forward(1)
+    site.prefect.runs[key] = {"id": "quick", "idempotency_key": key}
+    site.prefect.says("quick", "CRASHED")
+    site.deliver()
+    assert (site.job()["run_no"], site.job()["run_id"]) == (1, "quick")
+    assert site.sweep() == 1
+    assert (site.job()["run_no"], site.job()["lost_runs"], site.job()["state"]) == (2, 1, "cancelling")
+    site.clock.forward(30)
+    site.deliver()
+    assert site.claim() == {"epoch": 2, "ttl_s": 90, "cancelling": True}
+
+
 def test_a_run_that_gives_the_host_back_without_an_outcome_is_lost(reported: Any) -> None:
     site = reported
     epoch = site.start()
