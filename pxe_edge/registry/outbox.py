@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs import rules
-from pxe_edge.registry import jobs, runs, timeline
+from pxe_edge.registry import jobs, leases, runs, timeline
 from pxe_edge.registry.tables import HostRow, JobRow, RunRow
 
 
@@ -75,7 +75,9 @@ def delivered(session: Session, now: datetime, row: int, run_id: str) -> None:
         session.flush()
         return
     job = session.get_one(JobRow, (run.host_id, run.job_no))
-    unwanted = dropped or job.run_no != run.run_no or job.state in rules.FINAL
+    # A run whose delivery got lost may have claimed under this number: then this is a second one.
+    taken = job.run_id is not None
+    unwanted = dropped or taken or job.run_no != run.run_no or job.state in rules.FINAL
     if unwanted and job.run_id != run_id:
         # The edge would refuse its claim anyway; this spares the worker the start.
         said = "the job went on without it"
@@ -92,12 +94,16 @@ def delivered(session: Session, now: datetime, row: int, run_id: str) -> None:
 
 
 def stale(session: Session, now: datetime, row: int, run_id: str) -> None:
-    """The run of this number has ended, or cannot be woken: the job needs one with a new number."""
+    """The run of this number has ended, or cannot be woken: the job needs one with a new number.
+
+    One that holds the host (it claimed before its delivery was noted) is the sweeper's to judge.
+    """
     run = session.get_one(RunRow, row)
     run.state, run.run_id = "stale", run_id
     run.error = "Prefect knows the key from an ended run" if run.kind == "start" else "it is not suspended"
     job = session.get_one(JobRow, (run.host_id, run.job_no))
-    if job.run_no == run.run_no and job.state in ("wanted", "delivered", "cancelling"):
+    held = leases.of_job(session, job.host_id, job.no).run_id is not None
+    if job.run_no == run.run_no and job.state in ("wanted", "delivered", "cancelling") and not held:
         if run.kind == "resume":
             runs.end(session, now, job, "cancel", "its job goes on in another run")
         jobs.next_run(session, now, job)
@@ -114,8 +120,14 @@ def failed_try(session: Session, now: datetime, row: int, error: str, jitter: fl
 
 
 def refused(session: Session, now: datetime, row: int, error: str) -> None:
-    """Prefect refuses the run itself: trying again cannot help, so the job fails with the reason."""
+    """Prefect refuses the run itself: trying again cannot help, so the job fails with the reason.
+
+    One that it refuses to wake is followed by a new one instead.
+    """
     run = session.get_one(RunRow, row)
+    if run.kind == "resume":
+        stale(session, now, row, run.run_id or "")
+        return
     run.state, run.error = "refused", error
     job = session.get_one(JobRow, (run.host_id, run.job_no))
     host = session.get_one(HostRow, run.host_id)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import httpx
 import pytest
 
 from pxe_edge.registry.registry import open_registry
@@ -133,6 +134,26 @@ def test_a_run_that_cannot_be_woken_is_followed_by_a_new_one(reported: Any, stat
     assert (job["state"], job["run_no"]) == ("delivered", 2)
     site.claim(run, expect=409)
     assert site.claim()["epoch"] == 2
+
+
+def test_a_run_that_prefect_refuses_to_wake_is_followed_by_a_new_one(reported: Any) -> None:
+    site = reported
+    run = ask(site)
+    approve(site)
+    answer_as_now = type(site.prefect).__call__
+
+    def refuses(prefect: Any, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/resume"):
+            return httpx.Response(422, text="no such input")
+        return answer_as_now(prefect, request)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(site.prefect), "__call__", refuses)
+        assert site.deliver() == 0
+    assert site.deliver() == 2
+    assert site.prefect.told == [f"CANCELLED {run}"]
+    assert site.claim()["epoch"] == 2
+    assert site.job()["run_no"] == 2
 
 
 @pytest.mark.parametrize("how", ["cancel", "lose", "release"])
