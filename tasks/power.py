@@ -15,6 +15,6 @@ from tasks.retries import RETRY
 def set_power(claim: Claim, action: str) -> PowerOutcome:
     """Read the power, act under the BMC lock, read it again."""
     with EdgeClient() as edge:
-        outcome = engine_power(edge, claim.host, cast("Any", action), owner=claim.run_id)
+        outcome = engine_power(edge, claim.host, cast("Any", action), owner=claim.run_id, epoch=claim.epoch)
     get_run_logger().info("%s: power %s -> %s (%s)", claim.host, outcome.before, outcome.after, action)
     return outcome
