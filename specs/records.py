@@ -200,6 +200,8 @@ class Consent(Record):
 class BmcCredential(Record):
     """A BMC account in one of its states; only under the worker's or admin's scope, audited."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)
+
     address: str
     user: str
     password: str
@@ -209,6 +211,8 @@ class BmcCredential(Record):
 
 class SecretValue(Record):
     """A named secret with its version."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     name: str
     version: int

@@ -225,3 +225,16 @@ def test_a_streamed_image_is_not_sent_again(
 
     assert [r.method for r in edge.asked] == ["POST", "PUT"]
     assert edge.asked[1].headers["Content-Length"] == "2"
+
+
+@pytest.mark.parametrize("call", ["bmc_lock", "secret"])
+def test_a_secret_that_cannot_be_read_is_not_in_the_error(
+    client: Callable[[Edge], EdgeClient], call: str
+) -> None:
+    """The text of an error becomes the job's message, and a log's line: a newer edge may answer otherwise."""
+    account = {"address": "10.77.9.50", "password": "hunter2", "state": "current"}
+    answers = {"bmc_lock": {"credentials": [account]}, "secret": {"name": "root", "value": ["hunter2"]}}
+    edge = client(Edge(httpx.Response(200, json=answers[call])))
+    with pytest.raises(ValueError, match="validation error") as caught:
+        edge.bmc_lock("web-01", owner="run-1") if call == "bmc_lock" else edge.secret("root")
+    assert "hunter2" not in str(caught.value)
