@@ -232,7 +232,7 @@ def test_a_secret_that_cannot_be_read_is_not_in_the_error(
     client: Callable[[Edge], EdgeClient], call: str
 ) -> None:
     """The text of an error becomes the job's message, and a log's line: a newer edge may answer otherwise."""
-    account = {"address": "10.77.9.50", "password": "hunter2", "state": "current"}
+    account = {"password": "hunter2"}
     answers = {"bmc_lock": {"credentials": [account]}, "secret": {"name": "root", "value": ["hunter2"]}}
     edge = client(Edge(httpx.Response(200, json=answers[call])))
     with pytest.raises(ValueError, match="validation error") as caught:
