@@ -68,7 +68,8 @@ def run_step(
     begun = frozenset(row.step for row in rows)
     work = Work(edge, claim, plan, step, around, log, begun=begun)
     work.writes += _enter(work)
-    work.intents = (*open_intents, _write(work, "intent", {"says": step.reason}))
+    earlier = (row for row in mine if row.phase == "intent")
+    work.intents = (*earlier, _write(work, "intent", {"says": step.reason}))
     try:
         needed, message = _persist(work)
     except LeaseLost:

@@ -46,7 +46,10 @@ class Work:
     around: Surroundings
     log: Log
     intents: tuple[JournalRow, ...] = ()
-    """Intents of this step without an outcome, oldest first; the last is this start's own."""
+    """Intents of this step, oldest first; the last is this start's own.
+
+    Those before a failure too: what was sent and not answered was sent, and its task tries again.
+    """
     begun: frozenset[str] = frozenset()
     """Steps of this plan that were begun before this start, this one included if an earlier start did."""
     again: bool = False

@@ -311,6 +311,24 @@ def test_a_power_cycle_that_may_have_been_sent_is_not_sent_again(rig):
     assert outcome.writes == 0
 
 
+def test_a_power_cycle_whose_answer_is_lost_is_not_sent_again_by_the_tasks_next_try(rig):
+    """The BMC did it and fell silent: another one would cut the first boot."""
+    plan = plan_of(step("power", {"action": "cycle"}, where="bmc"))
+    shown = rig.bmc.set_power
+
+    def silent(action: str) -> None:
+        shown(action)
+        rig.bmc.set_power = shown
+        raise Unreachable("no answer from the BMC", host="web-01", reason="unreachable")
+
+    rig.bmc.set_power = silent
+    with pytest.raises(Unreachable):
+        run(rig, plan)
+    run(rig, plan)
+    assert rig.bmc.sent == ["cycle"]
+    assert [row.phase for row in rig.edge.rows] == ["intent", "intent", "failed", "intent", "done"]
+
+
 def test_the_deployed_root_is_left_before_the_power_goes(rig):
     plan = plan_of(*storage(DISK), *system(DISK))
     run(rig, plan)
