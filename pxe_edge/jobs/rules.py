@@ -21,6 +21,7 @@ FLOW_OF: Final[dict[Verb, str]] = {
     "discover": "discover",
     "inspect": "discover",
     "apply": "reconcile-host",
+    "observe": "reconcile-host",
     "reinstall": "reconcile-host",
     "power": "power",
 }
@@ -73,9 +74,17 @@ def post(jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase) -> New | Sam
                 f"job {job.no} ({job.verb}) is {job.state}", "wait for it, or: rackflow cancel NAME", job.no
             )
     waiting = next((job for job in jobs if job.state == "waiting-consent"), None)
-    if waiting is not None and by in PROGRAMS:
+    return New() if waiting is None else _in_place_of(waiting, verb, by)
+
+
+def _in_place_of(waiting: Job, verb: Verb, by: str) -> New | Same | Refused:
+    """What becomes of a wish while a job waits for a person's consent."""
+    if by in PROGRAMS:
         return Same(waiting.no)
-    return New(supersedes=waiting.no if waiting else None)
+    if verb == "observe":
+        said = f"job {waiting.no} ({waiting.verb}) waits for consent, and a reading would take its place"
+        return Refused(said, "rackflow approve NAME, or: rackflow cancel NAME", waiting.no)
+    return New(supersedes=waiting.no)
 
 
 @dataclass(frozen=True, slots=True)

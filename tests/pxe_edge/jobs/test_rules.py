@@ -43,6 +43,13 @@ def test_a_verb_without_a_flow_and_a_retired_host_are_refused() -> None:
     assert isinstance(rules.post([], verb="apply", by="operator", phase=Phase.RETIRED), Refused)
 
 
+def test_a_reading_is_a_job_that_takes_no_waiting_jobs_place() -> None:
+    waiting = [job("apply", "waiting-consent")]
+    assert rules.post([], verb="observe", by="operator", phase=Phase.ACTIVE) == New()
+    assert rules.FLOW_OF["observe"] == "reconcile-host"
+    assert isinstance(rules.post(waiting, verb="observe", by="operator", phase=Phase.ACTIVE), Refused)
+
+
 @pytest.mark.parametrize(
     ("state", "result", "phase", "expected"),
     [
@@ -54,6 +61,7 @@ def test_a_verb_without_a_flow_and_a_retired_host_are_refused() -> None:
         ("cancelling", "failed", Phase.PROVISIONING, Ending("cancelled", Phase.PROVISION_FAILED)),
         ("claimed", "waiting-consent", Phase.READY, Ending("waiting-consent", Phase.READY)),
         ("cancelling", "waiting-consent", Phase.READY, Ending("cancelled", Phase.READY)),
+        ("cancelling", "waiting-consent", Phase.PROVISIONING, Ending("cancelled", Phase.PROVISION_FAILED)),
         ("cancelling", "applied", Phase.ACTIVE, Ending("done", Phase.ACTIVE)),
     ],
 )
