@@ -8,7 +8,7 @@ from metal.engine.claim import Claim
 from metal.errors import UnsafeChange
 from metal.planning.basis import moved
 from metal.planning.plan import Plan
-from metal.planning.restarts import restart_of
+from metal.planning.restarts import DESTROYING, restart_of
 from metal.planning.safety import Forbidden, NeedsConsent, PostedBy, Verdict, consent_needed
 from metal.planning.steps import make_plan
 from specs.facts import Observation
@@ -58,7 +58,19 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
 
 
 def _holds(edge: RunCalls, claim: Claim, plan: Plan, seen: Observation) -> None:
-    """Refuse a plan that was made for another host, or on a reading that no longer holds."""
+    """Refuse a plan that was made for another host, or on a reading that no longer holds.
+
+    It may come out of a file: what its steps say of themselves is no evidence. One that erases and does not
+    say so would need no consent.
+    """
+    hidden = [step.id for step in plan.steps if step.kind in DESTROYING and not step.destructive]
+    if hidden:
+        raise UnsafeChange(
+            f"plan {plan.hash[:12]} was edited: {', '.join(hidden)} erases, and is not marked as destructive",
+            host=claim.host,
+            reason="plan-moved",
+            hint=f"rackflow plan {claim.host} --refresh",
+        )
     host = edge.order(claim.host).host
     found = [str(one) for one in moved(plan, seen)]
     if plan.host_id != host.id:

@@ -183,3 +183,13 @@ def test_a_plan_for_another_host_or_beside_another_plan_is_refused(rig):
     asked(rig, plan, plan="f" * 64)
     with pytest.raises(UnsafeChange, match="has begun plan ffffffffffff"):
         plan_for_job(rig.edge, CLAIM, seen(rig))
+
+
+def test_a_plan_from_a_file_that_hides_what_it_erases_is_refused(rig):
+    """Without the mark it would need no consent, no basis and no proof."""
+    hidden = step("write-image", args={"target": DISK}).model_copy(update={"destructive": False})
+    asked(rig, plan_of(rig, hidden))
+    with pytest.raises(UnsafeChange, match="write-image erases, and is not marked") as caught:
+        plan_for_job(rig.edge, CLAIM, seen(rig))
+    assert caught.value.reason == "plan-moved"
+    assert rig.edge.rows == []
