@@ -208,7 +208,7 @@ class Run:
 
     def _tell(self) -> None:
         known = REASONS.get(self.reason or "")
-        self.edge.finish(
+        job = self.edge.finish(
             self.claim.host,
             self.claim.job,
             epoch=self.claim.epoch,
@@ -220,6 +220,8 @@ class Run:
             outcome={"changes": self.changes, "writes": self.writes, "stages": self.stages},
             plan=self.plan_hash,
         )
+        if job.state != "waiting-consent":
+            self.asks = None  # the job was cancelled meanwhile: a form would ask about nothing
 
 
 def foreign_systems(hardware: Hardware) -> tuple[str, ...]:

@@ -69,9 +69,10 @@ class FileEdge:
     def plan(self, plan_hash: str) -> dict[str, Any]:
         return PLAN.model_dump(mode="json")
 
-    def finish(self, name: str, number: int, **told: Any) -> None:
+    def finish(self, name: str, number: int, **told: Any) -> JobRecord:
         state = "waiting-consent" if told["result"] == "waiting-consent" else "done"
         self.keep(f"finish {told['result']}", lease=None, state=state, plan=told["plan"])
+        return self.job(name, number)
 
     def answer_form(self, name: str, number: int, *, run_id: str, plan: str, consents: bool) -> JobRecord:
         self.keep(f"answer {consents}", state="delivered" if consents else "cancelled", consented=consents)

@@ -70,8 +70,10 @@ class FakeEdge:
     def put_condition(self, name: str, type_: str, **more: Any) -> None:
         self.calls.append(("condition", (type_, more["status"])))
 
-    def finish(self, name: str, number: int, **outcome: Any) -> None:
+    def finish(self, name: str, number: int, **outcome: Any) -> JobRecord:
         self.calls.append(("finish", {"host": name, "job": number} | outcome))
+        state = outcome["result"] if outcome["result"] == "waiting-consent" else "done"
+        return self.job_.model_copy(update={"state": "cancelled" if self.cancelling else state})
 
     def journal_rows(self, name: str, *, job: int) -> list[JournalRow]:
         return self.rows
@@ -339,10 +341,10 @@ def test_a_failure_to_report_is_not_swallowed(edge: FakeEdge, monkeypatch: pytes
 def test_an_outcome_waits_for_an_edge_that_restarts(edge: FakeEdge, monkeypatch: pytest.MonkeyPatch) -> None:
     told, answers = edge.finish, iter([Unreachable("restarting"), Unreachable("restarting"), None])
 
-    def finish(name: str, number: int, **outcome: Any) -> None:
+    def finish(name: str, number: int, **outcome: Any) -> JobRecord:
         if error := next(answers):
             raise error
-        told(name, number, **outcome)
+        return told(name, number, **outcome)
 
     monkeypatch.setattr(edge, "finish", finish)
     monkeypatch.setattr(time, "sleep", lambda _: None)
@@ -415,6 +417,15 @@ def test_a_run_that_waits_for_consent_reports_first_and_then_suspends_itself(
 
     assert edge.outcome["result"] == "waiting-consent"
     assert waiting.plans == [edge.outcome["plan"]]
+
+
+def test_a_job_that_was_cancelled_just_before_it_asks_shows_no_form(edge: FakeEdge, waiting: Asked) -> None:
+    edge.job_ = edge.job_.model_copy(update={"state": "delivered"})
+    with held("web-01", 7, "apply") as run:
+        run.waits_for_consent(plan(destructive=True))
+        edge.cancelling = True
+
+    assert waiting.plans == []
 
 
 def test_a_step_that_was_cut_short_and_that_only_a_person_can_judge_asks_once_more(
