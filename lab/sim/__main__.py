@@ -32,7 +32,15 @@ def parse(argv: list[str]) -> Options:
         "--settle", type=float, default=default.settle_s, help="seconds to be in sync after them"
     )
     given = parser.parse_args(argv)
-    return Options(given.data.absolute(), given.kills, given.machines, given.seed, given.pace, given.settle)
+    return Options(
+        data=given.data.absolute(),
+        kills=given.kills,
+        machines=given.machines,
+        seed=given.seed,
+        pace_s=given.pace,
+        patience_s=given.patience,
+        settle_s=given.settle,
+    )
 
 
 def outside(options: Options, argv: list[str]) -> int:

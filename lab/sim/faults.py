@@ -33,10 +33,6 @@ POWER_BACK_S: Final = (0.5, 4.0)
 STAGES: Final = ("BMC set-up", "partitioning", "image write", "first boot", "other")
 
 
-PATIENCE_S: Final = 40.0
-"""How long a fault waits for the stage that it wishes to meet."""
-
-
 @dataclass(frozen=True)
 class Wish:
     """The next fault: what dies, from when on, and while which stage if it comes in time."""
@@ -44,11 +40,8 @@ class Wish:
     kind: str
     stage: str
     from_s: float
-
-    @property
-    def until_s(self) -> float:
-        """When it strikes whatever is under way."""
-        return self.from_s + PATIENCE_S
+    until_s: float
+    """When it strikes whatever is under way."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +70,12 @@ class Faults:
         self._random = random.Random(seed)
         self._call_later = call_later
 
-    def wish(self, now_s: float, pace_s: float) -> Wish:
+    def wish(self, now_s: float, pace_s: float, patience_s: float) -> Wish:
         """The next one: kind, stage and time come from the seed, what it meets from what happens."""
         kind = self._random.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
         stage = self._random.choice(STAGES)
-        return Wish(kind, stage, now_s + self._random.uniform(0.3, 1.7) * pace_s)
+        from_s = now_s + self._random.uniform(0.3, 1.7) * pace_s
+        return Wish(kind, stage, from_s, from_s + patience_s)
 
     def is_due(self, wish: Wish, busy: Mapping[str, bool], now_s: float) -> bool:
         """Whether its time has come, and a machine is at the wished stage or the patience is over."""

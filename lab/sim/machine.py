@@ -26,7 +26,7 @@ from lab.sim.witness import Witness
 RF_EXEC = "/usr/lib/rackflow/rf-exec"
 POST_S = 0.4
 KERNEL_S = 0.8
-OS_S = 1.2
+OS_S = 2.5
 NETBOOT_S = 20.0
 RETRY_S = 0.5
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from lab.errors import LabError
 from lab.sim import fleet
-from lab.sim.faults import STAGES, WEIGHTS, Fault, Faults
+from lab.sim.faults import STAGES, WEIGHTS, Fault, Faults, Wish
 from lab.sim.site import SimSite, make_network
 from lab.sim.witness import Witness, violations
 from metal.errors import RackflowError
@@ -39,6 +39,8 @@ class Options:
     machines: int = 8
     seed: int = 1
     pace_s: float = 5.0
+    patience_s: float = 40.0
+    """How long a fault waits for the stage that it wishes to meet."""
     settle_s: float = 900.0
     longest_s: float = 7200.0
 
@@ -109,7 +111,7 @@ class Soak:
             self._begin(machine.name)
             machine.turn_on()
             time.sleep(POWER_STAGGER_S)
-        wish, looked_s, busy = faults.wish(self.now_s, self.options.pace_s), 0.0, {}
+        wish, looked_s, busy = self._wish(faults), 0.0, {}
         while len(self.tally.faults) < self.options.kills and self.now_s < self.options.longest_s:
             if self.now_s - looked_s > LOOK_EVERY_S:
                 busy, looked_s = self._turn(more=True), self.now_s
@@ -118,10 +120,13 @@ class Soak:
                     self.tally.faults.append(struck)
                     met = ", ".join(struck.stages)
                     self.say(f"{len(self.tally.faults):4d} {struck.kind}: {struck.victim}; {met}")
-                wish = faults.wish(self.now_s, self.options.pace_s)
+                wish = self._wish(faults)
             time.sleep(TICK_S)
         faults.end()
         self._settle()
+
+    def _wish(self, faults: Faults) -> Wish:
+        return faults.wish(self.now_s, self.options.pace_s, self.options.patience_s)
 
     def _settle(self) -> None:
         ended = self.now_s

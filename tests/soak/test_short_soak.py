@@ -14,7 +14,19 @@ pytestmark = [pytest.mark.prefect, pytest.mark.timeout(900)]
 
 
 def test_ten_kills_end_in_sync(tmp_path: Path) -> None:
-    argv = ["soak", "--data", str(tmp_path), "--kills", str(KILLS), "--machines", "3", "--pace", "3"]
+    argv = [
+        "soak",
+        "--data",
+        str(tmp_path),
+        "--kills",
+        str(KILLS),
+        "--machines",
+        "3",
+        "--pace",
+        "3",
+        "--patience",
+        "6",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "lab.sim", *argv, "--seed", "7", "--settle", "500"],
         cwd=PROJECT,
