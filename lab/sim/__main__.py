@@ -29,6 +29,9 @@ def parse(argv: list[str]) -> Options:
     soak.add_argument("--seed", type=int, default=default.seed)
     soak.add_argument("--pace", type=float, default=default.pace_s, help="mean seconds between two kills")
     soak.add_argument(
+        "--patience", type=float, default=default.patience_s, help="seconds that a kill waits for its stage"
+    )
+    soak.add_argument(
         "--settle", type=float, default=default.settle_s, help="seconds to be in sync after them"
     )
     given = parser.parse_args(argv)
