@@ -52,7 +52,7 @@ _ROWS: Final = (
     RestartRule(
         "write-image",
         "repeat",
-        "The same image goes to the same disk: what is there is read and kept where its digest fits.",
+        "The same image goes to the same disk: chunks noted there as written are read, and kept if whole.",
         destroys=True,
     ),
     RestartRule(

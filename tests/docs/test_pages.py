@@ -20,6 +20,8 @@ PAGES = sorted(
     for pattern in ("*.md", "docs/**/*.md", "bootos/**/*.md", "lab/**/*.md", "bench/*.md")
     for path in ROOT.glob(pattern)
 )
+WRITTEN_ONLY = {"RACKFLOW_SITE"}
+"""`rackflow up` sets it for people who look at a part's environment; nothing reads it."""
 LINK = re.compile(r"\]\(([^)#\s]+)?(#[^)\s]+)?\)")
 
 
@@ -102,3 +104,13 @@ def anchors(page: Path) -> set[str]:
     """Anchors of a page's headings, as GitHub makes them."""
     heads = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^a-z0-9_-]", "", head.lower().replace(" ", "-")) for head in heads}
+
+
+def test_every_variable_of_the_environment_that_is_read_stands_in_the_guide() -> None:
+    rooms = ("pxe_edge", "metal", "tasks", "flows", "bootos")
+    sources = [path.read_text() for room in rooms for path in (ROOT / room).rglob("*.py")]
+    read = {name for text in sources for name in re.findall(r"\"(RACKFLOW_[A-Z_]+)\"", text)}
+    guide = (DOCS / "guide.md").read_text()
+
+    assert {"RACKFLOW_HOLD_S", "RACKFLOW_SWEEP_S"} <= read
+    assert sorted(name for name in read - WRITTEN_ONLY if f"`{name}`" not in guide) == []
