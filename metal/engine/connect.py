@@ -229,13 +229,15 @@ def bmc_lock(
 ) -> Iterator[BmcLock]:
     """Hold the BMC's lock, and wait for it while another has it: a fleet's reading, or a run that died.
 
-    With an epoch the edge refuses a run whose lease is lost, also when it prolongs (DESIGN 5.3).
+    With an epoch the edge refuses a run whose lease is lost, also when it prolongs (DESIGN 5.3); and two
+    processes of one run are two holders by it, of which the earlier may not give back what the later has.
     Raises Conflict naming the holder when it is not free in time, LeaseLost.
     """
+    holder = owner if epoch is None else f"{owner}@{epoch}"
 
     def take() -> list[BmcCredential]:
         more = {} if epoch is None else {"epoch": epoch}
-        return edge.bmc_lock(host, owner=owner, ttl_s=BMC_LOCK_S, **more)
+        return edge.bmc_lock(host, owner=holder, ttl_s=BMC_LOCK_S, **more)
 
     lock = _wait_for_lock(take, host, clock, sleep)
     thread = threading.Thread(target=lock.keep, name=f"bmc-lock-{host}", daemon=True)
@@ -246,7 +248,7 @@ def bmc_lock(
         lock.end()
         thread.join(timeout=5)
         with suppress(RackflowError):
-            edge.bmc_unlock(host, owner=owner)
+            edge.bmc_unlock(host, owner=holder)
 
 
 def _wait_for_lock(

@@ -63,6 +63,26 @@ def test_a_bmc_lock_that_a_dead_run_left_is_waited_for_and_a_living_one_named(ri
         pytest.fail("two hold the lock")
 
 
+def test_two_processes_of_one_run_are_two_holders_of_the_bmc(rig):
+    around = {"clock": rig.around.clock, "sleep": rig.around.sleep}
+    holders: set[str] = set()
+
+    def lock(_host: str, *, owner: str, **_more: Any) -> list[Any]:
+        if holders - {owner}:
+            raise Conflict(f"{holders} has it", reason="bmc-lock")
+        holders.add(owner)
+        return []
+
+    rig.edge.bmc_lock, rig.edge.bmc_unlock = lock, lambda _host, *, owner: holders.discard(owner)
+    with (
+        bmc_lock(rig.edge, "web-01", owner="run-1:power", epoch=4, **around),
+        pytest.raises(Conflict, match="run-1:power"),
+        bmc_lock(rig.edge, "web-01", owner="run-1:power", epoch=5, **around),
+    ):
+        pytest.fail("two hold the lock")
+    assert holders == set()
+
+
 def test_a_host_that_cannot_be_planned_or_has_a_job_does_not_spoil_the_others_turn(rig, monkeypatch):
     said: dict[str, tuple[str, str]] = {}
     posted: list[str] = []
