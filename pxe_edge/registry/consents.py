@@ -55,6 +55,8 @@ def give(
         )
     if plan is not None and waiting is not None:
         _require_waiting(session, host, waiting, plan)
+    elif plan is not None:
+        get_plan(session, plan)  # nobody consents to what is not there to be looked at
     named = plan or (waiting.plan if waiting else None) or ""
     row = _consent(session, now, host, named, by)
     if waiting is not None:

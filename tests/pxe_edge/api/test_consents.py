@@ -182,6 +182,8 @@ def test_a_consent_ends_with_the_job_that_it_was_given_to(reported: Any, how: st
 def test_a_run_of_an_ended_job_spends_no_consent(reported: Any) -> None:
     site = reported
     site.finish(site.start(), "failed", plan=OLD)
+    assert "no plan" in approve(site, plan=PLAN, expect=404)["detail"]
+    site.call("PUT", f"/v1/plans/{PLAN}", expect=204, json=plan("D1"))
     approve(site, plan=PLAN)
     body = {"verb": "discover", "by": "ann"}
     site.call("POST", f"/v1/hosts/{HOST}/jobs", scope="admin", expect=201, json=body)

@@ -147,6 +147,7 @@ def test_addresses_stay_when_the_kernel_can_not_be_asked(
 def test_an_expired_consent_does_not_count(registry: Any, clock: Any) -> None:
     host_id = register(registry)
     with registry.db.write() as session:
+        consents.put_plan(session, registry.now(), "p", {})
         consents.give(session, registry.now(), hosts.get(session, host_id), plan="p", by="op")
     for days, count in ((6, 1), (2, 0)):
         clock.forward(timedelta(days=days).total_seconds())
