@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pxe_edge.jobs.causes import ATTEMPTS, Facts, Rule, Situation, age_s, clock, counted, if_, since
+from pxe_edge.jobs.rules import NOT_YET
 from specs.records import JournalRow
 
 PICK_UP_S: Final = 30
@@ -38,7 +39,7 @@ def _pending(s: Situation) -> bool:
 
 def _waits_for_prefect(s: Situation, *, deployment: bool) -> Facts | None:
     run = s.run
-    if run is None or not _pending(s) or run.error is None:
+    if run is None or not _pending(s) or run.error is None or run.error.endswith(NOT_YET):
         return None
     if run.error.startswith("no deployment") is not deployment:
         return None

@@ -141,6 +141,9 @@ def delivery_delay_s(attempts: int, jitter: float) -> float:
 PREFECT_TERMINAL: Final = frozenset({"COMPLETED", "FAILED", "CANCELLED", "CRASHED"})
 """State types from which a Prefect run never goes on by itself."""
 
+NOT_YET: Final = "not suspended yet"
+"""What a run is that is to be woken before it has suspended itself: Prefect answers, the run is late."""
+
 Stop = Literal["nothing", "end", "wind-down"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import httpx
 
-from pxe_edge.jobs.rules import PREFECT_TERMINAL
+from pxe_edge.jobs.rules import NOT_YET, PREFECT_TERMINAL
 from pxe_edge.jobs.sweeping import UNKNOWN, PrefectState
 from pxe_edge.registry import outbox
 
@@ -81,14 +81,17 @@ class Prefect:
     async def _resume(self, delivery: outbox.Delivery) -> Offered:
         """Wake a suspended run. One that is about to suspend itself is not suspended yet.
 
+        One that is scheduled was woken before: the answer got lost, or a person answered the form meanwhile.
         Its state is asked for first: Prefect 3.8 answers 500 to a resume of a run that it does not know.
         """
         run_id = delivery.run_id
         now = (await self.states([run_id]))[run_id].type
         if now in PREFECT_TERMINAL or now == UNKNOWN:
             return Offered("ended", run_id=run_id, error=f"the run is {now}")
+        if now == "SCHEDULED":
+            return Offered("taken", run_id=run_id)
         if now != "PAUSED":
-            return Offered("busy", run_id=run_id, error=f"the run is {now}, not suspended yet")
+            return Offered("busy", run_id=run_id, error=f"the run is {now}, {NOT_YET}")
         answer = await self._client.post(f"flow_runs/{run_id}/resume", json={"run_input": CONSENTED})
         if answer.status_code not in (200, 201):
             return _not_taken(answer, run_id)

@@ -78,6 +78,26 @@ def test_a_consent_outlives_prefects_absence_and_a_run_that_is_not_suspended_yet
     assert site.prefect.told == [f"resume {run}"]
 
 
+def test_a_run_that_waits_for_a_worker_after_it_was_woken_is_not_said_to_wait_for_prefect(
+    reported: Any,
+) -> None:
+    """The answer to the waking got lost; before that, the run had not come to suspend itself."""
+    site = reported
+    run = ask(site)
+    approve(site)
+    site.prefect.says(run, "RUNNING")
+    site.deliver()
+    assert site.call("GET", f"/v1/why/{HOST}")["cause"] == "run-due"
+    site.prefect.says(run, "SCHEDULED")
+    site.clock.forward(60)
+    assert site.deliver() == 1
+    assert site.prefect.told == []
+    assert site.job()["state"] == "delivered"
+    site.clock.forward(60)
+    site.sweep()
+    assert site.call("GET", f"/v1/why/{HOST}")["cause"] == "no-worker"
+
+
 def test_a_run_that_never_comes_to_suspend_itself_is_replaced(reported: Any) -> None:
     site = reported
     run = ask(site)
