@@ -170,8 +170,9 @@ def claim_by_hand(
             raise ConflictError(
                 f"job {row.no} ({row.verb}) is {row.state}", code="job", hint="wait for it", host=host.name
             )
-    if verb not in rules.FLOW_OF:
-        raise InvalidError(f"no flow does {verb} yet", code="job", host=host.name)
+    decision = rules.post([], verb=verb, by="prefect-ui", phase=Phase(host.phase))
+    if isinstance(decision, rules.Refused):
+        raise InvalidError(decision.message, code="job", hint=decision.hint, host=host.name)
     job = _insert(session, now, host, verb, args, "prefect-ui")
     for row in there:
         _supersede(session, now, host, row, job)

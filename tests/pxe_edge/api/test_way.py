@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from pxe_edge.registry import hosts
+
 MAC = "52:54:00:00:00:0a"
 HOST = "mac-52540000000a"
 JOBS = f"/v1/hosts/{HOST}/jobs"
@@ -167,13 +169,16 @@ def test_the_same_wish_twice_is_one_job(site: Any) -> None:
     assert site.deliver() == 0
 
 
-@pytest.mark.parametrize("job_state", ["free", "open"])
+@pytest.mark.parametrize("job_state", ["free", "open", "retired"])
 def test_a_run_started_by_hand_claims_a_job(site: Any, job_state: str) -> None:
     site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"name": "a", "mac": MAC})
+    if job_state == "retired":
+        with site.registry.db.write() as session:
+            hosts.get(session, "a").phase = "retired"
     if job_state == "open":
         site.call("POST", "/v1/hosts/a/jobs", scope="admin", expect=201, json={"verb": "discover"})
     body = {"run_id": "by-hand", "verb": "discover", "args": {}}
-    expect = 409 if job_state == "open" else 200
+    expect = {"free": 200, "open": 409, "retired": 422}[job_state]
     job = site.call("POST", "/v1/hosts/a/jobs/claim", expect=expect, json=body)
     if job_state == "free":
         assert site.call("POST", "/v1/hosts/a/jobs/claim", json=body) == job
