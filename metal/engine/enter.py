@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from metal.edge_client.runs import RunCalls
 from metal.engine.around import Log, Surroundings
+from metal.engine.cancel import clear_boot_flag
 from metal.engine.claim import Claim, check
 from metal.engine.connect import Address, bmc, boot_os, running_os
 from metal.engine.power import act, set_boot
@@ -142,7 +143,10 @@ class Entry:
         """Go on in this boot OS; what was asked for has come."""
         assert record.boot is not None  # it has just answered
         self.around.memory.of(self.claim).booted(record.boot.boot_no)
-        if self.step == STEP and self._open_rows():
+        rows = self._open_rows() if self.step == STEP else ()
+        if rows:
+            if _sent(rows):  # the boot that came may be another one than that which the flag was set for
+                clear_boot_flag(self.edge, self.claim, list(rows), log=self.log, around=self.around)
             told = {"boot": record.boot.boot_no, "writes": self.writes}
             self._note(told, phase="done")
             self.log(f"{self.host}: goes on in the boot OS of boot {record.boot.boot_no}")
@@ -166,8 +170,12 @@ class Entry:
             self.log(f"{self.host}: the power cannot be read: {error.message}")
             return
         action = decide(sight, rows[0].at, sent[-1].at if sent else None, at_once=self.at_once)
-        if action is not None:
+        if action is None:
+            return
+        try:
             self._send(record, action)
+        except Unreachable as error:  # noted as sent if it may have gone out: the next look goes by that
+            self.log(f"{self.host}: whether power {action} was done is not known: {error.message}")
 
     def _sight(self, record: HostRecord, sent: Sequence[JournalRow]) -> Sight:
         with self._bmc() as session:

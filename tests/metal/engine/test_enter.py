@@ -9,7 +9,7 @@ from metal.engine.enter import BOOT_S, STEP, Entry, Sight, decide, may_cycle
 from metal.engine.observe import observe
 from metal.engine.steps import run_step
 from metal.engine.waits import LOOK_S
-from metal.errors import JobWaits, Refused
+from metal.errors import JobWaits, Refused, Unreachable
 from metal.planning.basis import basis_of
 from metal.planning.plan import Plan, Step
 from metal.planning.restarts import declared
@@ -180,6 +180,25 @@ def test_a_network_that_was_away_costs_no_boot(world, monkeypatch):
     object.__setattr__(world.rig.around, "sleep", sleep)
     assert enter(world) == 0
     assert world.rig.bmc.sent == []
+
+
+def test_a_flag_that_no_boot_used_up_is_cleared_when_the_boot_os_is_back(world, monkeypatch):
+    """The BMC took the flag and not the power action; a plain start later must not go to the network.
+
+    That it fell silent is no reason to fail: the next look asks again.
+    """
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "1000")
+    has_begun(world)
+    world.hang()
+
+    def silent(_action: str) -> None:
+        world.running = "boot-os"
+        raise Unreachable("no answer from the BMC", host="web-01", reason="unreachable")
+
+    world.rig.bmc.set_power = silent
+    assert enter(world) == 1
+    assert world.rig.bmc.sent == ["boot pxe", "boot none"]
+    assert rows(world, "sent") == ["cycle"]
 
 
 def test_what_runs_on_behind_a_network_that_was_away_is_outlasted(world, monkeypatch):
