@@ -29,6 +29,10 @@ __all__ = ["HANDLERS", "REAL", "Memory", "StepOutcome", "Surroundings", "run_ste
 MOST_LOSSES: Final = 4
 """How often one start of a step survives the loss of its boot OS; what is sent is bounded per job besides."""
 
+SHOWS_S: Final = 15.0
+"""How long a change may take to show."""
+SHOWS_EVERY_S: Final = 1.0
+
 HANDLERS: Final[Mapping[StepKind, Handler]] = {
     **storage_steps.HANDLERS,
     **guest_steps.HANDLERS,
@@ -136,7 +140,7 @@ def _carry_out(work: Work) -> tuple[bool, str]:
         hold_basis(work)
     handler.act(work)
     work.acted = True
-    after = handler.differences(work)
+    after = _read_again(work, handler)
     if after:
         raise Refused(
             f"step {work.step.id} ran, and still: {'; '.join(after)}",
@@ -145,6 +149,18 @@ def _carry_out(work: Work) -> tuple[bool, str]:
             hint="rackflow plan with --refresh shows what is there now",
         )
     return True, "; ".join(before) or work.step.reason
+
+
+def _read_again(work: Work, handler: Handler) -> tuple[str, ...]:
+    """What is not as wished after the change, read until it is so for a while.
+
+    udev, which tells what lies on a disk, hears of a change only after the command that made it has ended;
+    on a loaded machine a reading showed the past (measured: mkfs.ext4, `udevadm settle` before the reading).
+    """
+    deadline = work.around.clock() + SHOWS_S
+    while (after := handler.differences(work)) and work.around.clock() < deadline:
+        work.around.sleep(SHOWS_EVERY_S)
+    return after
 
 
 def _may_run(

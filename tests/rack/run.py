@@ -52,6 +52,8 @@ class Results:
                 self.setup_s.get(report.nodeid, 0.0) if report.when == "call" else 0.0
             )
             self.ran.add(report.nodeid)
+            if report.outcome == "failed":  # now, not in an hour
+                print(f"\n{report.nodeid}\n{report.longreprtext[-3000:]}", file=sys.stderr, flush=True)
             self.rows[report.nodeid] = {
                 "commit": self.commit,
                 "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),

@@ -1,5 +1,6 @@
 """Running steps: once, fenced, observed before and after; and what a new start makes of an old one."""
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -264,6 +265,23 @@ def test_only_the_second_reading_says_done(rig):
     with pytest.raises(Refused, match="ran, and still: data holds nothing") as caught:
         run(rig, plan, "mkfs:data")
     assert caught.value.reason == "step-failed"
+
+
+def test_a_change_that_shows_late_is_waited_for(rig):
+    """Udev of a loaded machine hears of a file system after mkfs has ended."""
+    plan = plan_of(*storage(DISK))
+    run(rig, plan, "write-image", "partition:x")
+    rig.machine.deaf.add("mkfs.ext4")
+    sleep = rig.around.sleep
+
+    def until_udev_has_heard(seconds):
+        sleep(seconds)
+        rig.machine.deaf.clear()
+        rig.machine.changed(rig.machine.sent[-1].change)
+
+    rig.around = replace(rig.around, sleep=until_udev_has_heard)
+    assert run(rig, plan, "mkfs:data")[0].changed
+    assert [sent.change.argv[0] for sent in rig.machine.sent].count("mkfs.ext4") == 1
 
 
 def test_a_step_of_another_job_counts_for_nothing(rig):
