@@ -141,3 +141,12 @@ def test_a_target_is_found_by_serial_and_a_missing_one_is_refused_with_what_was_
     assert (caught.value.reason, caught.value.host) == ("no-matching-disk", "web-01")
     with pytest.raises(Refused, match="assembled"):
         view.on(Target(raid_uuid="00" * 16, raid_name="data"))
+
+
+@pytest.mark.parametrize(("level", "anew"), [("raid1", True), ("raid0", False), ("raid5", False)])
+def test_a_mirror_that_is_assembled_again_is_believed_from_its_first_member_alone(level, anew):
+    """A machine may have started from one member, past the array: both say that they are synchronous."""
+    assemble = MD.assemble(Volume("system", level, UUID, VOLUME.members))[0]
+    assert ("--update=resync" in assemble.argv) is anew
+    assert assemble.argv[-2:] == ("{disk0}", "{disk1}")
+    assert "--uuid=5b0d0c1e:7a515f7e:8a4c0123:456789ab" in assemble.argv
