@@ -6,8 +6,7 @@ from prefect import get_run_logger, task
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim
-from metal.engine.power import PowerOutcome
-from metal.engine.power import power as engine_power
+from metal.engine.power import PowerOutcome, power_once
 from tasks.retries import RETRY
 
 
@@ -15,6 +14,6 @@ from tasks.retries import RETRY
 def set_power(claim: Claim, action: str) -> PowerOutcome:
     """Read the power, act under the BMC lock, read it again."""
     with EdgeClient() as edge:
-        outcome = engine_power(edge, claim.host, cast("Any", action), owner=claim.run_id, epoch=claim.epoch)
+        outcome = power_once(edge, claim, cast("Any", action))
     get_run_logger().info("%s: power %s -> %s (%s)", claim.host, outcome.before, outcome.after, action)
     return outcome

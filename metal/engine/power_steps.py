@@ -7,14 +7,11 @@ from typing import Any, Final
 from metal.engine.bmc_setup import setup_bmc
 from metal.engine.connect import bmc, boot_os
 from metal.engine.enter import Entry, boot_id
-from metal.engine.power import power, set_boot
+from metal.engine.power import ONCE, power, set_boot
 from metal.engine.work import MOUNT_POINT, Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
 from metal.protocols import BootFlags, Command, PowerAction
-
-ONCE: Final = frozenset({"cycle", "reset"})
-"""Actions that a reading of the power does not show."""
 
 LEAVE: Final = r"""set -e
 sync

@@ -6,8 +6,9 @@ import pytest
 
 from metal.edge_client.wire import Conflict
 from metal.engine import connect
+from metal.engine.claim import Claim
 from metal.engine.connect import BMC_LOCK_S, BmcLock, Openers, bmc, log_in
-from metal.engine.power import power, set_boot
+from metal.engine.power import power, power_once, set_boot
 from metal.errors import LeaseLost, Refused, Unreachable
 from metal.protocols import BootFlags
 from specs.records import BmcCredential
@@ -146,6 +147,30 @@ def test_power_is_read_before_acting(rig, state, action, sent):
     assert outcome.writes == len(sent)
     assert rig.edge.calls[0] == "lock"
     assert rig.edge.calls[-1] == "unlock"
+
+
+def test_a_cycle_after_which_the_bmc_goes_silent_is_not_sent_again(rig):
+    """Its task is tried again, in this process and in the job's next run."""
+    claim, shown = Claim("web-01", 7, "run-1", 4), rig.bmc.power
+
+    def silent():
+        if rig.bmc.sent:
+            raise Unreachable("the BMC does not answer", host="web-01", reason="unreachable")
+        return shown()
+
+    def once():
+        return power_once(rig.edge, claim, "cycle", sessions=rig.around.sessions, sleep=rig.around.sleep)
+
+    rig.bmc.power = silent
+    with pytest.raises(Unreachable):
+        once()
+    rig.bmc.power = shown
+    outcome = once()
+    assert rig.bmc.sent == ["cycle"]
+    assert (outcome.after, outcome.changed) == ("on", True)
+    rig.bmc.state = "off"
+    once()
+    assert rig.bmc.sent == ["cycle", "on"]
 
 
 def test_a_machine_that_does_not_follow_is_refused_after_a_deadline(rig):
