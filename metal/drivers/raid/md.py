@@ -150,9 +150,9 @@ class MdDriver:
         """Assemble one array by its id, from its own members and no other device.
 
         After a power cut members may differ; the kernel reads what is not yet synchronised from one of them.
-        It takes a mirror for synchronous whose superblocks say so. But each member of a root shows boot loader
-        and file systems, and the machine may have started from one of them by itself meanwhile, past the array.
-        So a mirror is synchronised anew from its first member, whatever it says.
+        It takes a mirror for synchronous whose superblocks say so. But each member of a root shows the boot
+        loader and the file systems, and the machine may have started from one of them by itself, past the
+        array. So a mirror is synchronised anew from its first member, whatever it says.
         """
         disks = (*volume.members, *volume.spares)
         anew = ("--update=resync",) if volume.level == "raid1" else ()
