@@ -31,6 +31,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MEMORY = "memory.ram"
 NOT_OF_A_MACHINE = (".sock", ".json.new", ".ram", ".pid", "qemu.json", "bmc.log", "qemu.log")
 """Ends of names in a machine's directory that belong to running processes, or to the rack's own diary."""
+DATABASES = (leases.REGISTRY, Path("prefect") / "prefect.db")
+"""What the edge and the Prefect server write at any time while they run."""
 NOT_OF_THE_SITE = ("lab", "cache", "images-src", "logs")
 """Entries of a data folder that no part of a site keeps its state in; logs go on through a restore."""
 
@@ -223,16 +225,17 @@ def _require_running(rack: Rack, names: Iterable[str]) -> None:
 
 
 def _require_stopped(data: Path | None) -> None:
-    """Refuse while a process has the registry open: copy and rack would be of two moments."""
+    """Refuse while a process has a database of the site open: copy and rack would be of two moments."""
     if data is None:
         return
-    path = (data / leases.REGISTRY).resolve()
+    paths = {(data / name).resolve() for name in DATABASES}
     for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if link.readlink() == path:
-                raise LabError(f"process {link.parts[2]} has {path} open", "stop rackflow up first")
+            path = link.readlink()
         except OSError:
             continue
+        if path in paths:
+            raise LabError(f"process {link.parts[2]} has {path} open", "stop rackflow up first")
 
 
 def _forget(directory: Path) -> None:

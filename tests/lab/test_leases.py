@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lab import leases
+from lab.errors import LabError
 from lab.rack import Rack
-from lab.snapshots import Snapshot, _restore_data
+from lab.snapshots import Snapshot, _require_stopped, _restore_data
 
 
 @pytest.fixture
@@ -43,3 +44,11 @@ def test_a_registry_that_cannot_be_read_is_no_reason_not_to_restore_it(tmp_path:
     (data / leases.REGISTRY).write_bytes(b"damaged" * 1000)
     _restore_data(Rack(tmp_path / "lab"), Snapshot(tmp_path / "snapshot"), data)
     assert claim(data) == 1008
+
+
+@pytest.mark.parametrize("name", ["edge/registry.sqlite", "prefect/prefect.db"])
+def test_nothing_is_copied_or_overwritten_under_a_process_that_writes_it(data: Path, name: str) -> None:
+    _require_stopped(data)
+    (data / name).parent.mkdir(exist_ok=True)
+    with (data / name).open("ab"), pytest.raises(LabError, match="stop rackflow up"):
+        _require_stopped(data)
