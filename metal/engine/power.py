@@ -49,7 +49,7 @@ def power_once(
     """Do what a power job asks for; a cycle or reset goes out once, however many tries and runs that takes.
 
     It is noted just before it is sent: a BMC that shares the machine's NIC goes silent with it, and a try
-    that ends so must not be followed by another cycle of a machine that is starting. What is left then is "on".
+    that ends so must not be followed by another cycle of a machine that is starting, but by "on".
     """
     rows = [row for row in edge.journal_rows(claim.host, job=claim.job) if row.step == STEP]
     sent_before = action in ONCE and any(row.detail.get("sent") for row in rows)
