@@ -53,7 +53,7 @@ class Results:
             )
             self.ran.add(report.nodeid)
             if report.outcome == "failed":  # now, not in an hour
-                print(f"\n{report.nodeid}\n{report.longreprtext[-3000:]}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"\n{report.nodeid}\n{report.longreprtext[-3000:]}\n")
             self.rows[report.nodeid] = {
                 "commit": self.commit,
                 "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M"),
