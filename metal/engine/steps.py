@@ -187,9 +187,14 @@ def _asks(step: Step, intents: tuple[JournalRow, ...], host: str) -> UnsafeChang
 
 
 def _open(rows: list[JournalRow]) -> tuple[JournalRow, ...]:
-    """Give the intents after the last outcome."""
-    last = max((row.no for row in rows if row.phase != "intent"), default=-1)
+    """Give the intents after the last outcome; that nothing answered any more is none."""
+    known = (row.no for row in rows if row.phase == "done" or (row.phase == "failed" and not _silent(row)))
+    last = max(known, default=-1)
     return tuple(row for row in rows if row.phase == "intent" and row.no > last)
+
+
+def _silent(row: JournalRow) -> bool:
+    return row.detail.get("reason") == "unreachable"
 
 
 def _write(work: Work, phase: Any, detail: dict[str, Any]) -> JournalRow:

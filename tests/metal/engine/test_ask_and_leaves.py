@@ -73,6 +73,17 @@ def test_an_interrupted_overwriting_wipe_waits_for_a_consent_that_is_newer_than_
         run(rig, plan, "wipe")
 
 
+def test_a_step_for_a_person_that_fell_silent_is_not_begun_again_by_its_tasks_next_try(rig):
+    """That the machine did not answer says nothing about how far the wipe came."""
+    plan = plan_of(rig, step("wipe", args={"target": DISK, "method": "overwrite"}, destroys=ERASED))
+    consent(rig, plan, later_s=0)
+    begun(rig, plan, "wipe")
+    silent = {"epoch": 3, "job": 7, "step": "wipe", "kind": "wipe", "phase": "failed", "plan": plan.hash}
+    rig.edge.journal("web-01", **silent, detail={"reason": "unreachable"})
+    with pytest.raises(UnsafeChange, match="a person decides"):
+        run(rig, plan, "wipe")
+
+
 @pytest.mark.parametrize("by", ["publish", "discovery"])
 def test_a_job_that_has_installed_its_host_is_not_judged_as_one_that_would_do_it_again(rig, by):
     """A run that dies between the phase active and its outcome leaves the next one the end of the job."""
