@@ -18,6 +18,8 @@ from pxe_edge.registry import outbox
 _FILTER_MAX = 200
 FLEET_FLOW: Final = "reconcile-fleet"
 LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+NO_ANSWER: Final = (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError)
+"""Nothing came, or what came (of a proxy, say) makes no sense: tried again, and nobody is held up by it."""
 CONSENTED: Final = {"answer": "consent"}
 """What a run is woken with whose plan was consented to at the edge: the form's field, filled in."""
 
@@ -53,7 +55,7 @@ class Prefect:
                     return await self._end(delivery, "CANCELLED", unless=PREFECT_TERMINAL)
                 case "crash":
                     return await self._end(delivery, "CRASHED", unless=PREFECT_TERMINAL - {"COMPLETED"})
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except NO_ANSWER as error:
             return Offered("busy", run_id=delivery.run_id, error=f"{type(error).__name__}: {error}")
 
     async def _start(self, delivery: outbox.Delivery) -> Offered:

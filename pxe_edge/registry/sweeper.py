@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-import httpx
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,7 +18,7 @@ from pxe_edge.jobs.sweeping import PrefectState
 from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import jobs, leases, runs, timeline, waits
 from pxe_edge.registry.database import Database
-from pxe_edge.registry.prefect import Prefect
+from pxe_edge.registry.prefect import NO_ANSWER, Prefect
 from pxe_edge.registry.tables import HostRow, JobRow
 from specs.phases import Phase
 
@@ -87,7 +86,7 @@ class Sweeper:
             self._answered = self._db.now()
             self._told = {run_id: state.type for run_id, state in states.items()}
             await self._sweep_fleet()
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except NO_ANSWER as error:
             log.warning("event=prefect-away error=%s: %s", type(error).__name__, error)
         done = 0
         for job, run_id in open_jobs.items():

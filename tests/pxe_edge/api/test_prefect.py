@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import httpx
+import pytest
+
 HOST = "mac-52540000000a"
 
 
@@ -28,6 +31,27 @@ def test_a_prefect_that_is_away_or_busy_gets_the_run_later(site: Any) -> None:
         delivered.append(site.deliver())
     assert delivered == [0, 0, 1, 0]
     assert len(site.prefect.runs) == 1
+
+
+@pytest.mark.parametrize("body", [None, [], [None], "text"])
+def test_an_answer_that_makes_no_sense_holds_up_nothing(
+    site: Any, monkeypatch: pytest.MonkeyPatch, body: object
+) -> None:
+    start(site)
+    site.deliver()
+    site.start("inspecting")
+    site.clock.forward(1800)
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"name": "b"})
+    site.call("POST", "/v1/hosts/b/jobs", scope="admin", expect=201, json={"verb": "discover"})
+    shown = type(site.prefect).__call__
+    answer = httpx.Response(200, json=body)
+    monkeypatch.setattr(type(site.prefect), "__call__", lambda _prefect, _request: answer)
+    assert site.deliver() == 0
+    assert site.sweep() == 1
+    assert host_of(site)["reason"] == "phase-deadline"
+    monkeypatch.setattr(type(site.prefect), "__call__", shown)
+    site.clock.forward(20)
+    assert site.deliver() == 2
 
 
 def test_a_deployment_that_is_not_there_yet_is_waited_for(site: Any) -> None:
