@@ -50,8 +50,8 @@ KILLED: Final[dict[Kind, tuple[str, ...]]] = {
     "edge": ("edge",),
     "Prefect server": ("prefect",),
 }
-NOTICED: Final = re.compile(r"run .* is lost|wait .* waits for|step (enter-boot-os|power-again)")
-"""Lines of timeline and journal by which a death was first seen."""
+NOTICED: Final = re.compile(r"\S+ run .* is lost|step (enter-boot-os|power-again)$")
+"""Lines of timeline and journal by which a death was first seen; a first boot is waited for in any case."""
 TOLD: Final = ("sgdisk", "rf-write")
 """What the console must have told of each installation: a witness that slept has seen nothing wrong."""
 MARK_S: Final = 240.0

@@ -54,3 +54,17 @@ def test_a_scenario_that_finds_nothing_to_kill_fails(tmp_path: Path) -> None:
     finally:
         worker.kill()
         worker.communicate()
+
+
+@pytest.mark.parametrize(
+    ("said", "noticed"),
+    [
+        ("run run 2 of job 1 is lost: its lease expired; the next attempt comes in 30 s", True),
+        ("step enter-boot-os", True),
+        ("step power-again", True),
+        ("wait job 2 waits for the installed system to phone home, until 10:00:00 UTC at the latest", False),
+        ("step write-image", False),
+    ],
+)
+def test_a_death_is_noticed_by_what_no_undisturbed_life_has(said: str, noticed: bool) -> None:  # noqa: FBT001
+    assert bool(kills.NOTICED.match(said)) is noticed
