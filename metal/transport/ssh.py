@@ -172,8 +172,11 @@ class SshShell:
         """Run one command in a channel of its own. Raises _Dropped, Unreachable (late), Unparsable (long)."""
         if not self._alive():
             self._open(self._retries)
+        transport = self._connection.client.get_transport()
+        if transport is None:  # closed since: the machine went away within the moment
+            raise _Dropped("the connection was closed")
         try:
-            channel = self._connection.transport.open_session(timeout=max(deadline - time.monotonic(), 1))
+            channel = transport.open_session(timeout=max(deadline - time.monotonic(), 1))
         except (paramiko.SSHException, OSError, EOFError) as error:
             self._connection.client.close()
             raise _Dropped(str(error)) from error
@@ -231,10 +234,7 @@ class SshShell:
                 self._connection.client.close()
                 self._connection.transport = None
                 self._connection.open()
-                self._connection.transport.set_keepalive(_KEEPALIVE_S)
-                self._connection.transport.sock.setsockopt(
-                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_S * 1000
-                )
+                self._watch_peer()
             except Exception as error:
                 failed = _open_failure(self.host, self._connection.host, error)
                 if not isinstance(failed, Unreachable) or attempt >= attempts:
@@ -242,6 +242,14 @@ class SshShell:
                 time.sleep(min(0.5 * attempt, 3))
             else:
                 return
+
+    def _watch_peer(self) -> None:
+        """Have the kernel notice a peer that is gone. Raises EOFError where the connection is closed already."""
+        transport = self._connection.client.get_transport()
+        if transport is None:
+            raise EOFError("it was closed at once")
+        transport.set_keepalive(_KEEPALIVE_S)
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_S * 1000)
 
 
 class _Watch:

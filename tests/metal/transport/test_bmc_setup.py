@@ -145,7 +145,7 @@ def test_stored_credentials_that_are_all_wrong_do_not_lock_the_account(lab_bmc):
 
     openers = Openers(ssh=lambda _at, _key: pytest.fail("no shell"), ipmi=ipmi)
     told = []
-    edge = SimpleNamespace(bmc_login=lambda _host, _credential, result, *, owner: told.append(result))
+    edge = SimpleNamespace(bmc_login=lambda _host, _credential, result, **_more: told.append(result))
     with pytest.raises(Refused, match="takes no credential"):
         log_in(edge, "m1", [stored(word) for word in ("wrong", "wronger", "wrongest")], openers, owner="me")
     assert told == ["refused", "refused"]

@@ -32,3 +32,18 @@ def test_a_machine_that_stays_away_is_given_up_long_before_the_commands_deadline
         with pytest.raises(Unreachable, match="the connection dropped during 'write for an hour'"):
             shell.change(Command(argv, "write for an hour", timeout_s=3600), step="1-x", epoch=5)
         assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("opens", [True, False])
+def test_a_connection_that_is_closed_under_us_is_a_machine_that_does_not_answer(sshd, monkeypatch, opens):
+    """Between its opening and its use: paramiko then has no transport, which is no error of ours."""
+    shell = SshShell.connect(
+        "web-01", "127.0.0.1", user=sshd.user, private_key=sshd.private_key, host_key=sshd.host_key,
+        port=sshd.port, rf_exec=sshd.rf_exec, retries=1,
+    )  # fmt: skip
+    with shell:
+        shell._connection.client.close()
+        monkeypatch.setattr(shell, "_alive", lambda: opens)
+        monkeypatch.setattr(type(shell._connection), "open", lambda _self: None)
+        with pytest.raises(Unreachable, match="closed"):
+            shell.read(("true",))
