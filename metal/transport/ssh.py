@@ -244,7 +244,7 @@ class SshShell:
                 return
 
     def _watch_peer(self) -> None:
-        """Have the kernel notice a peer that is gone. Raises EOFError where the connection is closed already."""
+        """Have the kernel notice a peer that is gone. Raises EOFError where the connection is closed."""
         transport = self._connection.client.get_transport()
         if transport is None:
             raise EOFError("it was closed at once")
