@@ -34,6 +34,8 @@ memory tests it for minutes first."""
 DEADLINE_S: Final = 2100.0
 """Of one way in altogether: three boots, or a person who has to find the power button."""
 REACH_S: Final = 60.0
+BEFORE_ACTING: Final = frozenset({"identity-unproven", "plan-moved"})
+"""Why a step fails after its intent and before it sends anything: another machine, another disk."""
 BOOT_ID: Final = "/proc/sys/kernel/random/boot_id"
 
 
@@ -253,12 +255,19 @@ def may_cycle(record: HostRecord, rows: Sequence[JournalRow]) -> bool:
     `rows` are the journal of the job; of all jobs where provisioning has failed, which it also does before
     anything is erased: the system that was to be replaced then serves on.
     """
-    if record.phase is Phase.PROVISIONING or any(row.kind in DESTROYING for row in rows):
+    if record.phase is Phase.PROVISIONING or _erased(rows):
         return True
     seen = record.observation
     if seen is None or seen.hardware is None or "hardware.disks" in seen.unknown:
         return False
     return not any(disk.partitions or disk.found for disk in seen.hardware.disks)
+
+
+def _erased(rows: Sequence[JournalRow]) -> bool:
+    """Whether a step may have begun to erase: an intent says so, unless the step was refused after it."""
+    begun = [row for row in rows if row.kind in DESTROYING]
+    refused = [row for row in begun if row.phase == "failed" and row.detail.get("reason") in BEFORE_ACTING]
+    return sum(row.phase == "intent" for row in begun) > len(refused)
 
 
 def boot_id(edge: RunCalls, record: HostRecord, around: Surroundings) -> str | None:

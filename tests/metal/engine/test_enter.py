@@ -127,7 +127,12 @@ def test_what_a_failed_provisioning_did_not_begin_to_erase_serves_on(world, monk
     with pytest.raises(Refused) as caught:
         enter(world)
     assert (caught.value.reason, world.rig.bmc.sent) == ("boot-os-lost", [])
-    edge.journal("web-01", epoch=1, job=3, step="wipe", kind="wipe", phase="intent", plan="p", detail={})
+    wipe = {"epoch": 1, "job": 3, "step": "wipe", "kind": "wipe", "plan": "p"}
+    edge.journal("web-01", phase="intent", **wipe, detail={})
+    edge.journal("web-01", phase="failed", **wipe, detail={"reason": "plan-moved"})
+    with pytest.raises(Refused):
+        enter(world)
+    edge.journal("web-01", phase="intent", **wipe, detail={})
     assert enter(world) == 2
     assert world.rig.bmc.sent == ["boot pxe", "cycle"]
 
