@@ -51,8 +51,8 @@ async def check_starts(server: Server) -> None:
     assert first.outcome == "taken"
     assert await server.edge.offer(start("k1")) == first
     assert await server.state(first.run_id) == "SCHEDULED"
-    assert await server.tell("resume", first.run_id) == "busy"
     await server.put(first.run_id, "RUNNING")
+    assert await server.tell("resume", first.run_id) == "busy"
     assert await server.tell("crash", first.run_id) == "taken"
     assert await server.state(first.run_id) == "CRASHED"
     assert await server.tell("resume", first.run_id) == "ended"
@@ -63,8 +63,9 @@ async def check_starts(server: Server) -> None:
 async def check_ends(server: Server) -> None:
     run = (await server.edge.offer(start("k2"))).run_id
     await server.put(run, "PAUSED", name="Suspended", state_details={"pause_reschedule": True})
-    assert await server.tell("resume", run) == "taken"
-    assert await server.state(run) == "SCHEDULED"
+    for _ in range(2):  # the answer to the first got lost
+        assert await server.tell("resume", run) == "taken"
+        assert await server.state(run) == "SCHEDULED"
     await server.put(run, "PAUSED", name="Suspended")
     assert await server.tell("cancel", run) == "taken"
     assert await server.state(run) == "CANCELLED"
