@@ -105,7 +105,7 @@ class Broker:
         if not current:
             return
         if not deactivate(current[0]):
-            # Told, so that the edge holds the password back: repeated, it would lock the account for runs too.
+            # Told, so that the edge holds the password back: repeated, it would lock the account for all.
             console.not_before = self._clock() + REFUSED_S
             self._edge.bmc_login(console.host, current[0], "refused", owner="console")
             log.warning("console=refused host=%s bmc=%s", console.host, current[0].address)
