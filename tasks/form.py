@@ -14,6 +14,7 @@ from pydantic import Field
 
 from metal.planning.plan import Plan
 from metal.planning.report import markdown
+from metal.planning.safety import written_disks
 from specs.sizes import human_size
 
 CONSENT_S: Final = 7 * 24 * 3600
@@ -53,9 +54,15 @@ def key(plan_hash: str, turn: int) -> str:
 def question(plan: Plan) -> str:
     """What the form shows: what is erased first, then the whole plan."""
     lost = {
-        one.serial: f"- `{one.serial}`, {human_size(one.size_bytes)}: {one.found}"
+        one.serial.strip(): f"- `{one.serial}`, {human_size(one.size_bytes)}: {one.found}"
         for step in plan.steps
         for one in step.destroys
     }
-    told = "\n".join(lost.values()).replace("<", "&lt;") or "- nothing"
-    return f"### Erase data on {plan.host}?\n\nThese disks lose all they hold:\n\n{told}\n\n{markdown(plan)}"
+    # A file system that is made beside one that stays names no disk as erased, and destroys all the same.
+    parts = {
+        name: f"- `{name or 'a disk without a name'}`: what the plan's steps write over; it was not looked at"
+        for name in written_disks(plan)
+        if name not in lost
+    }
+    told = "\n".join((lost | parts).values()).replace("<", "&lt;") or "- nothing"
+    return f"### Erase data on {plan.host}?\n\nThese disks lose what they hold:\n\n{told}\n\n{markdown(plan)}"

@@ -15,7 +15,7 @@ from metal.engine.plans import PLAN_STEP
 from metal.engine.steps import StepOutcome
 from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, UnsafeChange, Wait
 from metal.planning.plan import Plan
-from metal.planning.report import erased_disks
+from metal.planning.safety import written_disks
 from specs.facts import Hardware
 from specs.phases import Phase
 from specs.reasons import REASONS
@@ -147,7 +147,8 @@ class Run:
 
     def waits_for_consent(self, plan: Plan) -> None:
         """End as waiting; a consent, by `rackflow approve` or by the form, starts the job's next run."""
-        told = f"waits for consent to erase {', '.join(sorted(erased_disks(plan))) or 'nothing'}"
+        disks = sorted(name or "a disk without a name" for name in written_disks(plan))
+        told = f"waits for consent to erase {', '.join(disks) or 'nothing'}"
         self._end("waiting-consent", "waiting-consent", told, plan)
         self.asks = plan
 
