@@ -428,22 +428,6 @@ def test_a_job_that_was_cancelled_just_before_it_asks_shows_no_form(edge: FakeEd
     assert waiting.plans == []
 
 
-def test_a_plan_that_destroys_a_part_of_a_disk_does_not_ask_to_erase_nothing(
-    edge: FakeEdge, waiting: Asked
-) -> None:
-    edge.job_ = edge.job_.model_copy(update={"state": "delivered"})
-    args = {"target": {"identity": "D1", "size_bytes": 1}}
-    mkfs = Step(id="mkfs:data", kind="mkfs", field="disks", reason="r", destructive=True, args=args)
-    asks = plan().model_copy(update={"steps": (mkfs,)})
-    with pytest.raises(Pause), held("web-01", 7, "apply") as run:
-        run.waits_for_consent(asks)
-
-    assert edge.outcome["message"] == "waits for consent to erase D1"
-    assert "- `D1`: " in form.question(asks)
-    assert "nothing" not in form.question(asks)
-    assert form.question(plan(destructive=True)).count("`D0`") == 1
-
-
 def test_a_step_that_was_cut_short_and_that_only_a_person_can_judge_asks_once_more(
     edge: FakeEdge, waiting: Asked
 ) -> None:
