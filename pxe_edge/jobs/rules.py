@@ -4,9 +4,9 @@ One host has at most one open job, because two plans for one machine are two opi
 disks. A job that waits for consent is not open: a person may replace it, a program may not.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 from specs.model import Host
 from specs.phases import FAILED_TWIN, Phase
@@ -35,6 +35,7 @@ class Job:
     no: int
     verb: Verb
     state: JobState
+    args: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Refused:
     other: int | None = None
 
 
-def post(jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase) -> New | Same | Refused:
+def post(
+    jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase, args: Mapping[str, Any] | None = None
+) -> New | Same | Refused:
     """Decide about a wish for a job, given the jobs of the host that are not final."""
     if verb not in FLOW_OF:
         return Refused(f"no flow does {verb} yet", f"verbs with a flow: {', '.join(sorted(FLOW_OF))}")
@@ -68,6 +71,9 @@ def post(jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase) -> New | Sam
         return Refused("the host is retired", "rackflow host add it anew")
     for job in jobs:
         if job.state in OPEN and job.verb == verb and job.state != "cancelling":
+            if by not in PROGRAMS and job.args != (args or {}):
+                said = f"job {job.no} ({job.verb}) is {job.state}, and does another thing: {dict(job.args)}"
+                return Refused(said, "wait for it, or: rackflow cancel NAME", job.no)
             return Same(job.no)
         if job.state in OPEN:
             return Refused(
@@ -81,8 +87,8 @@ def _in_place_of(waiting: Job, verb: Verb, by: str) -> New | Same | Refused:
     """What becomes of a wish while a job waits for a person's consent."""
     if by in PROGRAMS:
         return Same(waiting.no)
-    if verb == "observe":
-        said = f"job {waiting.no} ({waiting.verb}) waits for consent, and a reading would take its place"
+    if verb in ("observe", "power"):
+        said = f"job {waiting.no} ({waiting.verb}) waits for consent, and {verb} would take its place"
         return Refused(said, "rackflow approve NAME, or: rackflow cancel NAME", waiting.no)
     return New(supersedes=waiting.no)
 

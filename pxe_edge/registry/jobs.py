@@ -35,7 +35,7 @@ def unfinished(session: Session, host_id: str) -> list[JobRow]:
 
 def as_rule(row: JobRow) -> rules.Job:
     """The row as the rules see it."""
-    return rules.Job(row.no, _verb(row.verb), _state(row.state))
+    return rules.Job(row.no, _verb(row.verb), _state(row.state), row.args)
 
 
 def boot_state(session: Session, host: HostRow) -> BootState:
@@ -78,7 +78,9 @@ def post(
                 )  # fmt: skip
             return there, False
     open_jobs = unfinished(session, host.id)
-    decision = rules.post([as_rule(j) for j in open_jobs], verb=verb, by=by, phase=Phase(host.phase))
+    decision = rules.post(
+        [as_rule(j) for j in open_jobs], verb=verb, by=by, phase=Phase(host.phase), args=args
+    )
     if isinstance(decision, rules.Refused):
         kind = InvalidError if decision.other is None else ConflictError
         raise kind(decision.message, code="job", hint=decision.hint, host=host.name)

@@ -47,7 +47,22 @@ def test_a_reading_is_a_job_that_takes_no_waiting_jobs_place() -> None:
     waiting = [job("apply", "waiting-consent")]
     assert rules.post([], verb="observe", by="operator", phase=Phase.ACTIVE) == New()
     assert rules.FLOW_OF["observe"] == "reconcile-host"
-    assert isinstance(rules.post(waiting, verb="observe", by="operator", phase=Phase.ACTIVE), Refused)
+    for verb in ("observe", "power"):
+        assert isinstance(rules.post(waiting, verb=verb, by="operator", phase=Phase.ACTIVE), Refused)
+
+
+def test_a_wish_for_another_thing_is_not_answered_with_the_open_job() -> None:
+    """`power off` is not what an open `power on` does; a program only asks that something be open."""
+    there = [rules.Job(4, "power", "claimed", {"action": "on"})]
+
+    def posted(action: str, by: str) -> object:
+        return rules.post(there, verb="power", by=by, phase=Phase.ACTIVE, args={"action": action})
+
+    assert posted("on", "operator") == Same(4)
+    assert posted("off", "fleet") == Same(4)
+    refused = posted("off", "operator")
+    assert isinstance(refused, Refused)
+    assert "'action': 'on'" in refused.message
 
 
 @pytest.mark.parametrize(
