@@ -26,6 +26,8 @@ WEIGHTS: Final[dict[str, int]] = {
     "frozen runs": 3,
 }
 """Kind -> how often, among all."""
+OF_RUNS: Final = frozenset({"worker", "worker+runs", "frozen runs"})
+"""Kinds that wait until a flow run is there: a worker that is killed before it took one meets nothing."""
 BMC_SILENT_S: Final = (3.0, 15.0)
 FROZEN_S: Final = (18.0, 40.0)
 """Longer than a lease lives: who wakes up then is an older writer beside a newer one."""
@@ -87,6 +89,8 @@ class Faults:
         """One fault; None when what should die is not there just now."""
         at_s = round(now_s, 1)
         if wish.kind not in ("machine", "bmc"):
+            if wish.kind in OF_RUNS and not parts.pids(self._data, "run"):
+                return None
             stages = tuple(sorted({stage_of(self._machines[name]) for name in busy}))
             struck = self._freeze() if wish.kind == "frozen runs" else self._kill(wish.kind)
             return Fault(at_s, wish.kind, f"{struck} processes", stages) if struck else None

@@ -25,7 +25,7 @@ KNOBS: Mapping[str, str] = {
     "RACKFLOW_LEASE_TTL_S": "15",
     "RACKFLOW_RETRY_BASE_S": "1",
     "RACKFLOW_SWEEP_S": "2",
-    "RACKFLOW_UNCLAIMED_S": "45",
+    "RACKFLOW_UNCLAIMED_S": "60",
     "RACKFLOW_HOLD_S": "4",
 }
 """Times of the product, small: a soak is about what follows what, not about how long a person waits."""
