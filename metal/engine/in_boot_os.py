@@ -30,7 +30,8 @@ def in_boot_os(
         _enter(entry)
         try:
             return act()
-        except Unreachable as error:
+        except (Unreachable, Refused) as error:
+            # Refused too: a machine that has started anew shows another host key before it reports in.
             if error.host is None or not entry.is_lost():
                 raise
             log(f"{claim.host}: the boot OS went away: {error.message}")

@@ -274,11 +274,31 @@ def test_a_machine_that_lost_its_power_in_its_discovery_is_waited_for_and_not_fa
     assert in_boot_os(rig.edge, CLAIM, lambda: "done", log=rig.said.append, around=rig.around) == "done"
 
 
-def test_what_fails_while_the_boot_os_answers_is_no_loss_of_it(rig, edge):
-    def set_up():
-        raise Unreachable("no IPMI session", host="web-01")
+def test_a_new_boot_os_that_shows_its_key_before_it_reports_in_is_waited_for(rig, edge, monkeypatch):
+    """Its SSH server is up a second before the report-in that says which key it has."""
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "5")
+    rig.edge.record = rig.edge.record.model_copy(update={"bmc_address": None})
+    other = Refused("10.77.1.50 shows another host key than the one on record", host="web-01")
 
-    with pytest.raises(Unreachable, match="no IPMI"):
+    def ssh(_at, _key):
+        raise other
+
+    def set_up():
+        rig.around.sessions.drop("h1")
+        rig.around.sessions.openers = Openers(ssh=ssh, ipmi=rig.bmc.log_in)
+        raise other
+
+    with pytest.raises(JobWaits) as caught:
+        in_boot_os(rig.edge, CLAIM, set_up, log=rig.said.append, around=rig.around)
+    assert caught.value.wait.event == "boot-os"
+
+
+@pytest.mark.parametrize("family", [Unreachable, Refused])
+def test_what_fails_while_the_boot_os_answers_is_no_loss_of_it(rig, edge, family):
+    def set_up():
+        raise family("no IPMI session", host="web-01")
+
+    with pytest.raises(family, match="no IPMI"):
         in_boot_os(rig.edge, CLAIM, set_up, log=rig.said.append, around=rig.around)
 
 
