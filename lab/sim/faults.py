@@ -79,11 +79,17 @@ class Faults:
         from_s = now_s + self._random.uniform(0.3, 1.7) * pace_s
         return Wish(kind, stage, from_s, from_s + patience_s)
 
-    def is_due(self, wish: Wish, busy: Mapping[str, bool], now_s: float) -> bool:
-        """Whether its time has come, and a machine is at the wished stage or the patience is over."""
+    def is_due(self, wish: Wish, busy: Mapping[str, bool], now_s: float, *, progressed: bool) -> bool:
+        """Whether its time has come, and a machine is at the wished stage or the patience is over.
+
+        Then it waits once more as long for any change since the last fault, so that a slow computer is not
+        kept from ever getting anywhere.
+        """
         if not busy or now_s < wish.from_s:
             return False
-        return now_s > wish.until_s or any(stage_of(self._machines[name]) == wish.stage for name in busy)
+        patience_s = (wish.until_s - wish.from_s) * (1 if progressed else 2)
+        met = any(stage_of(self._machines[name]) == wish.stage for name in busy)
+        return met or now_s > wish.from_s + patience_s
 
     def strike(self, wish: Wish, busy: Mapping[str, bool], now_s: float) -> Fault | None:
         """One fault; None when what should die is not there just now."""

@@ -111,16 +111,17 @@ class Soak:
             self._begin(machine.name)
             machine.turn_on()
             time.sleep(POWER_STAGGER_S)
-        wish, looked_s, busy = self._wish(faults), 0.0, {}
+        wish, looked_s, busy, rows = self._wish(faults), 0.0, {}, 0
         while len(self.tally.faults) < self.options.kills and self.now_s < self.options.longest_s:
             if self.now_s - looked_s > LOOK_EVERY_S:
                 busy, looked_s = self._turn(more=True), self.now_s
-            if faults.is_due(wish, busy, self.now_s):
+            progressed = len(self.witness.rows) > rows
+            if faults.is_due(wish, busy, self.now_s, progressed=progressed):
                 if struck := faults.strike(wish, busy, self.now_s):
                     self.tally.faults.append(struck)
                     met = ", ".join(struck.stages)
                     self.say(f"{len(self.tally.faults):4d} {struck.kind}: {struck.victim}; {met}")
-                wish = self._wish(faults)
+                wish, rows = self._wish(faults), len(self.witness.rows)
             time.sleep(TICK_S)
         faults.end()
         self._settle()
