@@ -75,8 +75,12 @@ def violations(seen: list[Command]) -> list[str]:
 
 
 def untold(seen: list[Command], programs: Iterable[str]) -> list[str]:
-    """Programs of which the console told no good end: where they must have run, it is no witness."""
-    told = {one.program for one in seen if one.status == 0}
+    """Programs of which the console told no good end: where they must have run, it is no witness.
+
+    A power cut takes the end's line with it, also of a command that had done its work.
+    """
+    last = max((one.boot for one in seen), default=0)
+    told = {one.program for one in seen if one.status == 0 or (one.status is None and one.boot < last)}
     return [
         f"the console tells of no {program} that ended well" for program in programs if program not in told
     ]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.edge_client.runs import RunCalls
 from metal.engine import guest_steps, power_steps, proof, storage_steps
 from metal.engine.around import REAL, Log, Memory, Surroundings
@@ -154,11 +155,14 @@ def _carry_out(work: Work) -> tuple[bool, str]:
 def _read_again(work: Work, handler: Handler) -> tuple[str, ...]:
     """What is not as wished after the change, read until it is so for a while.
 
-    udev, which tells what lies on a disk, hears of a change only after the command that made it has ended;
-    on a loaded machine a reading showed the past (measured: mkfs.ext4, `udevadm settle` before the reading).
+    udev, which tells what lies on a disk, hears of a change after the command that made it has ended, and
+    of one to a partition that has just appeared perhaps never (both seen on a loaded machine, after
+    mkfs.ext4): it is asked to probe anew.
     """
     deadline = work.around.clock() + SHOWS_S
     while (after := handler.differences(work)) and work.around.clock() < deadline:
+        if work.step.where == "boot-os":
+            work.shell().read(PROBE_AGAIN)
         work.around.sleep(SHOWS_EVERY_S)
     return after
 

@@ -14,7 +14,7 @@ from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS
 from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
-from metal.drivers.storage.disks import LSBLK, SETTLE
+from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
 from metal.protocols import Change, Command, Output
 from metal.testing.fake_shell import FakeShell
@@ -96,6 +96,7 @@ class FakeMachine(FakeShell):
             ),
             NIC_SYSFS.argv: "".join(f"eth{n} 1 - pf 1 1000 /x\n" for n in range(len(self.macs))),
             SETTLE.argv: "",
+            PROBE_AGAIN: "",
             LSBLK.argv: json.dumps({"blockdevices": [self._node(disk) for disk in self.disks.values()]}),
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),

@@ -101,5 +101,7 @@ def test_a_console_that_told_nothing_is_no_witness() -> None:
     )
     seen = commands(console(KERNEL, *lines))
     assert untold(seen, ("rf-write",)) == ["the console tells of no rf-write that ended well"]
+    cut = commands(console(KERNEL, lines[0], KERNEL, "epoch=3 step=2-fence-0a0a0a0a-0 start true"))
+    assert untold(cut, ("rf-write",)) == [], "the end's line went with the power"
     ended = commands(console(KERNEL, lines[0], lines[1].replace("74", "0")))
     assert untold(ended, ("rf-write",)) == []

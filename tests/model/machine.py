@@ -14,7 +14,7 @@ from metal.drivers.guest.document import PYTHON
 from metal.drivers.guest.phone_home import TOKEN
 from metal.drivers.hardware import QUERIES
 from metal.drivers.raid.md import MD_DETAIL
-from metal.drivers.storage.disks import LSBLK, SETTLE
+from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
 from metal.engine.enter import BOOT_ID
 from metal.errors import Refused, Unreachable
@@ -187,6 +187,7 @@ class Machine:
         guest = json.dumps({k: v for k, v in (self.disk.guest or EMPTY_GUEST).items() if k != "token"})
         return missing | {
             SETTLE.argv: "",
+            PROBE_AGAIN: "",
             LSBLK.argv: json.dumps({"blockdevices": [self._lsblk()]}),
             DISK_SYSFS.argv: f"disk sda\nserial {DISK}\n",
             MD_DETAIL.argv: "",

@@ -19,6 +19,9 @@ from specs.identity import serial_identity
 
 SETTLE: Final = Query("udev-settle", ("udevadm", "settle", "--timeout=5"))
 """lsblk shows what udev has seen; right after a change that may be the past."""
+PROBE_AGAIN: Final = ("udevadm", "trigger", "--action=change", "--subsystem-match=block")
+"""Have udev probe all disks anew. It watches a device once it has handled its appearance; what is written
+to a partition before that, on a loaded machine, it never hears of."""
 
 _COLUMNS: Final = (
     "NAME,KNAME,TYPE,SIZE,MODEL,VENDOR,SERIAL,WWN,ROTA,TRAN,RM,RO,LOG-SEC,HCTL,"

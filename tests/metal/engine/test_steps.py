@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from metal.drivers.hardware import read_hardware
+from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.engine.claim import Claim
 from metal.engine.steps import HANDLERS, run_step
 from metal.errors import Cancelled, LeaseLost, Refused, Unreachable, UnsafeChange
@@ -276,6 +277,7 @@ def test_a_change_that_shows_late_is_waited_for(rig):
 
     def until_udev_has_heard(seconds):
         sleep(seconds)
+        assert PROBE_AGAIN in rig.machine.asked, "it would never hear of a partition that had just appeared"
         rig.machine.deaf.clear()
         rig.machine.changed(rig.machine.sent[-1].change)
 
