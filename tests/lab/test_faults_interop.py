@@ -68,9 +68,10 @@ def qmp(machine, command, **arguments):
 
 
 def disk_io(machine, words):
-    """A request as the disk's device would make it."""
+    """A request as the disk's device would make it, to its end: on a loaded machine that takes a while."""
     disk = "/machine/peripheral/disk0/virtio-backend"
-    return qmp(machine, "human-monitor-command", **{"command-line": f'qemu-io -d {disk} "{words}"'})
+    for line in (words, "aio_flush"):
+        qmp(machine, "human-monitor-command", **{"command-line": f'qemu-io -d {disk} "{line}"'})
 
 
 def answers_a_ping(rack, user):
