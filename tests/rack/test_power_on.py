@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,12 +83,15 @@ def test_ipmitool_logs_in_and_powers_the_machine(site: Site, installed: dict[str
 
 
 def test_the_password_logs_in_on_the_released_serial_console(
-    site: Site, installed: dict[str, Machine]
+    site: Site, installed: dict[str, Machine], tmp_path: Path
 ) -> None:
     site.rackflow("console", "web-01", "--release")
     account = next(c for c in site.json("credentials", "web-01") if c["state"] == "current")
     argv = [sys.executable, "-m", "lab", "exec", "--ns", "edge", "--", "ipmitool", "-I", "lanplus"]
-    argv += ["-H", account["address"], "-U", account["user"], "-P", account["password"], "sol", "activate"]
+    secret = tmp_path / "bmc-password"
+    secret.touch(0o600)
+    secret.write_text(account["password"])
+    argv += ["-H", account["address"], "-U", account["user"], "-f", str(secret), "sol", "activate"]
     master, slave = pty.openpty()
     client = eventually("session free", lambda: activate(argv, site, master, slave), 30)
     try:
