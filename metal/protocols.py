@@ -6,6 +6,7 @@ every change is a value (Command or WriteFile) that the engine sends through `rf
 lease's epoch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -84,6 +85,10 @@ class ProgressSink(Protocol):
         """Take one report."""
 
 
+Gone = Callable[[], str | None]
+"""Says why a machine that does not answer need not be waited for; None where nothing is known against it."""
+
+
 class Shell(Protocol):
     """A shell on one machine, with whatever rights reading needs (root in the boot OS, sudo in the OS)."""
 
@@ -103,7 +108,13 @@ class Shell(Protocol):
         """The file's content; None when there is no such file."""
 
     def change(
-        self, change: Change, *, step: str, epoch: int, progress: ProgressSink | None = None
+        self,
+        change: Change,
+        *,
+        step: str,
+        epoch: int,
+        progress: ProgressSink | None = None,
+        gone: Gone | None = None,
     ) -> Output:
         """Send one change through rf-exec. Raises Unreachable, LeaseLost (epoch), Refused (disk)."""
 

@@ -17,8 +17,8 @@ from metal.drivers.partitions import BlockView, Target, find_root, read_block
 from metal.edge_client.runs import RunCalls
 from metal.engine.around import Kept, Log, Surroundings
 from metal.engine.claim import Claim, check
-from metal.engine.connect import Sessions, boot_os, running_os
-from metal.errors import Refused, Unreachable
+from metal.engine.connect import Sessions, bmc, boot_os, running_os
+from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.ids import derived_uuid
 from metal.planning.plan import Plan, Step
 from metal.protocols import Change, Command, Output, Progress, Shell
@@ -134,9 +134,24 @@ class Work:
                 step=f"{self.claim.job}-{self.step.id}",
                 epoch=self.claim.epoch,
                 progress=self._progress if progress else None,
+                gone=self._gone,
             )
             _succeeded(self.host, change, said)
         return sent
+
+    def _gone(self) -> str | None:
+        """Ask the BMC of a machine that does not answer: without power it need not be waited for."""
+        if self.record().bmc_address is None:
+            return None
+        owner, epoch = f"{self.claim.run_id}:{self.step.id}", self.claim.epoch
+        try:
+            with bmc(self.edge, self.host, owner=owner, sessions=self.sessions, epoch=epoch) as session:
+                return "its BMC says that its power is off" if session.power() == "off" else None
+        except LeaseLost:
+            raise
+        except RackflowError as error:
+            self.log(f"the machine does not answer, and its power cannot be read: {error.message}")
+            return None
 
     def fence(self) -> None:
         """End what an earlier run of this job still runs on the machine, and outlast what this one does.

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from metal.protocols import Change, Command, Output, ProgressSink, WriteFile
+from metal.protocols import Change, Command, Gone, Output, ProgressSink, WriteFile
 
 _BUNDLE = "# rackflow bundle\n"
 
@@ -67,6 +67,7 @@ class FakeShell:
         step: str,
         epoch: int,
         progress: ProgressSink | None = None,  # noqa: ARG002
+        gone: Gone | None = None,  # noqa: ARG002
     ) -> Output:
         """Record the change; a written file is there afterwards."""
         self.sent.append(Sent(change, step, epoch))

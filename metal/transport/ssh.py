@@ -20,7 +20,7 @@ import fabric
 import paramiko
 
 from metal.errors import RackflowError, Refused, Unparsable, Unreachable
-from metal.protocols import Change, Output, ProgressSink
+from metal.protocols import Change, Gone, Output, ProgressSink
 from metal.transport.rf_exec import STEPS, as_command, failure, parse_progress, rf_exec_argv, step_id
 
 RF_EXEC: Final = "/usr/lib/rackflow/rf-exec"
@@ -28,11 +28,13 @@ _CHANGE_LIMIT_BYTES: Final = 16 << 20
 _WAIT_FOR_OTHER_STEP_S: Final = 120
 _PROGRESS_EVERY_S: Final = 2.0
 _RECONNECT_EVERY_S: Final = 2.0
-_KEEPALIVE_S: Final = 15
-_UNACKNOWLEDGED_S: Final = 45
+_KEEPALIVE_S: Final = 5
+_UNACKNOWLEDGED_S: Final = 20
 """TCP itself gives a peer that vanished up after a quarter of an hour (tcp(7), tcp_retries2)."""
 _AWAY_S: Final = 90.0
 """Longer than a switch takes to start."""
+_ASK_EVERY_S: Final = 15.0
+"""How often somebody else is asked whether a machine that does not answer is gone for good."""
 _NO_SUCH_FILE: Final = 44
 _READ_FILE: Final = '[ -e "$1" ] || [ -L "$1" ] || exit 44; exec head -c "$2" -- "$1"'
 
@@ -116,9 +118,18 @@ class SshShell:
         return out
 
     def change(
-        self, change: Change, *, step: str, epoch: int, progress: ProgressSink | None = None
+        self,
+        change: Change,
+        *,
+        step: str,
+        epoch: int,
+        progress: ProgressSink | None = None,
+        gone: Gone | None = None,
     ) -> Output:
-        """Send one change through rf-exec; after a dropped connection the same step is followed again."""
+        """Send one change through rf-exec; after a dropped connection the same step is followed again.
+
+        `gone` is asked now and then while the machine does not answer; a reason ends the waiting.
+        """
         command = as_command(change)
         name = step_id(step, self._nonce, self.writes)
         self.writes += 1
@@ -126,6 +137,8 @@ class SshShell:
         deadline = time.monotonic() + command.timeout_s + _WAIT_FOR_OTHER_STEP_S + 30
         watch = _Watch(self, name, progress) if progress else None
         away_from = time.monotonic()
+        asked_at = -_ASK_EVERY_S
+        why: str | None = None
         while True:
             try:
                 status, out, err = self._run(argv, command.stdin, deadline, _CHANGE_LIMIT_BYTES, watch)
@@ -133,9 +146,12 @@ class SshShell:
             except (_Dropped, Unreachable) as error:
                 if isinstance(error, _Dropped):
                     away_from = time.monotonic()
-                if time.monotonic() > min(deadline, away_from + _AWAY_S):
+                if gone is not None and time.monotonic() > asked_at + _ASK_EVERY_S:
+                    why = gone()
+                    asked_at = time.monotonic()
+                if why is not None or time.monotonic() > min(deadline, away_from + _AWAY_S):
                     raise Unreachable(
-                        f"the connection dropped during {command.says!r} (step {name}): {error}",
+                        f"the connection dropped during {command.says!r} (step {name}): {why or error}",
                         host=self.host,
                         reason="unreachable",
                         hint=f"{self._rf_exec} --status {name} on the machine tells how it ended",

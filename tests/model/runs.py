@@ -180,7 +180,7 @@ class MachineShell:
             raise Unreachable(str(error), host=self.host, reason="unreachable") from error
         return found
 
-    def change(self, change: Change, *, step: str, epoch: int, progress: Any = None) -> Output:
+    def change(self, change: Change, *, step: str, epoch: int, **_more: Any) -> Output:
         command = as_command(change)
         name = step_id(step, self._nonce, self.writes)
         self.writes += 1

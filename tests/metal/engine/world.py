@@ -58,7 +58,7 @@ class Link:
             return f"boot-{self.boot}\n".encode()
         return self.world.machine.read_file(path)
 
-    def change(self, change: Any, *, step: str, epoch: int, progress: Any = None) -> Output:
+    def change(self, change: Any, *, step: str, epoch: int, **_more: Any) -> Output:
         self._alive()
         name = step.partition("-")[2].removesuffix("-leave")
         self.world.event(name, f"before {change.argv[0]}")

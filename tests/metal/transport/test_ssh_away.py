@@ -22,7 +22,7 @@ def test_a_machine_that_stays_away_is_given_up_long_before_the_commands_deadline
     )  # fmt: skip
     with shell, socket.create_server(("127.0.0.1", 0)) as nobody:
         transport = shell._connection.client.get_transport()
-        assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 45_000
+        assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
         dead_port = nobody.getsockname()[1]
         nobody.close()
         shell._connection.port = dead_port
@@ -47,3 +47,28 @@ def test_a_connection_that_is_closed_under_us_is_a_machine_that_does_not_answer(
         monkeypatch.setattr(type(shell._connection), "open", lambda _self: None)
         with pytest.raises(Unreachable, match="closed"):
             shell.read(("true",))
+
+
+def test_a_machine_that_is_known_to_be_off_is_not_waited_for(sshd, monkeypatch):
+    """Its BMC is asked at the first silence, and rarely after that: each asking is a login."""
+    monkeypatch.setattr(ssh, "_RECONNECT_EVERY_S", 0.05)
+    monkeypatch.setattr(ssh, "_ASK_EVERY_S", 0.3)
+    shell = SshShell.connect(
+        "web-01", "127.0.0.1", user=sshd.user, private_key=sshd.private_key, host_key=sshd.host_key,
+        port=sshd.port, rf_exec=sshd.rf_exec, retries=1,
+    )  # fmt: skip
+    told = iter((None, "its BMC says that its power is off"))
+    asked_at: list[float] = []
+
+    def gone() -> str | None:
+        asked_at.append(time.monotonic())
+        return next(told)
+
+    with shell, socket.create_server(("127.0.0.1", 0)) as nobody:
+        shell._connection.port = nobody.getsockname()[1]
+        nobody.close()
+        shell._connection.client.close()
+        with pytest.raises(Unreachable, match="its power is off"):
+            shell.change(Command(("true",), "write"), step="1-x", epoch=5, gone=gone)
+    assert len(asked_at) == 2
+    assert asked_at[1] - asked_at[0] >= 0.3
