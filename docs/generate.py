@@ -22,7 +22,7 @@ from pxe_edge.api.app import create_app
 from pxe_edge.jobs.causes import Rule
 from pxe_edge.jobs.causes_stranger import STRANGER_RULES
 from pxe_edge.jobs.causes_table import SECTIONS
-from specs import model
+from specs import model, site_model
 from specs.load import json_schema
 from specs.phases import CONDITIONS, DEADLINE_S, TRANSITIONS, Phase
 from specs.reasons import REASONS
@@ -186,7 +186,7 @@ def specs_page() -> str:
 
 def shape_section(name: str, schema: dict[str, Any], meanings: dict[str, dict[str, str]]) -> str:
     """One shape as a heading, its sentence and its table."""
-    shape: type[BaseModel] = getattr(model, name)
+    shape: type[BaseModel] = getattr(model, name, None) or getattr(site_model, name)
     properties = schema["$defs"][name]["properties"]
     if name == "Profile":
         properties = {field: about for field, about in properties.items() if field in meanings[name]}
@@ -337,6 +337,7 @@ PAGES: Final[dict[Path, Callable[[], str]]] = {
     HERE / "specs.md": specs_page,
     HERE / "commands.md": commands_page,
     HERE / "openapi.json": lambda: as_json(rest_description()),
+    ROOT / "specs" / "schema" / "rackflow.schema.json": lambda: json.dumps(json_schema(), indent=2) + "\n",
 }
 
 

@@ -5,8 +5,8 @@ from ipaddress import IPv4Address
 from itertools import combinations
 from typing import Final
 
-from specs.model import DhcpOption, Site, SiteNetwork
 from specs.records import Finding
+from specs.site_model import DhcpOption, Site, SiteNetwork
 from specs.specset import SpecSet
 from specs.tree import Mark
 
@@ -58,6 +58,7 @@ def lint_site(specs: SpecSet) -> Iterator[Finding]:
     if site is None:
         return
     yield from _overlaps(specs, site)
+    yield from _relays(specs, site)
     yield from _policy(specs, site)
     for index, network in enumerate(site.networks):
         place = _Place(specs, site.metadata.name, index)
@@ -66,6 +67,7 @@ def lint_site(specs: SpecSet) -> Iterator[Finding]:
         yield from _reservations(place, network)
         for number, option in enumerate(network.options):
             yield from _option(place("options", number), option)
+        yield from _twice(place, network)
 
 
 class _Place:
@@ -90,6 +92,18 @@ def _overlaps(specs: SpecSet, site: Site) -> Iterator[Finding]:
         if first.interface and first.interface == second.interface:
             told = f"{second.interface} carries {first.name} already"
             yield place("interface").finding(told, "one network per interface; leave it out for a relay")
+
+
+def _relays(specs: SpecSet, site: Site) -> Iterator[Finding]:
+    """One relay address means one network: giaddr is all that tells them apart."""
+    named: dict[IPv4Address, str] = {}
+    for index, network in enumerate(site.networks):
+        place = _Place(specs, site.metadata.name, index)
+        for number, relay in enumerate(network.relays):
+            if relay in named:
+                told = f"relay {relay} speaks for {named[relay]} already"
+                yield place("relays", number).finding(told, "give each network a relay address of its own")
+            named.setdefault(relay, network.name)
 
 
 def _policy(specs: SpecSet, site: Site) -> Iterator[Finding]:
@@ -171,6 +185,9 @@ def _reservations(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
         if kept.address not in network.subnet:
             told = f"{kept.address} lies outside {network.subnet}"
             yield place("reservations", index, "address").finding(told, "reserve inside the subnet")
+        elif kept.address in (network.subnet.network_address, network.subnet.broadcast_address):
+            told = f"{kept.address} is the network's own or broadcast address"
+            yield place("reservations", index, "address").finding(told, "choose another")
         if kept.mac in macs:
             yield place("reservations", index, "mac").finding(f"{kept.mac} is reserved twice", "keep one")
         if kept.address in addresses or kept.address == network.gateway:
@@ -178,6 +195,18 @@ def _reservations(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
             yield place("reservations", index, "address").finding(told, "choose another")
         macs.add(kept.mac)
         addresses.add(kept.address)
+
+
+def _twice(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
+    """Two options with one code for the same clients: which of them is meant, nobody can say."""
+    first: dict[tuple[int, str], int] = {}
+    for number, option in enumerate(network.options):
+        key = (option.code, option.match.model_dump_json() if option.match else "")
+        before = first.setdefault(key, number)
+        if before != number:
+            line = place("options", before).line
+            told = f"option {option.code} is given twice for the same clients, first in line {line}"
+            yield place("options", number).finding(told, "keep one, or tell them apart by match")
 
 
 def _option(at: Mark, option: DhcpOption) -> Iterator[Finding]:

@@ -13,9 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from specs.explain import explain, suggestion
 from specs.lint import lint
-from specs.model import Document, Host, Image, Profile, Site
+from specs.model import Document, Host, Image, Profile
 from specs.profiles import extended
 from specs.records import Finding
+from specs.site_model import Site
 from specs.specset import Loaded, LoadResult, SpecSet, ordered
 from specs.tree import MAX_FILE_BYTES, Mark, Tree, parse
 

@@ -1,4 +1,4 @@
-"""Spec documents: Host, Profile, Site, Image. What an operator wishes, typed, and nothing else.
+"""Spec documents: Host, Profile, Image, and `specs.site_model.Site`. What an operator wishes, typed.
 
 These models hold user intent only; run state lives in the registry. YAML keys are camelCase and
 unknown keys are refused, because a misspelt `rootDevise` that is ignored erases the wrong disk.
@@ -7,46 +7,21 @@ document can be checked by alone.
 """
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from specs.durations import Duration
 from specs.identity import Mac, Uuid
+from specs.shapes import API_VERSION, BARE_ON_OFF, Metadata, Name, OnOff, Spec
+from specs.site_model import Site
 from specs.sizes import SizeBytes
 
-API_VERSION: Final = "rackflow/v1"
-
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
-"""A DNS label or dotted name: it becomes a host name, a run name and a file name."""
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
 FileMode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3,4}$")]
 Media = Literal["ssd", "hdd", "nvme"]
 Transport = Literal["sata", "sas", "nvme", "virtio", "usb", "raid"]
-
-
-def _on_off(value: object) -> object:
-    # YAML 1.1 reads a bare on/off as a boolean; operators write it bare.
-    return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-OnOff = Annotated[Literal["on", "off"], BeforeValidator(_on_off)]
 Filesystem = Literal["ext4", "xfs", "vfat", "swap"]
-
-
-class Spec(BaseModel):
-    """Base of all spec shapes: immutable, camelCase outside, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class SecretRef(Spec):
@@ -56,13 +31,6 @@ class SecretRef(Spec):
 
 
 PasswordFrom = Literal["generated"] | SecretRef
-
-
-class Metadata(Spec):
-    """Name and free labels of a document."""
-
-    name: Name
-    labels: dict[str, str] = {}
 
 
 class FactRule(Spec):
@@ -264,9 +232,9 @@ class Vlan(Link):
 class HostNetwork(Spec):
     """The host's network, in the vocabulary of netplan v2."""
 
-    ethernets: dict[str, Ethernet] = {}
-    bonds: dict[str, Bond] = {}
-    vlans: dict[str, Vlan] = {}
+    ethernets: dict[str, Ethernet] = Field(default={})
+    bonds: dict[str, Bond] = Field(default={})
+    vlans: dict[str, Vlan] = Field(default={})
 
 
 class User(Spec):
@@ -324,7 +292,7 @@ class HostBase(Spec):
     users: tuple[User, ...] = ()
     files: tuple[HostFile, ...] = ()
     management: bool = True
-    cloud_init: Literal["auto", "seed", "off"] = "auto"
+    cloud_init: Annotated[Literal["auto", "seed", "off"], BARE_ON_OFF] = "auto"
     role: Literal["none", "hypervisor"] = "none"
     lifecycle: Lifecycle = Lifecycle()
 
@@ -349,85 +317,6 @@ class Profile(HostBase):
     api_version: Literal["rackflow/v1"] = API_VERSION
     kind: Literal["Profile"] = "Profile"
     metadata: Metadata
-
-
-class Reservation(Spec):
-    """An address kept for a hardware address."""
-
-    mac: Mac
-    address: IPv4Address
-
-
-class DhcpOption(Spec):
-    """One DHCP option of the site; exactly one of text, hex, addresses, integers."""
-
-    code: Annotated[int, Field(ge=1, le=254)]
-    text: str | None = None
-    hex: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2})*$")] | None = None
-    addresses: tuple[IPv4Address, ...] | None = None
-    integers: dict[str, list[int]] | tuple[int, ...] | None = None
-    match: dict[Literal["arch"], int] | None = None
-
-    @model_validator(mode="after")
-    def _one_value(self) -> "DhcpOption":
-        given = [k for k in ("text", "hex", "addresses", "integers") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"option {self.code} needs exactly one of text, hex, addresses, integers; got {given}"
-            )
-        return self
-
-
-class SiteNetwork(Spec):
-    """One network of the site, and what the edge does on it."""
-
-    name: Name
-    purpose: Literal["provisioning", "bmc", "os"]
-    subnet: IPv4Network
-    interface: str | None = None
-    gateway: IPv4Address | None = None
-    pool: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    dns: tuple[IPv4Address, ...] = ()
-    ntp: tuple[IPv4Address, ...] = ()
-    mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
-    lease: Duration = "1h"
-    mode: Literal["full", "reservations", "proxy", "off"] = "full"
-    router_advertisements: bool = True
-    relays: tuple[IPv4Address, ...] = ()
-    trusted: bool = False
-    reservations: tuple[Reservation, ...] = ()
-    options: tuple[DhcpOption, ...] = ()
-    vlan: int | None = None
-
-
-class SiteBoot(Spec):
-    """Boot order and loader of the site."""
-
-    order: Literal["disk-first", "network-first"] = "disk-first"
-    loader: Literal["ipxe", "grub"] = "ipxe"
-    secure_boot: bool = False
-
-
-class SiteBmc(Spec):
-    """How BMCs of the site are set up."""
-
-    user: str = "rackflow"
-    network: Name | None = None
-
-
-class Site(Spec):
-    """The site: networks, what an unknown machine gets, boot and BMC policy."""
-
-    api_version: Literal["rackflow/v1"] = API_VERSION
-    kind: Literal["Site"] = "Site"
-    metadata: Metadata
-    discovery: Literal["off", "hold", "inspect", "register"] = "hold"
-    networks: tuple[SiteNetwork, ...] = ()
-    boot: SiteBoot = SiteBoot()
-    bmc: SiteBmc = SiteBmc()
-    trust: Literal["proof", "lan"] = "proof"
-    consent_form: bool = True
 
 
 class ImageSource(Spec):

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from specs.model import Host, Image, Profile, Site
+from specs.model import Host, Image, Profile
 from specs.records import Finding
+from specs.site_model import Site
 from specs.tree import Mark, Tree
 
 

@@ -7,9 +7,9 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from specs.facts import Observation
 from specs.identity import Mac, Uuid
-from specs.model import Name
 from specs.phases import Phase
 from specs.records import ConditionStatus, Result, Verb, WaitEvent
+from specs.shapes import Name
 
 Item = TypeVar("Item")
 

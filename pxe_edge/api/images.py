@@ -16,8 +16,9 @@ from pxe_edge.registry import images
 from pxe_edge.registry.errors import InvalidError
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_tables import ImageRow
-from specs.model import Digest, Name, RootFilesystem
+from specs.model import Digest, RootFilesystem
 from specs.records import ImageRecord
+from specs.shapes import Name
 
 router = APIRouter(prefix="/v1/images", tags=["images"])
 log = logging.getLogger("edge.images")

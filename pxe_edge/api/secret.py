@@ -9,8 +9,8 @@ from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Broker, Reg, Worker, require
 from pxe_edge.registry import credentials, hosts, leases, timeline, tokens
 from pxe_edge.registry.errors import ForbiddenError
-from specs.model import Name
 from specs.records import BmcCredential, ConditionStatus, SecretValue
+from specs.shapes import Name
 
 router = APIRouter(tags=["secrets"])
 ConsoleOnly = Annotated[tokens.Scope, Depends(require("console"))]

@@ -211,7 +211,7 @@ def _inform(case: Case) -> Outcome:
     if not int(packet.ciaddr) and not int(packet.giaddr):
         return Quiet("inform-without-address")
     nothing = replies.BootFile()
-    values = replies.network_options(packet, case.place, nothing, case.request.arch)
+    values = replies.network_options(packet, case.place, nothing, case.request, case.host)
     reply = replies.build(packet, case.place, dhcp.ACK, values)
     return _outcome(case, reply, Silence("inform"), ())
 
@@ -253,7 +253,7 @@ def _reply(case: Case, kind: int, address: IPv4Address, rows: tuple[LeaseRow, ..
     if network.purpose == "provisioning":
         boot = decide(case.request, case.host, case.site)
     file = replies.boot_file(boot, case.request, case.place, case.site)
-    values = replies.network_options(case.packet, case.place, file, case.request.arch)
+    values = replies.network_options(case.packet, case.place, file, case.request, case.host)
     packet = replies.build(
         case.packet, case.place, kind, values, yiaddr=address, file=file.file, lease_s=network.lease_s
     )

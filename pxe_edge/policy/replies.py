@@ -13,7 +13,7 @@ from typing import Final, Literal
 from pxe_edge.policy.boot import BootAnswer, Loader, LocalDisk, Script
 from pxe_edge.policy.networks import Arrival, Place
 from pxe_edge.policy.requests import BootRequest
-from pxe_edge.policy.views import SiteView
+from pxe_edge.policy.views import HostView, SiteOption, SiteView
 from pxe_edge.wire import dhcp, pxe
 from pxe_edge.wire import options as opt
 from pxe_edge.wire.dhcp import Packet
@@ -100,7 +100,23 @@ def script_url(base: str, request: BootRequest) -> str:
     return f"{base}/boot.ipxe?mac={request.mac}{uuid}{arch}"
 
 
-def network_options(request: Packet, place: Place, boot: BootFile, arch: int | None) -> dict[int, bytes]:
+def option_fits(option: SiteOption, request: Packet, who: BootRequest, host: HostView | None) -> bool:
+    """Whether an option of the Site is for this client: every key that is set must hold."""
+    return (
+        (option.arch is None or option.arch == who.arch)
+        and request.options.get(opt.VENDOR_CLASS, b"").startswith(option.vendor_class)
+        and (
+            not option.user_class
+            or option.user_class in pxe.user_classes(request.options.get(opt.USER_CLASS, b""))
+        )
+        and option.mac in ("", who.mac)
+        and (not option.host or (host is not None and option.host == host.name))
+    )
+
+
+def network_options(
+    request: Packet, place: Place, boot: BootFile, who: BootRequest, host: HostView | None
+) -> dict[int, bytes]:
     """Everything the network and the boot answer give, unordered; the Site document wins."""
     network = place.network
     asked = frozenset(request.options.get(opt.PARAMETER_LIST, b""))
@@ -125,7 +141,7 @@ def network_options(request: Packet, place: Place, boot: BootFile, arch: int | N
             values[opt.TFTP_SERVERS] = place.server.packed
     values.update(boot.options or {})
     for option in network.options:
-        fits = option.arch is None or option.arch == arch
+        fits = option_fits(option, request, who, host)
         allowed = option.code not in _NEVER_FROM_SITE and (boot.file or option.code not in _ONLY_WITH_BOOT)
         if fits and allowed:
             values[option.code] = option.value

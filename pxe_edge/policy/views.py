@@ -32,11 +32,23 @@ class AddressRange:
 
 @dataclass(frozen=True, slots=True)
 class SiteOption:
-    """A DHCP option of the Site document, already encoded; `arch` restricts it to one architecture."""
+    """A DHCP option of the Site document, already encoded; a key that is set restricts who gets it."""
 
     code: int
     value: bytes
     arch: int | None = None
+    vendor_class: bytes = b""
+    """What option 60 begins with."""
+    user_class: bytes = b""
+    """One of the classes of option 77."""
+    host: str = ""
+    mac: str = ""
+
+    @property
+    def keys(self) -> int:
+        """How many keys restrict it: the more, the more specific."""
+        given = (self.vendor_class, self.user_class, self.host, self.mac)
+        return (self.arch is not None) + sum(map(bool, given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class NetworkView:
     kept: Mapping[IPv4Address, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
     """Addresses that IPAM keeps or a spec names, and the MACs that may lease them all the same."""
     options: tuple[SiteOption, ...] = ()
+    """Most specific last: of several with one code that fit a client, the last one counts."""
 
 
 @dataclass(frozen=True, slots=True)

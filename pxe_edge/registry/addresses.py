@@ -16,7 +16,8 @@ from pxe_edge.registry.errors import ConflictError, InvalidError
 from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
-from specs.model import Host, PoolAddress, Site, SiteNetwork
+from specs.model import Host, PoolAddress
+from specs.site_model import Site, SiteNetwork
 
 BMC = "bmc"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from specs.model import Site
+from specs.site_model import Site
 
 Reader = Callable[[], list[dict[str, Any]]]
 

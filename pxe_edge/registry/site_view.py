@@ -9,7 +9,7 @@ from types import MappingProxyType
 from pxe_edge.policy.views import AddressRange, BootOsView, NetworkView, SiteOption, SiteView
 from pxe_edge.registry.addresses import address_range
 from specs.durations import seconds
-from specs.model import DhcpOption, Site, SiteNetwork
+from specs.site_model import DhcpOption, OptionMatch, Site, SiteNetwork
 
 
 def site_view(
@@ -52,7 +52,7 @@ def _network(network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]]) -
         trusted=network.trusted,
         reservations=MappingProxyType({r.mac: r.address for r in network.reservations}),
         kept=MappingProxyType({address: macs for address, macs in kept.items() if address in network.subnet}),
-        options=tuple(option for given in network.options for option in _options(given)),
+        options=tuple(sorted(map(_option, network.options), key=lambda option: option.keys)),
     )
 
 
@@ -60,18 +60,28 @@ def _ranges(texts: tuple[str, ...]) -> tuple[AddressRange, ...]:
     return tuple(AddressRange(*address_range(text)) for text in texts)
 
 
-def _options(option: DhcpOption) -> list[SiteOption]:
-    arch = option.match.get("arch") if option.match else None
-    value = b""
+def _option(option: DhcpOption) -> SiteOption:
+    match = option.match or OptionMatch.model_construct()
+    return SiteOption(
+        option.code,
+        option_value(option),
+        arch=match.arch,
+        vendor_class=(match.vendor_class or "").encode(),
+        user_class=(match.user_class or "").encode(),
+        host=match.host or "",
+        mac=match.mac or "",
+    )
+
+
+def option_value(option: DhcpOption) -> bytes:
+    """The octets that an option of the Site puts onto the wire."""
     if option.text is not None:
-        value = option.text.encode()
-    elif option.hex is not None:
-        value = bytes.fromhex(option.hex)
-    elif option.addresses is not None:
-        value = b"".join(address.packed for address in option.addresses)
-    elif option.integers is not None:
-        value = _integers(option.integers)
-    return [SiteOption(option.code, value, arch)]
+        return option.text.encode()
+    if option.hex is not None:
+        return bytes.fromhex(option.hex)
+    if option.addresses is not None:
+        return b"".join(address.packed for address in option.addresses)
+    return _integers(option.integers or ())
 
 
 def _integers(given: dict[str, list[int]] | tuple[int, ...]) -> bytes:

@@ -18,8 +18,9 @@ from pxe_edge.registry import timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.site_tables import SpecSetRow
 from specs.load import SpecSet, load_files, resolve
-from specs.model import Host, Site
+from specs.model import Host
 from specs.records import Finding, SpecSetRecord
+from specs.site_model import Site
 
 Given = Mapping[str, Any]
 """Path -> text, or {"base64": …} for what is no text."""

@@ -155,6 +155,29 @@ def test_site_options_are_sent_by_architecture_and_never_replace_the_protocols_o
     assert bench.ask(dhcp.DISCOVER, options=BIOS).packet.options[66] == b"bios"
 
 
+def test_site_options_are_sent_by_class_host_and_mac_and_the_most_specific_counts(make_bench, make_host):
+    bench = make_bench(host=make_host())
+    given = (
+        SiteOption(224, b"all"),
+        SiteOption(224, b"class", vendor_class=b"PXEClient:Arch:00007"),
+        SiteOption(225, b"user", user_class=b"iPXE"),
+        SiteOption(226, b"host", host=make_host().name),
+        SiteOption(226, b"other", host="another"),
+        SiteOption(227, b"mac", mac=MAC),
+        SiteOption(227, b"nobody", mac="52:54:00:ff:ff:ff"),
+    )
+    bench.with_network("prov", options=given)
+
+    def got(options):
+        packet = bench.ask(dhcp.DISCOVER, options=options).packet
+        return {code: value for code, value in packet.options.items() if 224 <= code <= 227}
+
+    uefi = {**UEFI, 60: b"PXEClient:Arch:00007:UNDI:003016"}
+    assert got(uefi) == {224: b"class", 226: b"host", 227: b"mac"}
+    assert got({**IPXE, 77: b"\x04iPXE"})[225] == b"user"
+    assert got(BIOS) == {224: b"all", 226: b"host", 227: b"mac"}
+
+
 def ask_proxy(bench, options, *, on_proxy_port, **fields):
     kind = dhcp.REQUEST if on_proxy_port else dhcp.DISCOVER
     packet = dhcp.Packet(
