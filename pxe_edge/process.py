@@ -29,6 +29,7 @@ from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.prefect import Prefect
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.sweeper import Sweeper
+from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.packets import serve_packets
 
 log = logging.getLogger("edge")
@@ -86,9 +87,10 @@ def prefect_tasks(registry: Registry, settings: PrefectSettings) -> tuple[Courie
 class PacketThread:
     """The packet plane in a thread with a loop of its own; remembers what ended it."""
 
-    def __init__(self, registry: Registry, view: PacketView) -> None:
+    def __init__(self, registry: Registry, view: PacketView, notes: Notes) -> None:
         self._registry = registry
         self._view = view
+        self._notes = notes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._thread: threading.Thread | None = None
@@ -132,6 +134,7 @@ class PacketThread:
             http_port=registry.ports.boot,
             stop=self._stop,
             on_ready=lambda: log.info("event=packets port=%s", registry.ports.boot),
+            notes=self._notes,
         )
 
 
@@ -149,7 +152,8 @@ class Edge:
         courier, sweeper = prefect_tasks(registry, settings)
         application = app.create_app(registry, courier=courier, sweeper=sweeper)
         self._api = server.ApiThread(application, listening, certificate=certificate, key=key)
-        self._packets = PacketThread(registry, self.view)
+        registry.notes = notes = Notes()
+        self._packets = PacketThread(registry, self.view, notes)
 
     def run(self, stop: threading.Event) -> None:
         """Serve until told to stop. Raises what keeps a plane from serving."""

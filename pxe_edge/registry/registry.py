@@ -16,6 +16,7 @@ from pxe_edge.registry.interfaces import own_addresses, server_addresses
 from pxe_edge.registry.sealing import Seal, site_seal
 from pxe_edge.registry.specsets import Current, Given
 from pxe_edge.registry.tables import HostRow, JobRow
+from pxe_edge.servers.ports import PacketNotes
 from specs.records import HostRecord, JobRecord, SpecSetRecord
 
 
@@ -48,6 +49,8 @@ class Registry:
     """Whether lost runs are handed on: Prefect has answered within the last minute. The sweeper sets it."""
     run_states: Callable[[], Mapping[str, str]] = dict
     """State type of flow runs as Prefect told it last, for `why`. The sweeper sets it."""
+    notes: PacketNotes | None = None
+    """What the packet plane noticed: silences, other DHCP servers. The edge's process sets it."""
     _publishing: threading.RLock = field(default_factory=threading.RLock)
     _listeners: list[Callable[[Current], None]] = field(default_factory=list)
 

@@ -33,6 +33,7 @@ from pxe_edge.servers import udp
 from pxe_edge.servers.errors import NoInterface
 from pxe_edge.servers.hosts import find_host
 from pxe_edge.servers.links import read_links
+from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import LeaseStore, View
 from pxe_edge.servers.senders import ReplySender
 from pxe_edge.wire import dhcp
@@ -63,12 +64,14 @@ class DhcpServer:
         port: int = SERVER_PORT,
         clock: Callable[[], float] = time.time,
         links: Callable[[], dict[int, Link]] = read_links,
+        notes: Notes | None = None,
     ) -> None:
         self._view = view
         self._store = store
         self._port = port
         self._clock = clock
         self._read_links = links
+        self._notes = notes if notes is not None else Notes(clock)
         self._links: dict[int, Link] = {}
         self._own: frozenset[IPv4Address] = frozenset()
         self._sockets: dict[tuple[str | None, int], socket.socket] = {}
@@ -175,7 +178,7 @@ class DhcpServer:
         if not self._macs.allows(request.mac, now) or (
             relayed and not self._relays.allows(packet.giaddr, now)
         ):
-            log.debug("dhcp=dropped mac=%s reason=rate-limit", request.mac)
+            self._notes.silent(request.mac, "rate-limited", kind=_kind(packet), detail=_way(packet, link))
             return
         arrival = Arrival(
             link=link,
@@ -217,20 +220,20 @@ class DhcpServer:
         for row in outcome.rows:
             self._table.put(row)
         stored = tuple(row for row in outcome.rows if row.state != "offered")
-        said = describe(outcome)
-        level = logging.WARNING if isinstance(outcome, Quiet) and outcome.event else logging.INFO
-        name = dhcp.MESSAGE_NAMES.get(packet.message_type or 0, "none")
-        log.log(
-            level,
-            "dhcp=%s mac=%s client=%s arch=%s interface=%s giaddr=%s %s",
-            name,
-            request.mac,
-            request.client,
-            request.arch,
-            link.interface,
-            packet.giaddr,
-            said,
-        )
+        if isinstance(outcome, Quiet):
+            self._notes.silent(
+                request.mac,
+                outcome.reason,
+                kind=_kind(packet),
+                detail=_way(packet, link),
+                event=outcome.event,
+            )
+        else:
+            log.info(
+                "dhcp=%s mac=%s client=%s arch=%s %s %s",
+                _kind(packet), request.mac, request.client, request.arch, _way(packet, link),
+                describe(outcome),
+            )  # fmt: skip
         send = self._prepare(sock, outcome, link) if isinstance(outcome, Reply) else None
         if stored:
             self._pending.append(_Waiting(stored, send))
@@ -282,6 +285,14 @@ def wanted_sockets(site: SiteView, port: int = SERVER_PORT) -> set[tuple[str | N
         interfaces = {None}
     ports = {port} | ({PROXY_PORT} if any(network.mode == "proxy" for network in served) else set())
     return {(interface, each) for interface in interfaces for each in ports}
+
+
+def _kind(packet: dhcp.Packet) -> str:
+    return dhcp.MESSAGE_NAMES.get(packet.message_type or 0, "none")
+
+
+def _way(packet: dhcp.Packet, link: Link) -> str:
+    return f"interface={link.interface} giaddr={packet.giaddr}"
 
 
 def describe(outcome: Outcome) -> str:

@@ -17,6 +17,7 @@ from pxe_edge.servers.dhcp import DhcpServer
 from pxe_edge.servers.errors import StartError
 from pxe_edge.servers.http import HttpServer
 from pxe_edge.servers.loaders import publish_loaders
+from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import Boot, LeaseStore, View
 from pxe_edge.servers.ra import RouterAdvertiser
 from pxe_edge.servers.tftp import TftpServer
@@ -37,10 +38,11 @@ async def serve_packets(
     tftp_port: int = 69,
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None = None,
+    notes: Notes | None = None,
 ) -> None:
     """Serve until `stop` is set; raises StartError (port in use, missing rights) before `on_ready`."""
     publish_loaders(boot_dir)
-    dhcp = DhcpServer(view, leases)
+    dhcp = DhcpServer(view, leases, notes=notes)
     tftp = TftpServer(boot_dir, port=tftp_port)
     http = HttpServer(BootPlane(view, boot, boot_dir=boot_dir, images_dir=images_dir), port=http_port)
     advertiser = RouterAdvertiser()

@@ -1,4 +1,4 @@
-"""What the packet plane asks of the registry: four small protocols.
+"""What packet plane and registry ask of each other: five small protocols.
 
 Reads are from memory and never wait. Calls marked as blocking run in an executor's thread; they may
 use a database. `pxe_edge.servers.memory` is a whole implementation for tests and trials.
@@ -51,6 +51,61 @@ class LeaseStore(Protocol):
 
         A row replaces the stored one of its address, and any other of its (network, mac).
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """One reason for which a machine got no answer; times are seconds since the epoch."""
+
+    mac: str
+    """As leases have it: `aa:bb:cc:dd:ee:ff` for Ethernet."""
+    reason: str
+    """A code of `pxe_edge.policy.silences.SILENCES`, which has its sentence and next step."""
+    count: int
+    first_at: float
+    last_at: float
+    network: str | None = None
+    """Network of the Site, when one was found."""
+    detail: str = ""
+    """What the reason is about, in pairs: `giaddr=10.9.9.9`, `server=10.77.1.3`, `address=10.77.1.50`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignServer:
+    """A DHCP server on a link of ours that is not ours."""
+
+    address: str
+    """Its server identifier (option 54)."""
+    mac: str | None
+    """None when a client named it and it was not heard itself."""
+    interface: str
+    network: str | None
+    expected: bool
+    """The network is in mode `proxy`: there must be one."""
+    seen_as: str
+    """`OFFER`, `ACK` or `NAK` of its own; `REQUEST` of a client that chose it."""
+    count: int
+    first_at: float
+    last_at: float
+
+
+class PacketNotes(Protocol):
+    """What the packet plane noticed, for `why` and `doctor`: bounded, in memory, read from any thread.
+
+    `Registry.notes` has it; `pxe_edge.servers.notes.Notes` is the implementation.
+    """
+
+    def unanswered(self, mac: str) -> Sequence[Unanswered]:
+        """Why this machine got no answer, the newest reason first; empty: nothing is known of it."""
+
+    def newest_unanswered(self, limit: int) -> Sequence[Unanswered]:
+        """The newest reason of each machine, newest first."""
+
+    def foreign_servers(self) -> Sequence[ForeignServer]:
+        """Other DHCP servers, the one seen last first."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Packets since start by what became of them: message types received and sent, reasons of silence."""
 
 
 class Boot(Protocol):
