@@ -6,7 +6,7 @@ selection (118), then giaddr, then for a unicast renewal ciaddr, then the interf
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface
 from typing import Final
 
 from pxe_edge.policy.boot import Silence
@@ -28,6 +28,7 @@ class Link:
     addresses: tuple[IPv4Interface, ...] = ()
     mac: bytes = b""
     mtu: int = 1500
+    addresses6: tuple[IPv6Interface, ...] = ()
 
     def address_in(self, subnet: IPv4Network) -> IPv4Address | None:
         """The interface's own address, preferably one inside the subnet."""

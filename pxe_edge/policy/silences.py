@@ -122,6 +122,16 @@ _OF_PACKETS: Final = (
     ),
     Reason("no-boot-client", "It is no firmware and no loader.", "Nothing to do."),
 )
+_CAPTURE6: Final = "Capture it: tcpdump -i INTERFACE -w FILE port 547."
+_OF_DHCPV6: Final = (
+    Reason("no-client-id", "Its DHCPv6 message has no client identifier.", _CAPTURE6),
+    Reason("no-server-id", "Its DHCPv6 message does not say for which server it is.", _CAPTURE6),
+    Reason("server-id-not-allowed", "Its DHCPv6 message names a server where it must not.", _CAPTURE6),
+    Reason("sent-unicast", "It sent to the edge's own address where DHCPv6 wants multicast.", _CAPTURE6),
+    Reason("nothing-asked", "Its Solicit asks for no address.", "Nothing to do."),
+    Reason("confirm-without-address", "It asks to confirm no address.", "Nothing to do."),
+    Reason("information-request-with-association", "It asks for options and addresses at once.", _CAPTURE6),
+)
 _SHARED: Final = (
     "no-work-due",
     "discovery-off",
@@ -130,7 +140,7 @@ _SHARED: Final = (
 )
 
 SILENCES: Final[dict[str, Reason]] = {
-    **{reason.code: reason for reason in _OF_PACKETS},
+    **{reason.code: reason for reason in (*_OF_PACKETS, *_OF_DHCPV6)},
     **{code: REASONS[code] for code in _SHARED},
 }
 

@@ -6,9 +6,12 @@ MACs are `aa:bb:cc:dd:ee:ff`, UUIDs lower case with dashes, as `specs.identity` 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pxe_edge.policy.dhcp6_views import Network6View
 
 Purpose = Literal["provisioning", "bmc", "os"]
 Mode = Literal["full", "reservations", "proxy", "off"]
@@ -123,6 +126,8 @@ class SiteView:
     networks: tuple[NetworkView, ...] = ()
     server_addresses: Mapping[str, IPv4Address] = field(default_factory=lambda: MappingProxyType({}))
     """Network name -> the edge's address for it; absent: that of the interface a packet came in by."""
+    networks6: "tuple[Network6View, ...]" = ()
+    server_addresses6: Mapping[str, IPv6Address] = field(default_factory=lambda: MappingProxyType({}))
     http_port: int = 8080
     bootos: BootOsView | None = None
     what_is_missing: str = "No boot OS is built: run `rackflow bootos build`."

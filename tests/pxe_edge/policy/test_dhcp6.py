@@ -1,0 +1,468 @@
+"""DHCPv6 decisions: who gets which address, status or silence (RFC 8415 section 18.3)."""
+
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pxe_edge.policy import dhcp6 as policy
+from pxe_edge.policy.dhcp6_leases import Lease6Table
+from pxe_edge.policy.dhcp6_links import Arrival6
+from pxe_edge.policy.dhcp6_requests import eui64_mac, read_request
+from pxe_edge.policy.dhcp6_views import Network6View, Range6
+from pxe_edge.policy.networks import Link
+from pxe_edge.policy.views import HostView, SiteOption, SiteView
+from pxe_edge.wire import dhcp6 as wire
+from pxe_edge.wire.dhcp6 import Association, LeasedAddress, Message, Relay
+from pxe_edge.wire.errors import WireError
+
+MAC = "52:54:00:ed:9e:01"
+EUI64 = IPv6Address("fe80::5054:ff:feed:9e01")
+OWN = b"\0\4" + bytes(range(16))
+SERVER = IPv6Address("fd00:77::1")
+
+
+def address(text):
+    return IPv6Address(text)
+
+
+def span(first, last):
+    return (Range6(address(first), address(last)),)
+
+
+PROV = Network6View(
+    "prov6",
+    "provisioning",
+    IPv6Network("fd00:77::/64"),
+    interface="prov0",
+    pool=span("fd00:77::50", "fd00:77::53"),
+    dns=(address("fd00:77::9"),),
+    ntp=(address("fd00:77::8"),),
+)
+FAR = Network6View(
+    "far6", "provisioning", IPv6Network("fd00:88::/64"), pool=span("fd00:88::50", "fd00:88::99")
+)
+LINK = Link("prov0", 2, addresses6=(IPv6Interface("fe80::1/64"), IPv6Interface("fd00:77::1/64")))
+
+
+def ll(mac=MAC):
+    """A DUID of type LL."""
+    return b"\0\3\0\1" + bytes.fromhex(mac.replace(":", ""))
+
+
+def uuid_duid(octet):
+    return b"\0\4" + bytes((octet,)) * 16
+
+
+def ia(iaid=1, *told, kind=wire.IA_NA):
+    return Association(iaid, addresses=tuple(LeasedAddress(address(each)) for each in told), kind=kind)
+
+
+def asked(*codes):
+    return wire.OPTION_REQUEST, b"".join(code.to_bytes(2, "big") for code in codes)
+
+
+class Bench:
+    """Sends messages to the policy and applies what comes out, as the server does."""
+
+    def __init__(self, *networks, discovery="register", host=None, order="disk-first"):
+        self.site = SiteView(
+            "lab", discovery=discovery, networks6=networks or (PROV, FAR), boot_order=order,
+            server_addresses6={"far6": SERVER},
+        )  # fmt: skip
+        self.host = host
+        self.table = Lease6Table()
+        self.now = 1_000_000.0
+
+    def ask(self, kind, *associations, duid=None, options=(), server=None, **way):
+        duid = ll() if duid is None else duid
+        head = [(wire.CLIENT_ID, duid)] if duid else []
+        if server is not None:
+            head.append((wire.SERVER_ID, server))
+        head += [wire.write_association(each) for each in associations]
+        return self.send(Message(kind, 7, (*head, *options), way.pop("relays", ())), **way)
+
+    def send(self, message, *, source=EUI64, port=546, multicast=True):
+        arrival = Arrival6(LINK, source, port, multicast, frozenset({SERVER}))
+        server = policy.Server6(OWN, self.site, self.table)
+        outcome = policy.answer(read_request(message, source), arrival, self.host, server, self.now)
+        for row in outcome.rows:
+            self.table.put(row)
+        return outcome
+
+    def bind(self, *associations, duid=None, **way):
+        """Solicit and Request; the Reply."""
+        offer = self.ask(wire.SOLICIT, *(associations or (ia(),)), duid=duid, **way)
+        got = [wire.read_association(value) for value in offer.message.every(wire.IA_NA)]
+        return self.ask(wire.REQUEST, *got, duid=duid, server=OWN, **way)
+
+    def reserve(self, mac, to, **changes):
+        network = replace(PROV, reservations={mac: address(to)}, **changes)
+        self.site = replace(self.site, networks6=(network, FAR))
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def given_to(outcome):
+    return [str(each) for each in outcome.addresses]
+
+
+def associations(outcome):
+    return [wire.read_association(value) for value in outcome.message.every(wire.IA_NA)]
+
+
+def status(outcome):
+    return wire.read_status(outcome.message.option(wire.STATUS_CODE)).code
+
+
+def test_solicit_advertise_request_reply(bench):
+    offer = bench.ask(wire.SOLICIT, ia(9))
+    assert (offer.message.kind, offer.message.transaction) == (wire.ADVERTISE, 7)
+    assert offer.message.option(wire.CLIENT_ID) == ll()
+    assert offer.message.option(wire.SERVER_ID) == OWN
+    assert offer.message.option(wire.PREFERENCE) == b"\xff"
+    assert [row.state for row in offer.rows] == ["offered"]
+    reply = bench.ask(wire.REQUEST, *associations(offer), server=OWN)
+    (leased,) = associations(reply)
+    assert (leased.iaid, leased.t1_s, leased.t2_s) == (9, 1800, 2880)
+    assert leased.addresses == (LeasedAddress(address("fd00:77::50"), 3600, 3600),)
+    assert [(row.state, row.mac, row.expires_at) for row in reply.rows] == [("bound", MAC, bench.now + 3600)]
+    assert (reply.target, reply.port) == (EUI64, policy.CLIENT_PORT)
+
+
+def test_rapid_commit_binds_at_once_and_only_when_asked(bench):
+    reply = bench.ask(wire.SOLICIT, ia(), options=((wire.RAPID_COMMIT, b""),))
+    assert (reply.message.kind, reply.message.option(wire.RAPID_COMMIT)) == (wire.REPLY, b"")
+    assert [row.state for row in reply.rows] == ["bound"]
+    assert bench.ask(wire.SOLICIT, ia()).message.kind == wire.ADVERTISE
+
+
+def test_one_machine_keeps_its_address_through_firmware_ipxe_and_system(bench):
+    # EDK2: DUID-UUID and a random number, known by its link-local address; iPXE: DUID-LL; system: LLT.
+    system = b"\0\1\0\1\x2a\0\0\0" + bytes.fromhex(MAC.replace(":", ""))
+    for duid, iaid in ((uuid_duid(1), 77), (uuid_duid(1), 78), (ll(), 5), (system, 6)):
+        assert given_to(bench.bind(ia(iaid), duid=duid)) == ["fd00:77::50"]
+    assert len(bench.table.rows()) == 1
+
+
+def test_two_interfaces_with_one_duid_get_an_address_each(bench):
+    # The DUID's hardware address is the first NIC's; the link-local addresses hide theirs (RFC 7217).
+    hidden = address("fe80::1234:5678:9abc:def0")
+    assert given_to(bench.bind(ia(1), source=hidden)) == ["fd00:77::50"]
+    assert given_to(bench.bind(ia(2), source=hidden)) == ["fd00:77::51"]
+    assert given_to(bench.bind(ia(1), source=hidden)) == ["fd00:77::50"]
+
+
+def test_two_associations_in_one_message_get_two_addresses(bench):
+    reply = bench.bind(ia(1), ia(2))
+    assert given_to(reply) == ["fd00:77::50", "fd00:77::51"]
+    assert [each.iaid for each in associations(reply)] == [1, 2]
+    assert given_to(bench.bind(ia(2), ia(1))) == ["fd00:77::51", "fd00:77::50"]
+
+
+def test_without_hardware_address_the_binding_hangs_on_duid_and_association(bench):
+    hidden = address("fe80::1234:5678:9abc:def0")
+    first = bench.bind(ia(1), duid=uuid_duid(1), source=hidden)
+    assert [row.mac for row in first.rows] == [f"duid-{uuid_duid(1).hex()}-00000001"]
+    assert given_to(bench.bind(ia(2), duid=uuid_duid(1), source=hidden)) != given_to(first)
+    assert given_to(bench.bind(ia(1), duid=uuid_duid(1), source=hidden)) == given_to(first)
+
+
+def test_no_address_is_given_twice_and_an_exhausted_pool_says_so(bench):
+    machines = [f"52:54:00:00:00:{n:02x}" for n in range(5)]
+    got = [given_to(bench.bind(ia(), duid=ll(mac), source=address("fe80::9"))) for mac in machines[:4]]
+    assert len({each for one in got for each in one}) == 4
+    none = bench.ask(wire.SOLICIT, ia(3), duid=ll(machines[4]), source=address("fe80::9"))
+    assert [each.status.code for each in associations(none)] == [wire.NO_ADDRESSES]
+    assert none.event == "pool-exhausted"
+    bench.now += 3601
+    assert given_to(bench.bind(ia(), duid=ll(machines[4]), source=address("fe80::9"))) == got[0]
+
+
+def test_a_reservation_wins_and_moves_a_client(bench):
+    assert given_to(bench.bind()) == ["fd00:77::50"]
+    bench.reserve(MAC, "fd00:77::1:1")
+    renewed = bench.ask(wire.RENEW, ia(1, "fd00:77::50"), server=OWN)
+    (one,) = associations(renewed)
+    assert [(str(a.address), a.valid_s) for a in one.addresses] == [
+        ("fd00:77::1:1", 3600),
+        ("fd00:77::50", 0),
+    ]
+    assert bench.table.at(address("fd00:77::50")).state == "released"
+
+
+def test_reservations_mode_leaves_strangers_to_another_server(bench):
+    bench.reserve("52:54:00:00:00:09", "fd00:77::9:9", mode="reservations")
+    assert bench.ask(wire.SOLICIT, ia()) == policy.Quiet6("no-reservation")
+    assert given_to(bench.bind(duid=ll("52:54:00:00:00:09"))) == ["fd00:77::9:9"]
+
+
+def test_addresses_of_the_edge_the_gateway_and_of_others_are_not_given():
+    kept = {address("fd00:77::3"): frozenset({"52:54:00:00:00:09"})}
+    network = replace(
+        PROV, pool=span("fd00:77::", "fd00:77::7"), exclude=span("fd00:77::4", "fd00:77::5"),
+        gateway=address("fd00:77::2"), kept=kept,
+    )  # fmt: skip
+    bench = Bench(network)
+    wish = [given_to(bench.bind(ia(1, "fd00:77::3"), duid=ll(f"52:54:00:00:00:0{n}"))) for n in (1, 2, 3)]
+    assert wish == [["fd00:77::6"], ["fd00:77::7"], []]
+    assert given_to(bench.bind(ia(1, "fd00:77::3"), duid=ll("52:54:00:00:00:09"))) == ["fd00:77::3"]
+
+
+def test_a_huge_pool_with_a_huge_gap_is_no_work():
+    network = replace(
+        PROV, pool=span("fd00:77::", "fd00:77::ffff:ffff:ffff:ffff"),
+        exclude=span("fd00:77::", "fd00:77::ffff:ffff:ffff:fff0"),
+    )  # fmt: skip
+    assert given_to(Bench(network).bind()) == ["fd00:77::ffff:ffff:ffff:fff1"]
+
+
+def test_renew_and_rebind_lengthen_what_is_known(bench):
+    bench.bind()
+    bench.now += 1800
+    for kind, server in ((wire.RENEW, OWN), (wire.REBIND, None)):
+        reply = bench.ask(kind, ia(1, "fd00:77::50"), server=server)
+        assert given_to(reply) == ["fd00:77::50"]
+        assert [row.expires_at for row in reply.rows] == [bench.now + 3600]
+
+
+def test_renewing_what_is_not_known(bench):
+    bench.bind()
+    stranger = ll("52:54:00:00:00:07")
+    (taken,) = associations(bench.ask(wire.RENEW, ia(1, "fd00:77::50"), duid=stranger, server=OWN))
+    assert taken.status.code == wire.NO_BINDING
+    assert bench.ask(wire.REBIND, ia(1, "fd00:77::50"), duid=stranger) == policy.Quiet6("rebinding-not-ours")
+    for kind, server in ((wire.RENEW, OWN), (wire.REBIND, None)):
+        (foreign,) = associations(bench.ask(kind, ia(1, "fd00:99::5"), duid=stranger, server=server))
+        assert foreign.addresses == (LeasedAddress(address("fd00:99::5"), 0, 0),)
+    free = bench.ask(wire.RENEW, ia(1, "fd00:77::52"), duid=stranger, server=OWN)
+    assert given_to(free) == ["fd00:77::52"]  # the lease was lost with its database
+
+
+def test_release_and_decline(bench):
+    bench.bind()
+    released = bench.ask(wire.RELEASE, ia(1, "fd00:77::50"), server=OWN)
+    assert (status(released), [row.state for row in released.rows]) == (wire.SUCCESS, ["released"])
+    again = bench.ask(wire.RELEASE, ia(1, "fd00:77::50"), server=OWN)
+    assert [each.status.code for each in associations(again)] == [wire.NO_BINDING]
+    assert given_to(bench.bind()) == ["fd00:77::50"]
+    declined = bench.ask(wire.DECLINE, ia(1, "fd00:77::50"), server=OWN)
+    assert (declined.event, [row.state for row in declined.rows]) == ("declined", ["declined"])
+    assert given_to(bench.bind()) == ["fd00:77::51"]
+
+
+def test_nobody_gives_back_for_another(bench):
+    bench.bind()
+    other = bench.ask(wire.RELEASE, ia(1, "fd00:77::50"), duid=ll("52:54:00:00:00:07"), server=OWN)
+    assert other.rows == ()
+    assert bench.table.at(address("fd00:77::50")).state == "bound"
+
+
+def test_confirm_says_whether_the_link_fits(bench):
+    assert status(bench.ask(wire.CONFIRM, ia(1, "fd00:77::50"))) == wire.SUCCESS
+    assert status(bench.ask(wire.CONFIRM, ia(1, "fd00:99::50"))) == wire.NOT_ON_LINK
+    assert bench.ask(wire.CONFIRM, ia(1)) == policy.Quiet6("confirm-without-address")
+
+
+def test_a_request_for_another_link_gets_not_on_link(bench):
+    (one,) = associations(bench.ask(wire.REQUEST, ia(1, "fd00:99::50"), server=OWN))
+    assert one.status.code == wire.NOT_ON_LINK
+
+
+def test_prefixes_and_temporary_addresses_are_refused_by_status(bench):
+    reply = bench.bind(ia(1))
+    offer = bench.ask(wire.SOLICIT, ia(2, kind=wire.IA_PD), ia(3, kind=wire.IA_TA))
+    options = dict(offer.message.options)
+    assert wire.read_options(options[wire.IA_PD], 12)[0][1][:2] == wire.NO_PREFIX.to_bytes(2, "big")
+    assert wire.read_options(options[wire.IA_TA], 4)[0][1][:2] == wire.NO_ADDRESSES.to_bytes(2, "big")
+    assert given_to(reply) == ["fd00:77::50"]
+
+
+def test_information_request_gets_options_and_no_address(bench):
+    reply = bench.ask(wire.INFORMATION_REQUEST, options=(asked(wire.DNS, wire.REFRESH_TIME),))
+    codes = [code for code, _ in reply.message.options]
+    assert codes == [wire.CLIENT_ID, wire.SERVER_ID, wire.DNS, wire.REFRESH_TIME]
+    anonymous = bench.ask(wire.INFORMATION_REQUEST, duid=b"")
+    assert [code for code, _ in anonymous.message.options] == [wire.SERVER_ID]
+    assert isinstance(bench.ask(wire.INFORMATION_REQUEST, ia()), policy.Quiet6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "server", "duid", "reason"),
+    [
+        (wire.SOLICIT, None, b"", "no-client-id"),
+        (wire.SOLICIT, OWN, None, "server-id-not-allowed"),
+        (wire.CONFIRM, OWN, None, "server-id-not-allowed"),
+        (wire.REBIND, OWN, None, "server-id-not-allowed"),
+        (wire.REQUEST, None, None, "no-server-id"),
+        (wire.RENEW, None, None, "no-server-id"),
+        (wire.RELEASE, ll(), None, "chose-another-server"),
+        (wire.INFORMATION_REQUEST, ll(), None, "chose-another-server"),
+        (wire.REPLY, None, None, "not-for-a-server"),
+        (wire.RECONFIGURE, None, None, "not-for-a-server"),
+    ],
+)
+def test_what_the_protocol_says_to_drop(bench, kind, server, duid, reason):
+    assert bench.ask(kind, ia(1), server=server, duid=duid).reason == reason
+
+
+def test_an_offer_is_given_up_for_another_server(bench):
+    bench.ask(wire.SOLICIT, ia())
+    quiet = bench.ask(wire.REQUEST, ia(1, "fd00:99::1"), server=ll())
+    assert (quiet.reason, [row.state for row in quiet.rows]) == ("chose-another-server", ["released"])
+
+
+def test_unicast_is_told_to_use_multicast(bench):
+    assert status(bench.ask(wire.REQUEST, ia(), server=OWN, multicast=False)) == wire.USE_MULTICAST
+    assert bench.ask(wire.SOLICIT, ia(), multicast=False) == policy.Quiet6("sent-unicast")
+    assert bench.table.rows() == ()
+
+
+def relay(link="::", hops=0, *options, peer=EUI64):
+    return Relay(hops, address(link), peer, options)
+
+
+def test_the_relay_nearest_to_the_client_names_the_network_and_the_port(bench):
+    relays = (
+        relay("fd00:77::2", 1, (wire.INTERFACE_ID, b"up")),
+        relay("fd00:88::1", 0, (wire.INTERFACE_ID, b"port 7"), (wire.REMOTE_ID, b"\0\0\0\x09sw")),
+    )
+    reply = bench.bind(relays=relays, source=address("fd00:77::2"), port=1547, multicast=False)
+    assert given_to(reply) == ["fd00:88::50"]
+    row = reply.rows[0]
+    assert (row.network, row.interface_id, row.remote_id) == ("far6", b"port 7", b"\0\0\0\x09sw")
+    assert (reply.target, reply.port) == (address("fd00:77::2"), policy.SERVER_PORT)
+    assert reply.message.relays == (
+        relays[0],
+        replace(relays[1], options=((wire.INTERFACE_ID, b"port 7"),)),
+    )
+
+
+def test_a_layer_2_relay_leaves_the_network_to_the_next_one(bench):
+    relays = (relay("fd00:88::1", 1), relay("::"))
+    assert given_to(bench.bind(relays=relays)) == ["fd00:88::50"]
+    assert given_to(bench.bind(relays=(relay("::"),))) == ["fd00:77::50"]
+    assert bench.ask(wire.SOLICIT, ia(), relays=(relay("fd00:99::1"),)) == policy.Quiet6("unknown-relay")
+
+
+def test_the_source_port_of_a_relay_that_says_so(bench):
+    outer = relay("fd00:88::1", 0, (wire.RELAY_PORT, b"\0\0"))
+    reply = bench.ask(wire.SOLICIT, ia(), relays=(outer,), port=1547)
+    assert (reply.port, reply.message.relays) == (1547, (outer,))
+
+
+def test_option_79_names_the_machine_whatever_its_duid(bench):
+    told = (wire.CLIENT_LINK_ADDRESS, b"\0\1" + bytes.fromhex("525400000042"))
+    relays = (relay("fd00:88::1", 0, told, peer=address("fe80::9")),)
+    reply = bench.bind(relays=relays, duid=uuid_duid(3))
+    assert [row.mac for row in reply.rows] == ["52:54:00:00:00:42"]
+
+
+def test_the_hardware_address_in_a_link_local_one():
+    assert eui64_mac(EUI64) == bytes.fromhex("525400ed9e01")
+    for other in ("fe80::1", "fd00::5054:ff:feed:9e01", "fe80::5054:ff:fded:9e01", "fe80::5054:fe:feed:9e01"):
+        assert eui64_mac(address(other)) is None
+
+
+def vendor(name):
+    return wire.write_vendor_class(343, name)
+
+
+PXE = (
+    vendor(b"PXEClient:Arch:00007:UNDI:003016"),
+    (wire.CLIENT_ARCH, b"\0\7"),
+    (wire.CLIENT_NII, b"\1\3\x10"),
+)
+HTTP = (vendor(b"HTTPClient:Arch:00016:UNDI:003000"), (wire.CLIENT_ARCH, b"\0\x10"))
+IPXE = ((wire.USER_CLASS, b"\0\4iPXE"),)
+
+
+@pytest.mark.parametrize(
+    ("options", "url", "extra"),
+    [
+        (PXE, b"tftp://[fd00:77::1]/snponly.efi", None),
+        (PXE[1:], b"tftp://[fd00:77::1]/snponly.efi", None),
+        (HTTP, b"http://[fd00:77::1]:8080/snponly.efi", b"\0\0\1\x57\0\x0aHTTPClient"),
+        (IPXE, b"http://[fd00:77::1]:8080/boot.ipxe?mac=52:54:00:ed:9e:01", None),
+        ((), None, None),
+        (((wire.CLIENT_ARCH, b"\0\x0a"),), None, None),
+    ],
+)
+def test_what_each_stage_boots(bench, options, url, extra):
+    for reply in (bench.ask(wire.SOLICIT, ia(), options=options), bench.bind(options=options)):
+        assert reply.message.option(wire.BOOT_FILE_URL) == url
+        assert reply.message.option(wire.VENDOR_CLASS) == extra
+        assert reply.message.option(wire.BOOT_FILE_PARAMETERS) is None
+
+
+def test_information_request_of_firmware_gets_its_boot_file(bench):
+    reply = bench.ask(wire.INFORMATION_REQUEST, options=PXE)
+    assert reply.message.option(wire.BOOT_FILE_URL) == b"tftp://[fd00:77::1]/snponly.efi"
+
+
+def test_who_is_answered_is_decided_as_in_dhcpv4():
+    held = Bench(discovery="hold")
+    assert held.ask(wire.SOLICIT, ia(), options=PXE) == policy.Quiet6("awaiting-approval")
+    assert Bench(discovery="off").ask(wire.SOLICIT, ia(), options=PXE) == policy.Quiet6("discovery-off")
+    assert given_to(held.bind()) == ["fd00:77::50"]  # no boot client
+    known = Bench(discovery="hold", host=HostView("h1", "web-01", frozenset({MAC})))
+    reply = known.bind(options=PXE)
+    assert (given_to(reply), reply.message.option(wire.BOOT_FILE_URL)) == (["fd00:77::50"], None)
+    due = Bench(discovery="hold", host=HostView("h1", "web-01", frozenset({MAC}), due="boot-os"))
+    assert due.bind(options=PXE).message.option(wire.BOOT_FILE_URL) is not None
+
+
+def test_an_os_network_gives_addresses_and_boots_nobody():
+    reply = Bench(replace(PROV, purpose="os")).bind(options=PXE)
+    assert (given_to(reply), reply.message.option(wire.BOOT_FILE_URL)) == (["fd00:77::50"], None)
+
+
+def test_options_come_in_the_order_of_the_request_and_unasked_they_do_not(bench):
+    reply = bench.ask(wire.SOLICIT, ia(), options=(asked(wire.NTP, wire.SNTP, 1234, wire.DNS),))
+    assert [code for code, _ in reply.message.options][-3:] == [wire.NTP, wire.SNTP, wire.DNS]
+    assert reply.message.option(wire.NTP) == b"\0\1\0\x10" + address("fd00:77::8").packed
+    assert reply.message.option(wire.DNS) == address("fd00:77::9").packed
+    bare = bench.ask(wire.SOLICIT, ia())
+    assert [code for code, _ in bare.message.options][-1] == wire.IA_NA
+
+
+def test_options_of_the_site_go_to_whom_they_are_for():
+    options = (
+        SiteOption(wire.BOOT_FILE_PARAMETERS, b"\0\1x"),
+        SiteOption(24, b"\3lab\0", arch=7),
+        SiteOption(24, b"\3php\0", mac="52:54:00:00:00:09"),
+        SiteOption(wire.SERVER_ID, b"forged"),
+    )
+    bench = Bench(replace(PROV, options=options))
+    told = bench.bind(options=(*PXE, asked(24, wire.BOOT_FILE_PARAMETERS, wire.SERVER_ID))).message
+    assert (told.option(24), told.option(wire.BOOT_FILE_PARAMETERS)) == (b"\3lab\0", b"\0\1x")
+    assert told.every(wire.SERVER_ID) == (OWN,)
+    unasked = bench.bind(options=PXE).message
+    assert (unasked.option(24), unasked.option(wire.BOOT_FILE_PARAMETERS)) == (None, None)
+
+
+_VALUES = st.binary(max_size=48) | st.sampled_from(
+    [ll(), OWN, wire.write_association(ia(1, "fd00:77::50"))[1], b"\0\0\1\x57\0\x09PXEClient"]
+)
+_OPTIONS = st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 6, 13, 14, 15, 16, 25, 61]), _VALUES), max_size=8)
+
+
+@given(st.lists(st.tuples(st.integers(1, 11), _OPTIONS), max_size=8))
+def test_any_messages_leave_a_sound_table_or_are_named(messages):
+    bench = Bench()
+    for kind, options in messages:
+        try:
+            outcome = bench.send(Message(kind, 1, tuple(options)))
+        except WireError:
+            continue
+        if isinstance(outcome, policy.Reply6):
+            assert wire.decode(wire.encode(outcome.message)) == outcome.message
+            for each in outcome.addresses:
+                assert bench.table.at(each).state in ("offered", "bound")
+    held = [row for row in bench.table.rows() if row.holds(bench.now)]
+    assert all(row.address in PROV.subnet and row.address != SERVER for row in held)
