@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
+_SLASHES: Final = re.compile(r"/{2,}")
 _MAX_HEADERS: Final = 64
 
 
@@ -81,14 +82,15 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 def _target(target: str) -> tuple[str, dict[str, str]]:
     try:
-        parts = urlsplit(target)
+        # `//x/y` is a path here, not host x: firmware joins URLs carelessly, and follows no redirect.
+        parts = urlsplit(f"/{target.lstrip('/')}" if target.startswith("/") else target)
         path = unquote_to_bytes(parts.path).decode()
         query = dict(parse_qsl(parts.query, max_num_fields=32))
     except ValueError as error:
         raise BadRequest(400, "bad-target", f"The target can't be read: {target[:128]!r}.") from error
     if not path.startswith("/") or "\0" in path:
         raise BadRequest(400, "bad-target", f"Expected a path, got {target[:128]!r}.")
-    return path, query
+    return _SLASHES.sub("/", path), query
 
 
 def unchanged(head: Head, etag: str) -> bool:

@@ -142,6 +142,8 @@ def test_conditions(tmp_path):
         ("/healthz", 200),
         ("/v1/hosts", 404),
         ("http://edge:8080/f.bin", 200),
+        ("//f.bin", 200),
+        (f"//images//{DIGEST}//blob", 200),
     ],
 )
 def test_paths(tmp_path, path, status):
