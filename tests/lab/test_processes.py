@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from lab.accel import accelerator, guest_speaks
 from lab.processes import ProcessRecord, end, spawn
 
 
@@ -57,18 +56,3 @@ def test_a_damaged_record_is_no_record(tmp_path, text):
     (tmp_path / "r").write_text(text)
 
     assert ProcessRecord.load(tmp_path / "r") is None
-
-
-def test_a_guest_must_speak_within_the_time():
-    assert guest_speaks(["echo", "SeaBIOS"])
-    assert not guest_speaks(["true"])
-    assert not guest_speaks(["sleep", "60"], timeout_s=0.1)
-
-
-def test_without_the_device_it_is_tcg_and_the_answer_is_kept(tmp_path):
-    cache = tmp_path / "accelerator.json"
-    assert accelerator(cache, tmp_path / "no-kvm") == "tcg"
-
-    cache.write_text(cache.read_text().replace("tcg", "kvm"))
-
-    assert accelerator(cache, tmp_path / "no-kvm") == "kvm"
