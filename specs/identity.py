@@ -93,6 +93,31 @@ def serial_identity(text: str | None) -> str | None:
     return serial
 
 
+_DELL: Final = re.compile(r"4c4c4544-00(..)-(..)10-80(..)-(..)c04f(......)")
+_HPE_SERIAL_CHARS: Final = 10
+
+
+def serial_in_uuid(uuid: str | None) -> str | None:
+    """The serial that a vendor wrote into the system UUID, for a machine that has told nothing else yet.
+
+    A DHCP request carries the UUID (option 97) and never the serial. Dell's UUID is `DELL` and the service
+    tag between constants, its first character with the top bit set; HPE's is six characters of the product
+    number and ten of the serial, in SMBIOS order. Both as dmidecode prints them on machines in the field.
+    """
+    if uuid is None:
+        return None
+    if dell := _DELL.fullmatch(uuid):
+        second, third, fourth, first, rest = (bytes.fromhex(part) for part in dell.groups())
+        octets = bytes([first[0] & 0x7F]) + second + third + fourth + rest
+    else:
+        octets = UUID(uuid).bytes_le
+        if not all(chr(octet).isalnum() for octet in octets):
+            return None
+        octets = octets[-_HPE_SERIAL_CHARS:]
+    text = octets.decode("ascii", "replace")
+    return serial_identity(text) if text.isascii() and text.isalnum() else None
+
+
 def mac_identity(text: str | None) -> str | None:
     """The MAC if it names one NIC; None for absent, malformed, all-zero, broadcast and multicast."""
     if text is None:

@@ -118,6 +118,8 @@ class HostRecord(Record):
     os: BootRecord | None = None
     """The newest phone-home of a deployed system; its key is the installer's."""
     address: str | None = None
+    fixed_address: str | None = None
+    """What it gets by DHCP, given with `host add --address`."""
     bmc_address: str | None = None
     observation: Observation | None = None
     installed: dict[str, Any] | None = None

@@ -16,6 +16,10 @@ from specs.records import HostRecord, JobRecord
 from specs.sizes import human_size
 
 group = new_group("One host: show it, register it, approve it.", cls=NameOrCommand)
+SERIAL_ALONE = (
+    "A boot request carries no serial. Dell's and HPE's UUIDs hold it, so those machines are recognised;"
+    " others are not under discovery off and hold: rackflow host approve MAC --as NAME tells the edge."
+)
 LINK_WORDS = {True: "up", False: "down", None: "unknown"}
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -82,6 +86,7 @@ def show(name: str, *, json: Json = False) -> None:
         ("uuid", host.uuid),
         ("macs", " ".join(host.macs)),
         ("address", host.address),
+        ("by DHCP", host.fixed_address),
         ("bmc", host.bmc_address),
         ("held by", holder_words(host.lease, now=datetime.now(UTC)) if host.lease else None),
         *job_pairs(job),
@@ -133,11 +138,14 @@ def show_hardware(hardware: Hardware) -> None:
 
 @group.command()
 def add(
-    name: str,
+    name: Annotated[str | None, typer.Argument(help="Its name; without one it gets one.")] = None,
     *,
     mac: Annotated[str | None, typer.Option(help="MAC of any of its NICs.")] = None,
     uuid: Annotated[str | None, typer.Option(help="System UUID.")] = None,
     serial: Annotated[str | None, typer.Option(help="System serial number.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Address that it gets by DHCP; refused when it is taken.")
+    ] = None,
     bmc: Annotated[str | None, typer.Option(help="Address of its BMC.")] = None,
     bmc_user: Annotated[str | None, typer.Option(help="User of its BMC; the password is asked for.")] = None,
     json: Json = False,
@@ -150,18 +158,34 @@ def add(
         password = read_value(f"password of {bmc_user or 'the BMC user'} at {bmc}")
         account = {"address": bmc, "user": bmc_user or "", "password": password}
     with EdgeClient() as edge:
-        host = edge.add_host(name, mac=mac, uuid=uuid, serial=serial, bmc=account)
+        host = edge.add_host(name, mac=mac, uuid=uuid, serial=serial, bmc=account, address=address)
     if json:
         show_json(host.model_dump(mode="json"))
     else:
         say(f"{host.name} is registered ({host.id}); power it on, and its boot request starts the inspection")
+        if not (mac or uuid or bmc):
+            say(SERIAL_ALONE)
 
 
 @group.command()
-def approve(what: Annotated[str, typer.Argument(help="MAC of a sighting, or a host's name.")]) -> None:
+def rm(name: Annotated[str, typer.Argument(help="Name or id of the host.")]) -> None:
+    """Forget a host with its addresses, credentials and history; refused while a job has it."""
+    with EdgeClient() as edge:
+        edge.remove_host(name)
+    say(f"{name} is forgotten; a spec that names its MAC, UUID or serial would let it in again")
+
+
+@group.command()
+def approve(
+    what: Annotated[str, typer.Argument(help="MAC of a sighting, or a host's name.")],
+    *,
+    as_: Annotated[
+        str | None, typer.Option("--as", help="Which host the machine with this MAC is, or its name.")
+    ] = None,
+) -> None:
     """Let a machine that is held boot the boot OS."""
     with EdgeClient() as edge:
-        host = edge.approve_host(what)
+        host = edge.approve_host(what, as_)
     say(f"{host.name} is approved: its next boot request gets the boot OS")
 
 

@@ -20,20 +20,22 @@ class EdgeClient(RunCalls):
 
     def add_host(
         self,
-        name: str,
+        name: str | None = None,
         *,
         mac: str | None = None,
         uuid: str | None = None,
         serial: str | None = None,
         bmc: dict[str, str] | None = None,
+        address: str | None = None,
     ) -> HostRecord:
-        """Register a host before it is seen."""
-        body = {"name": name, "mac": mac, "uuid": uuid, "serial": serial, "bmc": bmc}
+        """Register a host before it is seen; `address` is what it is to get by DHCP."""
+        body = {"name": name, "mac": mac, "uuid": uuid, "serial": serial, "bmc": bmc, "address": address}
         return HostRecord.model_validate(self.json("POST", "/v1/hosts", json=body))
 
-    def approve_host(self, what: str) -> HostRecord:
-        """Let a held sighting or a foreign system's host boot the boot OS."""
-        return HostRecord.model_validate(self.json("POST", "/v1/hosts/approve", json={"what": what}))
+    def approve_host(self, what: str, host: str | None = None) -> HostRecord:
+        """Let a held sighting or a foreign system's host boot the boot OS; `host` says who a MAC is."""
+        body = {"what": what, "host": host}
+        return HostRecord.model_validate(self.json("POST", "/v1/hosts/approve", json=body))
 
     def remove_host(self, name: str) -> None:
         """Forget a host."""

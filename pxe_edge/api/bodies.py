@@ -1,6 +1,7 @@
 """Shapes of request bodies: closed, because a misspelt key that is ignored does the wrong thing."""
 
 import math
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -77,19 +78,22 @@ class BmcAccount(Body):
 
 
 class NewHost(Body):
-    """A host to be registered before it is seen."""
+    """A host to be registered before it is seen; without a name it gets one until more is known of it."""
 
-    name: Name
+    name: Name | None = None
     mac: Mac | None = None
     uuid: Uuid | None = None
     serial: str | None = None
     bmc: BmcAccount | None = None
+    address: IPv4Address | None = None
+    """What it gets by DHCP on its provisioning network."""
 
 
 class Approval(Body):
-    """A MAC or a host's name."""
+    """A MAC or a host's name; `host` says which host the machine with this MAC is, or what it is called."""
 
     what: str
+    host: Name | None = None
 
 
 class HostChange(Body):

@@ -9,18 +9,17 @@ from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
 from pxe_edge.registry import (
     addresses,
+    admission,
     binding,
     credentials,
     hosts,
     leases,
     observations,
     orders,
-    sightings,
     timeline,
 )
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.tables import HostRow
-from specs.identity import mac_identity, serial_identity, uuid_identity
 from specs.phases import CONDITIONS, Phase
 from specs.records import HostRecord, TimelineEntry, WorkOrder
 
@@ -51,28 +50,12 @@ def get_host(name: str, registry: Reg, _: Anybody) -> HostRecord:
 def add_host(body: b.NewHost, registry: Reg, _: Admin) -> HostRecord:
     """Register a host before it is seen."""
     now = registry.now()
-    mac = mac_identity(body.mac)
-    uuid, serial = uuid_identity(body.uuid), serial_identity(body.serial)
-    for what, given, taken in (
-        ("mac", body.mac, mac),
-        ("uuid", body.uuid, uuid),
-        ("serial", body.serial, serial),
-    ):
-        if given is not None and taken is None:
-            raise InvalidError(f"{what} {given!r} names no one machine", code="identity", host=body.name)
+    known_by = admission.identities(mac=body.mac, uuid=body.uuid, serial=body.serial, name=body.name)
     with registry.db.write() as session:
-        host = hosts.register(
-            session,
-            now,
-            body.name,
-            own_name=True,
-            uuid=uuid,
-            serial=serial,
-            macs=[mac] if mac else [],
-            by="operator",
-        )
-        if mac:
-            sightings.forget(session, mac)
+        host = admission.announce(
+            session, now, body.name, known_by,
+            address=body.address, current=registry.current, own=registry.addresses.values(),
+        )  # fmt: skip
         if body.bmc is not None:
             credentials.factory(
                 session, now, registry.seal, host,
@@ -86,22 +69,8 @@ def add_host(body: b.NewHost, registry: Reg, _: Admin) -> HostRecord:
 @router.post("/approve")
 def approve(body: b.Approval, registry: Reg, _: Admin) -> HostRecord:
     """Let a held machine in, or let a host with a foreign system boot the boot OS again."""
-    now = registry.now()
-    mac = mac_identity(body.what)
     with registry.db.write() as session:
-        host = hosts.by_mac(session, mac) if mac else hosts.lookup(session, body.what)
-        if host is not None:
-            host.boot_wish, host.reason, host.message = "boot-os", None, None
-        elif mac is not None:
-            name = f"mac-{mac.replace(':', '')}"
-            host = hosts.register(session, now, name, own_name=False, macs=[mac], by="approval")
-            sightings.forget(session, mac)
-            binding.arrived(session, now, host, registry.current)
-        else:
-            raise NotFoundError(
-                f"{body.what} is neither a host nor a MAC", hint="rackflow hosts", host=body.what
-            )
-        timeline.add(session, now, "approval", "approved by an operator", host_id=host.id)
+        host = admission.approve(session, registry.now(), body.what, body.host, registry.current)
         return registry.host_record(session, host)
 
 

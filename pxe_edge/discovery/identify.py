@@ -50,7 +50,7 @@ def find(
     wanted = frozenset(macs)
     hits = (
         ("UUID", uuid, [h for h in known if uuid is not None and h.uuid == uuid]),
-        ("serial", serial, [h for h in known if serial is not None and h.serial == serial]),
+        ("serial", serial, [h for h in known if _same(serial, h.serial)]),
         ("MAC", ", ".join(sorted(wanted)), [h for h in known if h.macs & wanted]),
     )
     named = {h.id: h for _, _, found in hits for h in found}
@@ -61,11 +61,16 @@ def find(
         return None
     host = next(iter(named.values()))
     for what, given, kept in (("UUID", uuid, host.uuid), ("serial", serial, host.serial)):
-        if given is not None and kept is not None and given != kept:
+        if given is not None and kept is not None and not _same(given, kept):
             return Refusal(
                 "identity-conflict", f"{host.name} has {what} {kept}, the machine says {given}", host.id
             )
     return host
+
+
+def _same(given: str | None, kept: str | None) -> bool:
+    # Serials are typed from labels and delivery notes: their case says nothing.
+    return given is not None and kept is not None and given.lower() == kept.lower()
 
 
 def discover(report: ReportIn, boot: Boot, peer: str, hosts: Iterable[KnownHost]) -> Discovery | Refusal:

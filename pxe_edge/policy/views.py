@@ -102,6 +102,8 @@ class HostView:
     uuid: str | None = None
     due: Due | None = None
     boot: BootPlan | None = None
+    presumed: bool = False
+    """Not sure to be this one: a spec announces it, or the serial in its UUID; who is known for sure wins."""
 
 
 @dataclass(frozen=True, slots=True)

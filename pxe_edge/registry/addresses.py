@@ -4,7 +4,7 @@ Pools hand out the lowest free address. What the spec names is a reservation: it
 refused, never replaced by another one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface
 
@@ -20,11 +20,19 @@ from specs.model import Host, PoolAddress
 from specs.site_model import Site, SiteNetwork
 
 BMC = "bmc"
+PXE = "pxe"
+"""What a host gets by DHCP on its provisioning network, given with `host add --address`."""
 
 
 def kept(session: Session, host_id: str) -> dict[str, AddressRow]:
     """The addresses kept for a host, by key."""
     return {row.key: row for row in session.scalars(select(AddressRow).where(AddressRow.host_id == host_id))}
+
+
+def fixed(session: Session, host_ids: Collection[str]) -> dict[str, str]:
+    """What hosts get by DHCP, by host id."""
+    query = select(AddressRow).where(AddressRow.host_id.in_(host_ids), AddressRow.key == PXE)
+    return {row.host_id: row.address for row in session.scalars(query)}
 
 
 def pool_addresses(network: SiteNetwork) -> Iterable[IPv4Address]:
@@ -55,6 +63,11 @@ def keep_named(
     if mine is not None and mine.address == str(address):
         return mine
     taken = session.get(AddressRow, str(address))
+    if taken is not None and taken.host_id == host.id:
+        if mine is not None:
+            session.delete(mine)
+            session.flush()
+        return taken  # its own already, say by DHCP and then in the deployed system
     if taken is not None:
         owner = session.get(HostRow, taken.host_id)
         raise ConflictError(
@@ -78,6 +91,55 @@ def keep_named(
     return _insert(session, now, host, key, str(address), network)
 
 
+def keep_fixed(
+    session: Session,
+    now: datetime,
+    host: HostRow,
+    address: IPv4Address,
+    current: Current,
+    *,
+    own: Collection[IPv4Address] = (),
+) -> AddressRow:
+    """Keep an address that a host gets by DHCP; 422 where no network gives it, 409 when it is somebody's.
+
+    `own` are the edge's addresses.
+    """
+    network = _giving(current.site, address, host)
+    special: dict[IPv4Address | None, str] = {
+        network.gateway: "the gateway",
+        network.subnet.network_address: "the network's own",
+        network.subnet.broadcast_address: "the broadcast address",
+        **dict.fromkeys(own, "the edge's own"),
+    }
+    macs = hosts.macs_of(session, host.id)
+    reserved = next((one.mac for one in network.reservations if one.address == address), None)
+    named = current.named_by.get(str(address))
+    taken = special.get(address)
+    if reserved is not None and reserved not in macs:
+        taken = f"reserved for {reserved} in the Site"
+    elif named is not None and named != host.name:
+        taken = f"named by the spec of {named}"
+    if taken is not None:
+        raise ConflictError(
+            f"{address} is {taken}", code="address", hint="choose another address", host=host.name
+        )
+    return keep_named(session, now, host, PXE, address, network.name)
+
+
+def _giving(site: Site, address: IPv4Address, host: HostRow) -> SiteNetwork:
+    """The provisioning network on which the edge can give an address."""
+    boots = [network for network in site.networks if network.purpose == "provisioning"]
+    network = next((one for one in boots if address in one.subnet), None)
+    if network is None:
+        there = ", ".join(f"{one.name} {one.subnet}" for one in boots) or "none"
+        told = f"{address} lies in no provisioning network: {there}"
+        raise InvalidError(told, code="address", hint="choose one inside", host=host.name)
+    if network.mode in ("proxy", "off"):
+        told = f"{network.name} is in mode {network.mode}: another server gives the addresses there"
+        raise InvalidError(told, code="address", hint="reserve it at that server", host=host.name)
+    return network
+
+
 def _leased(session: Session, now: datetime, wanted: Iterable[str] | None = None) -> dict[str, str]:
     """Addresses that DHCP has given away and may not give back yet, with the MACs that have them."""
     query = select(DhcpLeaseRow.address, DhcpLeaseRow.mac).where(
@@ -98,7 +160,7 @@ def keep_any(
     mine = kept(session, host.id).get(key)
     if mine is not None and mine.network == network.name:
         return mine
-    taken = named.union(session.scalars(select(AddressRow.address)), _leased(session, now))
+    taken = {*named, *session.scalars(select(AddressRow.address)), *_leased(session, now)}
     free = next((a for a in pool_addresses(network) if str(a) not in taken), None)
     if free is None:
         raise ConflictError(

@@ -94,8 +94,8 @@ def arrived(session: Session, now: datetime, host: HostRow, current: Current | N
         if name is not None:
             _bind_on_arrival(session, now, host, name, current)
             return
-    if not host.own_name:
-        mac = next(iter(hosts.macs_of(session, host.id)), host.id)
+    mac = next(iter(hosts.macs_of(session, host.id)), None)
+    if not host.own_name and mac is not None:
         better = host_name(host.manufacturer, host.serial, mac)
         if hosts.lookup(session, better) is None:
             hosts.rename(session, now, host, better, own_name=False)

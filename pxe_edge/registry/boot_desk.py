@@ -11,16 +11,16 @@ from ipaddress import IPv4Address
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pxe_edge.discovery.seed import Seed, seed_cpio
 from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.policy.seeds import SEED_S, SeedTicket, finish_transfer, start_transfer
 from pxe_edge.policy.views import BootPlan
-from pxe_edge.registry import boots, hosts, jobs, leases
+from pxe_edge.registry import binding, boots, hosts, jobs, leases
 from pxe_edge.registry.errors import RegistryError
 from pxe_edge.registry.registry import Registry
-from pxe_edge.registry.tables import HostRow
+from pxe_edge.registry.specsets import Current
 from pxe_edge.servers.ports import Problem
 from specs.facts import ReportIn
 from specs.identity import uuid_identity
@@ -58,11 +58,8 @@ class BootDesk:
             return None
         now = registry.now()
         with registry.db.write() as session:
-            host = hosts.by_mac(session, mac)
-            known_uuid = uuid_identity(uuid)
-            if host is None and known_uuid is not None:
-                host = session.scalar(select(HostRow).where(HostRow.uuid == known_uuid))
-            if host is None and current.site.discovery not in ("inspect", "register"):
+            host = hosts.of_machine(session, mac, uuid_identity(uuid))
+            if host is None and not _let_in(session, current, mac, uuid_identity(uuid)):
                 return None
             if host is not None and not boot_os_due(jobs.boot_state(session, host)):
                 return None
@@ -152,6 +149,14 @@ class BootDesk:
         except RegistryError as error:
             return error.status, _problem(error)
         return 204, None
+
+
+def _let_in(session: Session, current: Current, mac: str, uuid: str | None) -> bool:
+    """Whether a machine that is no host may boot: by the site's policy, or because a spec announces it."""
+    if current.site.discovery in ("inspect", "register"):
+        return True
+    spec = current.announced.spec_of(mac, uuid)
+    return spec is not None and spec not in binding.bindings(session)
 
 
 def _problem(error: RegistryError) -> Problem:

@@ -107,6 +107,7 @@ def report_in(
     if row.expires_at is not None and row.expires_at <= now:
         raise GoneError(f"boot {row.no} is over", code="token", hint="the machine has to boot anew")
     uuid, serial = uuid_identity(report.uuid), serial_identity(report.serial)
+    hosts.join(session, now, mac=row.mac, uuid=uuid, serial=serial)
     known = hosts.known(session, uuid=uuid, serial=serial, macs=(row.mac,))
     owner = row.host_id or next((h.id for h in known if row.mac in h.macs), None)
     found = identify.discover(report, identify.Boot(row.no, row.mac, owner), peer, known)

@@ -4,13 +4,15 @@ import secrets
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from pxe_edge.discovery.identify import KnownHost, Refusal, find
 from pxe_edge.registry import timeline
 from pxe_edge.registry.errors import ConflictError, NotFoundError
-from pxe_edge.registry.tables import ConditionRow, FormerNameRow, HostRow, MacRow
+from pxe_edge.registry.site_tables import TimelineRow
+from pxe_edge.registry.tables import BootRow, ConditionRow, FormerNameRow, HostRow, MacRow
+from specs.identity import serial_in_uuid
 from specs.phases import Phase, allowed
 from specs.records import ConditionStatus
 
@@ -45,6 +47,23 @@ def by_mac(session: Session, mac: str) -> HostRow | None:
     return session.scalar(select(HostRow).join(MacRow, MacRow.host_id == HostRow.id).where(MacRow.mac == mac))
 
 
+def of_machine(session: Session, mac: str, uuid: str | None) -> HostRow | None:
+    """The host that a boot request is from: by MAC, by UUID, or by the serial that its UUID holds.
+
+    The last is for hosts that were registered by serial alone and not seen yet.
+    """
+    host = by_mac(session, mac)
+    if host is not None or uuid is None:
+        return host
+    host = session.scalar(select(HostRow).where(HostRow.uuid == uuid))
+    serial = serial_in_uuid(uuid)
+    if host is not None or serial is None:
+        return host
+    return session.scalar(
+        select(HostRow).where(HostRow.uuid.is_(None), func.lower(HostRow.serial) == serial.lower())
+    )
+
+
 def macs_of(session: Session, host_id: str) -> tuple[str, ...]:
     """The MACs of a host, sorted."""
     return tuple(session.scalars(select(MacRow.mac).where(MacRow.host_id == host_id).order_by(MacRow.mac)))
@@ -56,7 +75,7 @@ def known(session: Session, *, uuid: str | None, serial: str | None, macs: Itera
     if uuid is not None:
         ids.update(session.scalars(select(HostRow.id).where(HostRow.uuid == uuid)))
     if serial is not None:
-        ids.update(session.scalars(select(HostRow.id).where(HostRow.serial == serial)))
+        ids.update(session.scalars(select(HostRow.id).where(func.lower(HostRow.serial) == serial.lower())))
     rows = session.scalars(select(HostRow).where(HostRow.id.in_(ids)))
     return [KnownHost(h.id, h.name, h.uuid, h.serial, frozenset(macs_of(session, h.id))) for h in rows]
 
@@ -96,6 +115,36 @@ def register(
     add_macs(session, row, wanted)
     timeline.add(session, now, "host", f"registered as {name} by {by}", host_id=row.id)
     return row
+
+
+def join(session: Session, now: datetime, *, mac: str, uuid: str | None, serial: str | None) -> None:
+    """Make one host of two that a report-in shows to be one machine, both of them only announced so far.
+
+    A machine registered by serial cannot be recognised by its DHCP request, so somebody approves its MAC;
+    what it reports then names both. Nothing else is ever merged: hosts with anything known of them that
+    differs are a conflict, which a person decides.
+    """
+    approved = by_mac(session, mac)
+    others = [one for one in known(session, uuid=uuid, serial=serial, macs=()) if not one.macs]
+    if approved is None or len(others) != 1 or not _only_a_mac(session, approved):
+        return
+    awaited = session.get_one(HostRow, others[0].id)
+    if awaited.phase != Phase.REGISTERED or awaited.last_job:
+        return
+    for table in (BootRow, MacRow):
+        session.execute(update(table).where(table.host_id == approved.id).values(host_id=awaited.id))
+    session.execute(update(TimelineRow).where(TimelineRow.subject == approved.id).values(subject=awaited.id))
+    session.delete(approved)
+    session.flush()
+    session.expire_all()
+    awaited.boot_wish = "boot-os"
+    said = f"{mac}, approved as {approved.name}, is {awaited.name}: it reports serial {serial}, UUID {uuid}"
+    timeline.add(session, now, "host", said, host_id=awaited.id, mac=mac)
+
+
+def _only_a_mac(session: Session, host: HostRow) -> bool:
+    untouched = host.phase == Phase.REGISTERED and not host.last_job and not host.own_name
+    return untouched and host.uuid is None and host.serial is None and len(macs_of(session, host.id)) == 1
 
 
 def add_macs(session: Session, host: HostRow, macs: Iterable[str]) -> list[str]:

@@ -6,6 +6,7 @@ a second: a machine that hammers the edge costs a row, not a transaction per pac
 """
 
 import threading
+from dataclasses import replace
 from datetime import datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,12 +17,14 @@ from sqlalchemy.orm import Session
 from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteView
-from pxe_edge.registry import addresses, hosts, jobs, sightings, timeline
+from pxe_edge.registry import addresses, binding, hosts, jobs, sightings, timeline
+from pxe_edge.registry.announced import Announced
 from pxe_edge.registry.database import Touched
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
+from specs.identity import serial_in_uuid, uuid_identity
 
 MAX_NOTED = 4096
 """Requests kept between two writes; what comes on top of it is not noted."""
@@ -36,14 +39,20 @@ class PacketView:
         self._by_mac: dict[str, HostView] = {}
         self._by_uuid: dict[str, HostView] = {}
         self._of_host: dict[str, HostView] = {}
-        self._kept: dict[str, frozenset[IPv4Address]] = {}
+        self._by_serial: dict[str, HostView] = {}
+        """Hosts of which only the serial is known: a vendor's UUID may hold it."""
+        self._kept: dict[str, dict[IPv4Address, str]] = {}
+        self._serial_of: dict[str, str] = {}
+        self._bound: set[str] = set()
+        """Specs that have their machine."""
+        self._spec_of: dict[str, str] = {}
+        self._announced: Announced | None = None
         self._noted: dict[tuple[str, str], tuple[datetime, BootRequest, str]] = {}
         self._lock = threading.Lock()
         self._taking = threading.Lock()
         with registry.db.read() as session:
             for host in session.scalars(select(HostRow)).all():
-                self._put(self._view(session, host))
-                self._kept[host.id] = _kept(session, host.id)
+                self._read(session, host)
         registry.db.on_commit(self._refresh)
         registry.on_current(self._take)
 
@@ -57,12 +66,14 @@ class PacketView:
             current = self._registry.current
             if current is None:
                 return
+            self._announced = current.announced
             self._site = site_view(
                 current.site,
                 self._registry.addresses,
                 http_port=self._registry.ports.boot,
                 bootos=bootos_view(self.boot_folder),
                 kept=self._owners(current),
+                fixed=self._fixed(),
             )
 
     def _owners(self, current: Current) -> dict[IPv4Address, frozenset[str]]:
@@ -72,6 +83,16 @@ class PacketView:
             view = self._of_host.get(host_id)
             owners.update(dict.fromkeys(kept, view.macs if view is not None else frozenset()))
         return owners
+
+    def _fixed(self) -> dict[str, IPv4Address]:
+        """MAC -> the address that its host gets by DHCP."""
+        found = {}
+        for host_id, kept in list(self._kept.items()):
+            view = self._of_host.get(host_id)
+            address = next((address for address, key in kept.items() if key == addresses.PXE), None)
+            if view is not None and address is not None:
+                found.update(dict.fromkeys(view.macs, address))
+        return found
 
     def look_again(self) -> None:
         """Take up a boot OS that was built, or an address that an interface got, since the last look."""
@@ -83,12 +104,22 @@ class PacketView:
         return self._site
 
     def host_by_mac(self, mac: str) -> HostView | None:
-        """The registered host that has this MAC."""
-        return self._by_mac.get(mac)
+        """The registered host that has this MAC, else the machine that a spec announces by it."""
+        return self._by_mac.get(mac) or self._expected(mac, None)
 
     def host_by_uuid(self, uuid: str) -> HostView | None:
-        """The registered host that has this system UUID."""
-        return self._by_uuid.get(uuid)
+        """The registered host that has this system UUID, or whose serial it holds; else an announced one."""
+        known = self._by_uuid.get(uuid)
+        if known is None and self._by_serial:
+            held = self._by_serial.get((serial_in_uuid(uuid) or "").lower())
+            known = replace(held, presumed=True) if held is not None else None
+        return known or self._expected(None, uuid)
+
+    def _expected(self, mac: str | None, uuid: str | None) -> HostView | None:
+        name = self._announced.spec_of(mac, uuid) if self._announced is not None else None
+        if name is None or name in self._bound:
+            return None
+        return HostView(host_id=f"spec {name}", name=name, due="boot-os", presumed=True)
 
     def sighting(self, request: BootRequest, outcome: str) -> None:
         """Note a boot request; within a second the first of each machine and kind of client counts."""
@@ -120,19 +151,31 @@ class PacketView:
         ids = [host_id for host_id in touched if host_id.startswith("h-")]
         if not ids:
             return
+        before = {host_id: self._claim(host_id) for host_id in ids}
         with self._registry.db.read() as session:
             found = {host.id: host for host in session.scalars(select(HostRow).where(HostRow.id.in_(ids)))}
-            before = dict(self._kept)
             for host_id in ids:
                 self._drop(host_id)
                 self._kept.pop(host_id, None)
                 if host_id in found:
-                    self._put(self._view(session, found[host_id]))
-                    self._kept[host_id] = _kept(session, host_id)
-        if self._kept != before:
+                    self._read(session, found[host_id])
+        if any(self._claim(host_id) != claimed for host_id, claimed in before.items()):
             self._take()
 
-    def _put(self, view: HostView) -> None:
+    def _claim(self, host_id: str) -> tuple[dict[IPv4Address, str], frozenset[str]] | None:
+        """The addresses that a host keeps, and the MACs that may lease them; None when it keeps none."""
+        kept, view = self._kept.get(host_id), self._of_host.get(host_id)
+        return (kept, view.macs) if kept and view is not None else None
+
+    def _read(self, session: Session, host: HostRow) -> None:
+        view = self._view(session, host)
+        self._kept[host.id] = _kept(session, host.id)
+        if (spec := binding.spec_name(session, host.id)) is not None:
+            self._spec_of[host.id] = spec
+            self._bound.add(spec)
+        if host.uuid is None and host.serial is not None:
+            self._serial_of[host.id] = host.serial.lower()
+            self._by_serial[host.serial.lower()] = view
         self._of_host[view.host_id] = view
         self._by_mac.update(dict.fromkeys(view.macs, view))
         if view.uuid is not None:
@@ -147,16 +190,16 @@ class PacketView:
                 del self._by_mac[mac]
         if old.uuid is not None and self._by_uuid.get(old.uuid) is old:
             del self._by_uuid[old.uuid]
+        self._bound.discard(self._spec_of.pop(host_id, ""))
+        self._by_serial.pop(self._serial_of.pop(host_id, ""), None)
 
 
-def _kept(session: Session, host_id: str) -> frozenset[IPv4Address]:
-    return frozenset(IPv4Address(row.address) for row in addresses.kept(session, host_id).values())
+def _kept(session: Session, host_id: str) -> dict[IPv4Address, str]:
+    return {IPv4Address(row.address): key for key, row in addresses.kept(session, host_id).items()}
 
 
 def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -> None:
-    host = hosts.by_mac(session, request.mac)
-    if host is None and request.uuid is not None:
-        host = session.scalar(select(HostRow).where(HostRow.uuid == request.uuid))
+    host = hosts.of_machine(session, request.mac, uuid_identity(request.uuid))
     if host is None:
         if request.boots:
             arch = None if request.arch is None else str(request.arch)

@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs.rules import FINAL
+from pxe_edge.registry import addresses
 from pxe_edge.registry import tables as t
 from specs.facts import Observation
 from specs.phases import Phase
@@ -42,6 +43,7 @@ class _Parts:
     boots: dict[tuple[str, str], t.BootRow] = field(default_factory=dict)
     observed: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, str | None] = field(default_factory=dict)
+    fixed: dict[str, str] = field(default_factory=dict)
 
 
 def _rows(session: Session, table: type[_Row], column: Any, ids: Sequence[str]) -> Iterable[_Row]:
@@ -61,6 +63,7 @@ def _read_parts(session: Session, ids: Sequence[str], *, observations: bool) -> 
         parts.conditions.setdefault(c.host_id, []).append(value)
     for lease in _rows(session, t.LeaseRow, t.LeaseRow.host_id, ids):
         parts.lease[lease.host_id] = lease
+    parts.fixed = addresses.fixed(session, ids)
     newest = (
         select(func.max(t.BootRow.no))
         .where(t.BootRow.host_id.in_(ids), t.BootRow.reported_at.is_not(None))
@@ -128,6 +131,7 @@ def _host(row: t.HostRow, parts: _Parts, specset: str | None, now: datetime) -> 
         boot=boot_record(boot),
         os=boot_record(system),
         address=newest.address if newest else None,
+        fixed_address=parts.fixed.get(row.id),
         bmc_address=row.bmc_address,
         observation=Observation.model_validate(seen) if seen else None,
         installed=row.installed,

@@ -19,21 +19,29 @@ def site_view(
     http_port: int,
     bootos: BootOsView | None,
     kept: Mapping[IPv4Address, frozenset[str]] = MappingProxyType({}),
+    fixed: Mapping[str, IPv4Address] = MappingProxyType({}),
 ) -> SiteView:
-    """One immutable view of the site; `kept` are the addresses that are somebody's, with their MACs."""
+    """One immutable view of the site.
+
+    `kept` are the addresses that are somebody's, with their MACs; `fixed` what hosts get by DHCP, by MAC.
+    """
     return SiteView(
         name=site.metadata.name,
         discovery=site.discovery,
         boot_order=site.boot.order,
         loader=site.boot.loader,
-        networks=tuple(_network(network, kept) for network in site.networks),
+        networks=tuple(_network(network, kept, fixed) for network in site.networks),
         server_addresses=MappingProxyType(dict(addresses)),
         http_port=http_port,
         bootos=bootos,
     )
 
 
-def _network(network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]]) -> NetworkView:
+def _network(
+    network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]], fixed: Mapping[str, IPv4Address]
+) -> NetworkView:
+    reservations = {one.mac: one.address for one in network.reservations}
+    reservations.update({mac: address for mac, address in fixed.items() if address in network.subnet})
     return NetworkView(
         name=network.name,
         purpose=network.purpose,
@@ -50,7 +58,7 @@ def _network(network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]]) -
         router_advertisements=network.router_advertisements,
         relays=network.relays,
         trusted=network.trusted,
-        reservations=MappingProxyType({r.mac: r.address for r in network.reservations}),
+        reservations=MappingProxyType(reservations),
         kept=MappingProxyType({address: macs for address, macs in kept.items() if address in network.subnet}),
         options=tuple(sorted(map(_option, network.options), key=lambda option: option.keys)),
     )

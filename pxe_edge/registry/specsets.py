@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry import timeline
+from pxe_edge.registry.announced import Announced, announced
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.site_tables import SpecSetRow
 from specs.load import SpecSet, load_files, resolve
@@ -35,14 +36,26 @@ class Current:
     site: Site
 
     @cached_property
-    def named_addresses(self) -> frozenset[str]:
-        """The addresses that host specs ask for by name, bound or not."""
-        found = {str(host.bmc.address) for host in self.specs.hosts.values() if host.bmc.address}
-        for host in self.specs.hosts.values():
+    def named_by(self) -> Mapping[str, str]:
+        """The addresses that host specs ask for by name, bound or not, and which spec does."""
+        found = {}
+        for name, host in self.specs.hosts.items():
             parts = (host.network.ethernets, host.network.bonds, host.network.vlans)
             wishes = [wish for part in parts for link in part.values() for wish in link.addresses]
-            found |= {str(wish.ip) for wish in wishes if isinstance(wish, IPv4Interface)}
-        return frozenset(found)
+            found.update({str(wish.ip): name for wish in wishes if isinstance(wish, IPv4Interface)})
+            if host.bmc.address:
+                found[str(host.bmc.address)] = name
+        return found
+
+    @cached_property
+    def named_addresses(self) -> frozenset[str]:
+        """The addresses that host specs ask for by name."""
+        return frozenset(self.named_by)
+
+    @cached_property
+    def announced(self) -> Announced:
+        """The machines that host specs name by MAC, UUID or serial."""
+        return announced(self.specs.hosts)
 
     def spec(self, name: str | None) -> Host | None:
         """The host spec of this name, profiles merged."""

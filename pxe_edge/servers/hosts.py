@@ -12,6 +12,8 @@ def find_host(view: View, request: BootRequest) -> HostView | Silence | None:
     by_mac = view.host_by_mac(request.mac)
     uuid = uuid_identity(request.uuid)
     by_uuid = view.host_by_uuid(uuid) if uuid is not None else None
-    if by_mac is not None and by_uuid is not None and by_mac.host_id != by_uuid.host_id:
+    found = [host for host in (by_mac, by_uuid) if host is not None]
+    sure = [host for host in found if not host.presumed] or found
+    if len({host.host_id for host in sure}) > 1:
         return Silence("identity-conflict")
-    return by_mac or by_uuid
+    return sure[0] if sure else None
