@@ -1,16 +1,20 @@
-"""One TFTP read transfer as a state machine without I/O (RFC 1350, 1123, 2347, 2348, 2349).
+"""One TFTP read transfer as a state machine without I/O (RFC 1350, 1123, 2347, 2348, 2349, 7440).
 
-Rules. Stop and wait: one block is out, its ACK brings the next. A duplicate ACK brings nothing (RFC
-1123 4.2.3.1, the sorcerer's apprentice). Only options that the client sent are in the OACK, and the
-first block waits for ACK 0. Block numbers wrap from 65535 to 0. The last block is shorter than the
-block size, if need be empty. An ERROR ends the transfer quietly: OVMF asks for `tsize`, refuses with
-code 8 and comes back from its next port. A time-out sends the same again, later each time.
+Rules. A window of blocks is out (one block unless `windowsize` was agreed on); the ACK of a block brings
+the next window from behind it, so an ACK inside the window repeats what comes after (RFC 7440 section
+4). In lock-step a duplicate ACK brings nothing (RFC 1123 4.2.3.1, the sorcerer's apprentice). With a
+window it may mean that the window's first block was lost, so it repeats the window, but not two windows
+running: a copy that was late can then double the traffic of one window and no more. Only options that
+the client sent are in the OACK, and the first block waits for ACK 0. Block numbers wrap from 65535 to 0.
+The last block is shorter than the block size, if need be empty. An ERROR ends the transfer quietly: OVMF
+asks for `tsize`, refuses with code 8 and comes back from its next port. A time-out repeats the window,
+later each time.
 
-`Transfer` asks `read(offset, size)` for bytes and returns what to send; who owns the socket and the
-clock calls `begin`, `receive` and `expire`.
+`Transfer` says which blocks are to go out; who owns the file, the socket and the clock calls `begin`,
+`receive` and `expire`, and sends the OACK when block 0 is due.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,11 +24,17 @@ from pxe_edge.wire.errors import WireError
 DEFAULT_BLOCK_BYTES: Final = 512
 MIN_BLOCK_BYTES: Final = 8
 MAX_BLOCK_BYTES: Final = 65464
+MAX_WINDOW: Final = 64
+"""Blocks: what the kernel takes in one call (UDP GSO), and 94 kB on Ethernet."""
 HEADERS_BYTES: Final = 32
 """IPv4, UDP and TFTP header: a block of MTU - 32 is one packet (1468 on 1500)."""
+HEADERS_V6_BYTES: Final = 52
 MAX_TRIES: Final = 6
 FIRST_WAIT_S: Final = 1.0
 MAX_WAIT_S: Final = 8.0
+MAX_SILENCE_S: Final = 300.0
+"""A client that asked for a time-out of minutes is not waited for six times."""
+_RESTARTED: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,99 +43,136 @@ class Terms:
 
     block_bytes: int = DEFAULT_BLOCK_BYTES
     wait_s: float = FIRST_WAIT_S
+    window: int = 1
     accepted: Mapping[str, str] | None = None
     """Options of the OACK; None: no OACK, the first block answers the request."""
 
 
-def negotiate(options: Mapping[str, str], size_bytes: int, mtu: int) -> Terms:
+def negotiate(options: Mapping[str, str], size_bytes: int, max_block_bytes: int) -> Terms:
     """Agree on the options asked for; what is unknown or out of range is left out, as RFC 2347 wants."""
     accepted: dict[str, str] = {}
-    block_bytes, wait_s = DEFAULT_BLOCK_BYTES, FIRST_WAIT_S
+    block_bytes, wait_s, window = DEFAULT_BLOCK_BYTES, FIRST_WAIT_S, 1
     for name, value in options.items():
         number = int(value) if value.isascii() and value.isdigit() and len(value) < 20 else None
         if number is None:
             continue
         if name == "blksize" and number >= MIN_BLOCK_BYTES:
-            block_bytes = max(MIN_BLOCK_BYTES, min(number, MAX_BLOCK_BYTES, mtu - HEADERS_BYTES))
+            block_bytes = max(MIN_BLOCK_BYTES, min(number, MAX_BLOCK_BYTES, max_block_bytes))
             accepted[name] = str(block_bytes)
         elif name == "tsize":
             accepted[name] = str(size_bytes)
         elif name == "timeout" and 1 <= number <= 255:
             wait_s = float(number)
             accepted[name] = value
-    return Terms(block_bytes, wait_s, accepted or None)
+        elif name == "windowsize" and 1 <= number <= 65535:
+            window = min(number, MAX_WINDOW)
+            accepted[name] = str(window)
+    return Terms(block_bytes, wait_s, window, accepted or None)
 
 
 class Transfer:
-    """The server's side of one read."""
+    """The server's side of one read. Blocks `acked + 1` to `sent` are out; block 0 is the OACK."""
 
-    def __init__(self, read: Callable[[int, int], bytes], size_bytes: int, terms: Terms) -> None:
-        self._read = read
-        self._size_bytes = size_bytes
+    __slots__ = (
+        "_restarts",
+        "_silent_s",
+        "_terms",
+        "_tries",
+        "acked",
+        "block_bytes",
+        "last",
+        "outcome",
+        "sent",
+        "size_bytes",
+        "window",
+    )
+
+    def __init__(self, size_bytes: int, terms: Terms) -> None:
+        self.size_bytes = size_bytes
+        self.block_bytes = terms.block_bytes
+        self.window = terms.window
+        self.last = size_bytes // terms.block_bytes + 1
+        """Number of the last block; not wrapped, as all numbers here."""
+        self.acked = -1
+        self.sent = 0
+        self.outcome = ""
+        """How it ended; empty while it runs."""
         self._terms = terms
-        self._block = 0
-        """Number of the block that is out, not wrapped; 0: the OACK is out."""
-        self._out = b""
-        self._tries = 0
-        self.done = False
-        self.outcome = "running"
+        self._tries = 1
+        self._silent_s = 0.0
+        self._restarts = 0
+
+    @property
+    def oack(self) -> Mapping[str, str]:
+        """The options of block 0."""
+        return self._terms.accepted or {}
 
     @property
     def wait_s(self) -> float:
         """Seconds until `expire` is due, from the last thing sent."""
-        longer: float = self._terms.wait_s * 2.0 ** max(0, self._tries - 1)
-        return min(longer, max(MAX_WAIT_S, self._terms.wait_s))
+        wait_s = self._terms.wait_s
+        if self._tries == 1:
+            return wait_s
+        longer: float = wait_s * 2.0 ** (self._tries - 1)
+        return min(longer, max(MAX_WAIT_S, wait_s))
 
     @property
     def sent_bytes(self) -> int:
         """How much of the file was acknowledged."""
-        return min(self._size_bytes, max(0, self._block - 1) * self._terms.block_bytes)
+        return min(self.size_bytes, max(0, self.acked) * self.block_bytes)
 
-    def begin(self) -> bytes:
-        """The first packet: OACK, or block 1 when no option was agreed on."""
-        if self._terms.accepted is not None:
-            return self._send(tftp.encode(tftp.OptionAck(self._terms.accepted)))
-        return self._next_block()
+    def begin(self) -> None:
+        """Make the first packets due: the OACK, or a first block when no option was agreed on."""
+        if self._terms.accepted is None:
+            self.acked = 0
+            self.sent = 1
 
-    def again(self) -> bytes:
-        """The request came again from the same port: repeat the first answer, or nothing once under way."""
-        return self._out if self._block <= 1 else b""
+    def again(self) -> bool:
+        """The request came once more from its port: whether its first answer is to be repeated."""
+        return self.acked == (0 if self._terms.accepted is None else -1)
 
-    def receive(self, data: bytes) -> bytes:
-        """One datagram from the client's own port; returns what to send now, or nothing."""
+    def receive(self, data: bytes) -> bool:
+        """One datagram from the client's own port; whether blocks `acked + 1` to `sent` go out now."""
+        if data[:2] != b"\0\x04" or len(data) < 4:
+            return self._told(data)
+        ahead = ((data[2] << 8 | data[3]) - self.acked) & 0xFFFF
+        if ahead == 0:
+            return self._duplicate()
+        out = self.sent - self.acked
+        if ahead > out:
+            return False  # of a window long gone, or made up
+        self.acked += ahead
+        if self.acked == self.last:
+            self.outcome = "complete"
+            return False
+        if ahead < out:
+            self._restarts = _RESTARTED  # what was behind it goes out again; its late copies are no news
+        elif self._restarts:
+            self._restarts -= 1
+        self._tries = 1
+        self.sent = min(self.acked + self.window, self.last)
+        return True
+
+    def expire(self) -> bool:
+        """Nothing came in time: whether the same goes out again; not when the tries are used up."""
+        self._silent_s += self.wait_s
+        if self._tries >= MAX_TRIES or self._silent_s >= MAX_SILENCE_S:
+            self.outcome = "timed-out"
+            return False
+        self._tries += 1
+        return True
+
+    def _duplicate(self) -> bool:
+        if self.window == 1 or self._restarts or self.acked < 0:
+            return False
+        self._restarts = _RESTARTED
+        return True
+
+    def _told(self, data: bytes) -> bool:
         try:
             packet = tftp.decode(data)
         except WireError:
-            return b""
+            return False
         if isinstance(packet, tftp.Error):
-            self._end("refused" if packet.code == tftp.OPTION_REFUSED else f"client-error-{packet.code}")
-            return b""
-        if not isinstance(packet, tftp.Ack) or packet.block != self._block & 0xFFFF:
-            return b""
-        if self._block and self._block * self._terms.block_bytes > self._size_bytes:
-            self._end("complete")
-            return b""
-        return self._next_block()
-
-    def expire(self) -> bytes:
-        """Nothing came: the same again, until the tries are used up."""
-        if self._tries >= MAX_TRIES:
-            self._end("timed-out")
-            return b""
-        self._tries += 1
-        return self._out
-
-    def _next_block(self) -> bytes:
-        offset = self._block * self._terms.block_bytes
-        self._block += 1
-        payload = self._read(offset, self._terms.block_bytes)
-        return self._send(tftp.encode(tftp.Data(self._block & 0xFFFF, payload)))
-
-    def _send(self, packet: bytes) -> bytes:
-        self._out = packet
-        self._tries = 1
-        return packet
-
-    def _end(self, outcome: str) -> None:
-        self.done = True
-        self.outcome = outcome
+            self.outcome = "refused" if packet.code == tftp.OPTION_REFUSED else f"client-error-{packet.code}"
+        return False

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 from pxe_edge.policy.boot import LocalDisk, Script, Silence, decide
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.script import boot_script, chain_script, message_script
-from pxe_edge.servers.files import ServedFile, open_inside
+from pxe_edge.servers.files import FileTable, ServedFile
 from pxe_edge.servers.hosts import find_host
 from pxe_edge.servers.http import Request, Response, problem
 from pxe_edge.servers.ports import Boot, Problem, View
@@ -39,8 +39,8 @@ class BootPlane:
     def __init__(self, view: View, boot: Boot, *, boot_dir: Path, images_dir: Path) -> None:
         self._view = view
         self._boot = boot
-        self._boot_dir = boot_dir
-        self._images_dir = images_dir
+        self._boot_files = FileTable(boot_dir)
+        self._images = FileTable(images_dir)
 
     async def __call__(self, request: Request) -> Response:
         """Answer one request."""
@@ -66,11 +66,11 @@ class BootPlane:
 
     def _stored(self, path: str) -> Response:
         if found := _IMAGE.fullmatch(path):
-            bare = _file(self._images_dir, f"{found[1]}/{found[2]}")
-            return bare if bare.file is not None else _file(self._images_dir, f"sha256:{found[1]}/{found[2]}")
+            bare = _file(self._images, f"{found[1]}/{found[2]}")
+            return bare if bare.file is not None else _file(self._images, f"sha256:{found[1]}/{found[2]}")
         if path.startswith(("/images/", "/seed/", "/v1/")):
             return _nothing(path)
-        return _file(self._boot_dir, path)
+        return _file(self._boot_files, path)
 
     async def _script(self, request: Request, mac: str | None) -> Response:
         base = f"http://{request.local}"
@@ -162,8 +162,8 @@ def read_json_object(data: bytes) -> dict[str, Any] | Problem:
     return Problem("bad-json", f"Nested deeper than {_MAX_DEPTH}.")
 
 
-def _file(root: Path, name: str) -> Response:
-    served = open_inside(root, name)
+def _file(table: FileTable, name: str) -> Response:
+    served = table.open(name)
     if not isinstance(served, ServedFile):
         return _nothing(name)
     return Response(file=served, content_type=_TYPES.get(Path(name).suffix, _BINARY))

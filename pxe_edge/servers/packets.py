@@ -72,7 +72,7 @@ def _follow(view: View, dhcp: DhcpServer, tftp: TftpServer, advertiser: RouterAd
         dhcp.sync()
     except StartError as error:
         log.error("dhcp=partly reason=%r", str(error))  # noqa: TRY400 - it says all, a traceback adds nothing
-    tftp.use_links(dhcp.links)
+    tftp.follow(dhcp.links, view.site().networks)
     advertiser.sync(advertised(view.site(), dhcp.links))
 
 

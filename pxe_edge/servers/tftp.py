@@ -1,224 +1,374 @@
-"""The TFTP server: read-only, one state machine per transfer, a few shared data sockets.
+"""The TFTP server: read-only, one state machine per transfer, a few data sockets per address of ours.
 
-Requests come to port 69 and are answered from one of eight other ports, so that each transfer has a
-port pair of its own (RFC 1350 section 4). A datagram on a data port from anybody without a transfer
-there gets ERROR 5 and disturbs nobody. Every request gets at least an ERROR.
+Requests come to port 69, over IPv4 and IPv6, and are answered from one of eight ports of the address
+that they were sent to: each transfer has a port pair of its own (RFC 1350 section 4). A datagram on a
+data port from anybody without a transfer there gets ERROR 5 and disturbs nobody. Every request gets at
+least an ERROR, but for one to a broadcast address, which nobody is to answer (RFC 1123 section 4.2.3.5).
+
+Transfers are bounded per address and in all. A full table drops the oldest one whose client has never
+acknowledged anything, because anybody can ask in another's name.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, ip_address
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from pxe_edge.policy.limits import RateLimit
 from pxe_edge.policy.networks import Link
-from pxe_edge.policy.transfer import Transfer, negotiate
-from pxe_edge.servers import udp
-from pxe_edge.servers.files import ServedFile, open_inside
+from pxe_edge.policy.transfer import HEADERS_BYTES, HEADERS_V6_BYTES, Transfer, negotiate
+from pxe_edge.policy.views import NetworkView
+from pxe_edge.servers import datagrams, mapped, peers
+from pxe_edge.servers.datagrams import Address, Arrived
+from pxe_edge.servers.errors import StartError
+from pxe_edge.servers.files import FileTable
+from pxe_edge.servers.mapped import Mapped, Mappings
+from pxe_edge.servers.tftp_data import DataSocket, FileChangedError, Session, can_offload
 from pxe_edge.wire import tftp
 from pxe_edge.wire.errors import WireError
 
 PORT: Final = 69
 DATA_SOCKETS: Final = 8
 MAX_PER_ADDRESS: Final = 16
-MAX_TRANSFERS: Final = 2048
+MAX_TRANSFERS: Final = 4096
+MAX_LOCAL_ADDRESSES: Final = 64
 _DRAIN: Final = 64
+_DATAGRAM_BYTES: Final = 1024
 _DEFAULT_MTU: Final = 1500
+_TICK_S: Final = 0.25
+_FORGET_EVERY: Final = 20
+"""Ticks."""
+_NO_ROOM_S: Final = 0.01
+_UNPROVEN_S: Final = 2.0
+"""How long a full table lets a transfer stand that its client has not acknowledged."""
+_LINES_PER_S: Final = 20.0
 log = logging.getLogger(__name__)
 
-Peer = tuple[IPv4Address, int]
-
-
-@dataclass(slots=True)
-class _Session:
-    peer: Peer
-    name: str
-    served: ServedFile
-    transfer: Transfer
-    sock: socket.socket
-    source: IPv4Address
-    began_at: float
-    deadline: float = 0.0
-    timer: asyncio.TimerHandle | None = field(default=None)
+Made = Callable[[str], bytes | None]
+"""Content that is no file, by name."""
 
 
 class TftpServer:
-    """Serves one folder."""
+    """Serves one folder, and what `made` makes."""
 
-    def __init__(self, root: Path, links: dict[int, Link] | None = None, *, port: int = PORT) -> None:
+    def __init__(
+        self, root: Path, *, port: int = PORT, made: Made = lambda _name: None, offload: bool = True
+    ) -> None:
+        self._mappings = Mappings(FileTable(root))
         self._root = root
-        self._links = links or {}
+        self._made = made
+        self._links: dict[int, Link] = {}
+        self._networks: tuple[NetworkView, ...] = ()
         self._port = port
-        self._main: socket.socket | None = None
-        self._data: list[socket.socket] = []
-        self._sessions: dict[Peer, _Session] = {}
-        self._per_address: Counter[IPv4Address] = Counter()
-        self._count = 0
+        self._offload = offload
+        self._listening: list[socket.socket] = []
+        self._data: dict[Address, list[DataSocket]] = {}
+        self._sessions: dict[Address, Session] = {}
+        self._per_address: Counter[str] = Counter()
+        self._begun = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
+        self._lines = RateLimit(_LINES_PER_S)
+        self.refused: Counter[str] = Counter()
+        """How often which reason kept a datagram from being served."""
 
     @property
     def port(self) -> int:
         """The port that requests go to."""
-        return int(self._main.getsockname()[1]) if self._main is not None else self._port
+        return int(self._listening[0].getsockname()[1]) if self._listening else self._port
+
+    @property
+    def transfers(self) -> int:
+        """How many transfers are under way."""
+        return len(self._sessions)
 
     def start(self) -> None:
-        """Open the sockets; raises StartError."""
+        """Open the request sockets; raises StartError."""
         loop = asyncio.get_running_loop()
-        self._main = udp.open_udp("UDP (TFTP)", self._port)
-        loop.add_reader(self._main, self._requests_readable, self._main)
-        for _ in range(DATA_SOCKETS):
-            sock = udp.open_udp("UDP (TFTP data)", 0)
-            self._data.append(sock)
-            loop.add_reader(sock, self._data_readable, sock)
+        self._listening.append(datagrams.open_requests(socket.AF_INET, "UDP (TFTP)", self._port))
+        try:
+            self._listening.append(datagrams.open_requests(socket.AF_INET6, "UDP (TFTP, IPv6)", self.port))
+        except StartError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in peers.NO_IPV6:
+                raise
+            log.warning("tftp=ipv4-only reason=%r", str(error))
+        for sock in self._listening:
+            loop.add_reader(sock, self._requests_readable, sock)
         log.info("tftp=listening port=%d root=%s", self.port, self._root)
 
-    def use_links(self, links: dict[int, Link]) -> None:
-        """Know the MTU of each interface."""
-        self._links = links
+    def follow(self, links: dict[int, Link], networks: Sequence[NetworkView] = ()) -> None:
+        """Know interfaces and networks: a block is never larger than a packet on the client's link."""
+        self._links, self._networks = links, tuple(networks)
 
     def close(self) -> None:
         """End all transfers and close the sockets."""
         loop = asyncio.get_running_loop()
         for session in list(self._sessions.values()):
             self._end(session, "server-stopped")
-        for sock in (*self._data, *([self._main] if self._main is not None else [])):
+        if self._timer is not None:
+            self._timer.cancel()
+        for sock in (*self._listening, *(each.sock for group in self._data.values() for each in group)):
             loop.remove_reader(sock)
             sock.close()
+        self._listening.clear()
         self._data.clear()
+
+    # Requests
 
     def _requests_readable(self, sock: socket.socket) -> None:
         for _ in range(_DRAIN):
-            datagram = udp.receive(sock)
-            if datagram is None:
+            arrived = datagrams.receive(sock)
+            if arrived is None:
                 return
             try:
-                self._request(datagram)
+                self._request(sock, arrived)
             except Exception:
-                log.exception("tftp=failed from=%s data=%s", datagram.source, datagram.data[:600].hex())
+                log.exception("tftp=failed from=%s data=%s", arrived.peer, arrived.data[:600].hex())
 
-    def _request(self, datagram: udp.Datagram) -> None:
-        peer = (datagram.source, datagram.source_port)
+    def _request(self, sock: socket.socket, arrived: Arrived) -> None:
+        if not arrived.unicast:
+            self._note("sent-to-broadcast", arrived.peer)
+            return
         try:
-            packet = tftp.decode(datagram.data)
+            packet = tftp.decode(arrived.data)
         except WireError as error:
             # Only what looks like a request is answered: an ERROR for every stray datagram is a reflector.
-            if datagram.data[:2] in (b"\0\x01", b"\0\x02"):
-                self._refuse(datagram, tftp.ILLEGAL_OPERATION, "malformed request", str(error))
-            return
-        if isinstance(packet, tftp.WriteRequest):
-            self._refuse(datagram, tftp.ACCESS_VIOLATION, "this server is read-only", "write-request")
-        elif isinstance(packet, tftp.ReadRequest):
-            session = self._sessions.get(peer)
-            if session is not None and session.name == packet.name:
-                self._send(session, session.transfer.again())  # it asked twice: same answer, same port
+            if arrived.data[:2] in (b"\0\x01", b"\0\x02"):
+                refusal = tftp.Error(tftp.ILLEGAL_OPERATION, "malformed request")
+                self._refuse(arrived, refusal, "malformed-request", str(error))
             else:
-                if session is not None:
-                    self._end(session, "new-request")
-                self._begin(datagram, packet, peer)
+                self._note("not-a-request", arrived.peer)
+            return
+        match packet:
+            case tftp.WriteRequest():
+                refusal = tftp.Error(tftp.ACCESS_VIOLATION, "this server is read-only")
+                self._refuse(arrived, refusal, "write-request")
+            case tftp.ReadRequest():
+                self._read_request(sock, arrived, packet)
+            case _:
+                self._note("not-a-request", arrived.peer)
 
-    def _begin(self, datagram: udp.Datagram, request: tftp.ReadRequest, peer: Peer) -> None:
+    def _read_request(self, sock: socket.socket, arrived: Arrived, request: tftp.ReadRequest) -> None:
+        session = self._sessions.get(arrived.peer)
+        if session is not None:
+            if (session.name, session.options) == (request.name, tuple(request.options.items())):
+                self._note("repeated-request", arrived.peer)
+                if session.transfer.again():  # the first answer once more, from the same port
+                    self._send(session)
+                return
+            self._end(session, "new-request")
         if request.mode != "octet":
-            text = "only octet mode is served"
-            self._refuse(datagram, tftp.ILLEGAL_OPERATION, text, f"mode-{request.mode[:16]!r}")
+            refusal = tftp.Error(tftp.ILLEGAL_OPERATION, "only octet mode is served")
+            self._refuse(arrived, refusal, "mode", ascii(request.mode[:16]))
             return
-        if self._per_address[peer[0]] >= MAX_PER_ADDRESS or len(self._sessions) >= MAX_TRANSFERS:
-            self._refuse(datagram, tftp.NOT_DEFINED, "too many transfers, try again", "too-many-transfers")
+        counted_as = peers.counted_as(arrived.peer)
+        if self._per_address[counted_as] >= MAX_PER_ADDRESS or not self._room():
+            refusal = tftp.Error(tftp.NOT_DEFINED, "too many transfers, try again")
+            self._refuse(arrived, refusal, "too-many-transfers")
             return
-        served = open_inside(self._root, _file_name(request.name))
-        if not isinstance(served, ServedFile):
-            known = served in ("no-such-file", "not-a-file")
-            code = tftp.FILE_NOT_FOUND if known else tftp.ACCESS_VIOLATION
-            self._refuse(datagram, code, served.replace("-", " "), f"{served} file={request.name!r}")
+        self._begin(sock, arrived, request, counted_as)
+
+    def _begin(
+        self, sock: socket.socket, arrived: Arrived, request: tftp.ReadRequest, counted_as: str
+    ) -> None:
+        name = _file_name(request.name)
+        data = self._data_socket(sock.family, arrived.local)
+        if data is None:
+            self._refuse(arrived, tftp.Error(tftp.NOT_DEFINED, "no port is free"), "no-data-socket")
             return
-        link = self._links.get(datagram.index)
-        terms = negotiate(request.options, served.size_bytes, link.mtu if link else _DEFAULT_MTU)
-        handle = served.file.fileno()
-        transfer = Transfer(lambda offset, size: os.pread(handle, size, offset), served.size_bytes, terms)
-        self._count += 1
-        session = _Session(
-            peer=peer,
+        made = self._made(name)
+        content = mapped.of_bytes(made) if made is not None else self._mappings.take(name)
+        if not isinstance(content, Mapped):
+            code = tftp.ACCESS_VIOLATION if content in ("not-inside", "not-readable") else tftp.FILE_NOT_FOUND
+            refusal = tftp.Error(code, content.replace("-", " "))
+            self._refuse(arrived, refusal, content, f"file={request.name[:200]!a}")
+            return
+        terms = negotiate(request.options, content.size_bytes, self._max_block_bytes(arrived))
+        session = Session(
+            peer=arrived.peer,
             name=request.name,
-            served=served,
-            transfer=transfer,
-            sock=self._data[self._count % len(self._data)],
-            source=datagram.target,
+            options=tuple(request.options.items()),
+            mapped=content,
+            transfer=Transfer(content.size_bytes, terms),
+            data=data,
+            counted_as=counted_as,
             began_at=time.monotonic(),
         )
-        self._sessions[peer] = session
-        self._per_address[peer[0]] += 1
-        log.info("tftp=begin client=%s:%d file=%r bytes=%d", *peer, request.name, served.size_bytes)
-        self._send(session, transfer.begin())
+        self._sessions[arrived.peer] = data.sessions[arrived.peer] = session
+        self._per_address[counted_as] += 1
+        session.transfer.begin()
+        self._send(session)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
-    def _data_readable(self, sock: socket.socket) -> None:
+    def _room(self) -> bool:
+        if len(self._sessions) < MAX_TRANSFERS:
+            return True
+        before = time.monotonic() - _UNPROVEN_S
+        for session in islice(self._sessions.values(), MAX_PER_ADDRESS):
+            if session.transfer.acked <= 0 and session.began_at < before:
+                self._end(session, "gave-way")
+                return True
+        return False
+
+    def _max_block_bytes(self, arrived: Arrived) -> int:
+        # On our link its MTU counts, behind a router Ethernet's; a network of the Site may say less.
+        link, client = self._links.get(arrived.index), ip_address(arrived.peer[0])
+        mtu = link.mtu if link is not None else _DEFAULT_MTU
+        if not isinstance(client, IPv4Address):
+            return min(mtu, _DEFAULT_MTU) - HEADERS_V6_BYTES
+        if link is not None and not any(client in own.network for own in link.addresses):
+            mtu = min(mtu, _DEFAULT_MTU)
+        told = [n.mtu for n in self._networks if n.mtu is not None and client in n.subnet]
+        return min([mtu, *told]) - HEADERS_BYTES
+
+    def _data_socket(self, family: int, local: Address) -> DataSocket | None:
+        group = self._data.get(local)
+        if group is None:
+            if len(self._data) >= MAX_LOCAL_ADDRESSES:  # addresses came and went
+                self._close_unused()
+            try:
+                group = self._open_group(socket.AddressFamily(family), local)
+            except OSError as error:
+                log.warning("tftp=no-data-socket address=%s reason=%r", local[0], error.strerror)
+                return None
+        self._begun += 1
+        return group[self._begun % len(group)]
+
+    def _open_group(self, family: socket.AddressFamily, local: Address) -> list[DataSocket]:
+        with contextlib.ExitStack() as opened:
+            socks = [opened.enter_context(datagrams.open_data(family, local)) for _ in range(DATA_SOCKETS)]
+            opened.pop_all()
+        offload = self._offload and can_offload(socks[0])
+        group = self._data[local] = [DataSocket(sock, offload) for sock in socks]
+        for data in group:
+            asyncio.get_running_loop().add_reader(data.sock, self._data_readable, data)
+        return group
+
+    def _close_unused(self) -> None:
+        for local, group in list(self._data.items()):
+            if not any(data.sessions for data in group):
+                for data in self._data.pop(local):
+                    asyncio.get_running_loop().remove_reader(data.sock)
+                    data.sock.close()
+
+    # Transfers
+
+    def _data_readable(self, data: DataSocket) -> None:
+        # The hot path: per packet one call to receive, one to send, and as little as can be between.
+        sessions, receive = data.sessions, data.sock.recvfrom
+        now = time.monotonic()
         for _ in range(_DRAIN):
-            datagram = udp.receive(sock)
-            if datagram is None:
+            try:
+                packet, peer = receive(_DATAGRAM_BYTES)
+            except OSError:
                 return
-            session = self._sessions.get((datagram.source, datagram.source_port))
-            if session is not None and session.sock is sock:
-                self._send(session, session.transfer.receive(datagram.data))
-            elif datagram.data[:2] != b"\0\x05":  # an ERROR is never answered by an ERROR
-                self._refuse(datagram, tftp.UNKNOWN_TID, "unknown transfer", "unknown-transfer", sock)
+            session = sessions.get(peer)
+            if session is None:
+                self._stranger(data, packet, peer)
+                continue
+            transfer = session.transfer
+            if transfer.receive(packet):
+                self._send(session, now)
+            elif transfer.outcome:
+                self._end(session, transfer.outcome)
 
-    def _send(self, session: _Session, data: bytes) -> None:
-        if session.transfer.done:
-            self._end(session, session.transfer.outcome)
-            return
-        if not data:
-            return
+    def _send(self, session: Session, now: float | None = None) -> None:
+        now = time.monotonic() if now is None else now
         try:
-            udp.send(session.sock, data, *session.peer, session.source)
+            room = session.data.send(session)
+        except FileChangedError:
+            self._error(session.data.sock, session.peer, tftp.Error(tftp.NOT_DEFINED, "the file changed"))
+            self._end(session, "file-changed")
+            return
         except OSError as error:
-            log.info("tftp=unsent client=%s:%d reason=%r", *session.peer, error.strerror)
-        session.deadline = time.monotonic() + session.transfer.wait_s
-        if session.timer is None:
-            self._arm(session)
+            self._note("unsent", session.peer, error.strerror or "")
+            room = True  # as if it were lost on the way
+        session.deadline = now + (session.transfer.wait_s if room else _NO_ROOM_S)
+        if not room:
+            asyncio.get_running_loop().call_later(_NO_ROOM_S, self._send_again, session)
 
-    def _arm(self, session: _Session) -> None:
-        wait_s = max(0.0, session.deadline - time.monotonic())
-        session.timer = asyncio.get_running_loop().call_later(wait_s, self._due, session)
+    def _send_again(self, session: Session) -> None:
+        if self._sessions.get(session.peer) is session and session.deadline <= time.monotonic():
+            self._send(session)
 
-    def _due(self, session: _Session) -> None:
-        # The timer is not moved for every block: it looks at the deadline when it rings.
-        session.timer = None
-        if session.deadline > time.monotonic():
-            self._arm(session)
-        else:
-            self._send(session, session.transfer.expire())
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self._ticks += 1
+        if self._ticks % _FORGET_EVERY == 0:
+            for group in self._data.values():
+                for data in group:
+                    data.forget()
+        for session in [each for each in self._sessions.values() if each.deadline <= now]:
+            if session.transfer.expire():
+                self._send(session, now)
+            else:
+                self._end(session, session.transfer.outcome)
+        again = self._sessions or self._ticks % _FORGET_EVERY
+        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick) if again else None
 
-    def _end(self, session: _Session, outcome: str) -> None:
-        if session.timer is not None:
-            session.timer.cancel()
-        session.served.file.close()
+    def _end(self, session: Session, outcome: str) -> None:
+        session.data.end(session)
         if self._sessions.get(session.peer) is session:
             del self._sessions[session.peer]
-            self._per_address[session.peer[0]] -= 1
-            if not self._per_address[session.peer[0]]:
-                del self._per_address[session.peer[0]]
+        if session.mapped.key[0]:
+            self._mappings.give_back(session.mapped)
+        self._per_address[session.counted_as] -= 1
+        if not self._per_address[session.counted_as]:
+            del self._per_address[session.counted_as]
         log.info(
-            "tftp=end client=%s:%d file=%r outcome=%s bytes=%d ms=%d",
-            *session.peer,
-            session.name,
+            "tftp=end client=%s:%d file=%s outcome=%s bytes=%d ms=%d",
+            *session.peer[:2],
+            ascii(session.name[:200]),
             outcome,
-            session.served.size_bytes if outcome == "complete" else session.transfer.sent_bytes,
+            session.mapped.size_bytes if outcome == "complete" else session.transfer.sent_bytes,
             (time.monotonic() - session.began_at) * 1000,
         )
 
-    def _refuse(
-        self, datagram: udp.Datagram, code: int, text: str, reason: str, sock: socket.socket | None = None
-    ) -> None:
-        log.info("tftp=refused client=%s:%d reason=%s", datagram.source, datagram.source_port, reason)
-        data = tftp.encode(tftp.Error(code, text))
+    def _stranger(self, data: DataSocket, packet: bytes, peer: Address) -> None:
+        if data.knew(peer):
+            self._note("late", peer)
+            return
+        self._note("unknown-transfer", peer)
+        if len(packet) >= 4 and packet[:2] != b"\0\x05":  # an ERROR is never answered by an ERROR
+            self._error(data.sock, peer, tftp.Error(tftp.UNKNOWN_TID, "unknown transfer"))
+
+    # Refusals
+
+    def _refuse(self, arrived: Arrived, refusal: tftp.Error, reason: str, more: str = "") -> None:
+        self._note(reason, arrived.peer, more)
+        family = socket.AF_INET if len(arrived.peer) == 2 else socket.AF_INET6
+        data = self._data_socket(family, arrived.local)
+        sock = data.sock if data is not None else self._listening[family == socket.AF_INET6]
+        self._error(sock, arrived.peer, refusal)
+
+    def _error(self, sock: socket.socket, peer: Address, refusal: tftp.Error) -> None:
         try:
-            udp.send(sock or self._data[0], data, datagram.source, datagram.source_port, datagram.target)
+            sock.sendto(tftp.encode(refusal), peer)
         except OSError as error:
-            log.info("tftp=unsent client=%s reason=%r", datagram.source, error.strerror)
+            self._note("unsent", peer, error.strerror or "")
+
+    def _note(self, reason: str, peer: Address, more: str = "") -> None:
+        # Counted always, said as often as a person can read: a flood costs no disk.
+        self.refused[reason] += 1
+        if self._lines.allows(reason, time.monotonic()):
+            log.info(
+                "tftp=refused client=%s:%d reason=%s count=%d %s",
+                *peer[:2],
+                reason,
+                self.refused[reason],
+                more,
+            )
 
 
 def _file_name(name: str) -> str:
-    # Windows loaders ask with backslashes; other octets reach the file system as they came.
+    # Windows loaders ask with backslashes; other octets reach the table as they came.
     return os.fsdecode(name.replace("\\", "/").encode("latin-1"))
