@@ -43,7 +43,7 @@ class Site:
         return self.demo.rackflow(*argv, stdin=stdin, ok=ok)
 
     def refused(self, *argv: str) -> str:
-        """What the CLI says on stderr of a command that it refuses."""
+        """What the CLI says of a command that it refuses: the difference to read on stdout, the error."""
         done = subprocess.run(
             [sys.executable, "-m", "metal.cli", *argv],
             cwd=CLONE,
@@ -56,7 +56,7 @@ class Site:
         )
         if done.returncode != 1:
             raise Failed(f"{' '.join(argv)} ended with {done.returncode}: {done.stdout}{done.stderr}")
-        return done.stderr
+        return done.stdout + done.stderr
 
     def prefect(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """Post to Prefect's REST API."""
