@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
 export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
-.PHONY: help setup demo test lint unit rack test-rack soak bench lock docs
+.PHONY: help setup demo test lint unit rack test-rack soak bench bench-edge lock docs
 
 help:
 	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
@@ -13,6 +13,7 @@ help:
 	@echo "make soak      simulated machines live and 200 times something is killed [KILLS=200 MACHINES=8 SEED=1]"
 	@echo "make lint      ruff, mypy, import contracts"
 	@echo "make bench     benchmarks, as ratios"
+	@echo "make bench-edge  the PXE edge against Kea, dnsmasq, dhcpd, TFTP servers, nginx [ONLY=dhcp,tftp QUICK=1 WRITE=1]"
 
 setup:
 	@scripts/setup
@@ -43,6 +44,10 @@ soak: setup
 
 bench: setup
 	$(PY) -m bench
+
+bench-edge:
+	@scripts/setup --bench
+	@$(PY) -m bench.edge $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(WRITE),--write)
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
