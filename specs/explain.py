@@ -31,6 +31,9 @@ _EXPECTED: Final[dict[str, str]] = {
     "ip_v4_address": "an IPv4 address such as 10.77.1.21",
     "ip_v4_interface": "an IPv4 address with prefix such as 10.77.1.21/24",
     "ip_v4_network": "an IPv4 network such as 10.77.1.0/24",
+    "ip_v6_address": "an IPv6 address such as fd00:77::21",
+    "ip_v6_interface": "an IPv6 address with prefix such as fd00:77::21/64",
+    "ip_v6_network": "an IPv6 network such as fd00:77::/64",
 }
 
 _PATTERNS: Final[dict[str, str]] = {

@@ -132,8 +132,8 @@ def _addresses(specs: SpecSet) -> Iterable[Finding]:
                     continue
                 at = specs.where("Host", name, "network", section, link, "addresses", index)
                 inside = address.network
-                ends = (inside.network_address, inside.broadcast_address)
-                if inside.prefixlen < 31 and address.ip in ends:
+                ends = {inside.network_address, *([inside.broadcast_address] if inside.version == 4 else [])}
+                if inside.prefixlen < inside.max_prefixlen - 1 and address.ip in ends:
                     yield at.finding(f"{address} is the network's own or broadcast address", "choose another")
                 site_network = network_of(specs, address.ip)
                 if site_network and site_network.gateway == address.ip:

@@ -1,11 +1,13 @@
 """What is wrong with a Site: networks that overlap, pools outside them, options that cannot be sent."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from itertools import combinations
 from typing import Final
 
+from specs.lint_families import mixed_families, on_interface, option_code
 from specs.records import Finding
+from specs.shapes import IpAddress
 from specs.site_model import DhcpOption, Site, SiteNetwork
 from specs.specset import SpecSet
 from specs.tree import Mark
@@ -36,17 +38,19 @@ _MAX_OPTION_BYTES: Final = 1024
 _MAX_INTERFACE_NAME: Final = 15
 
 
-def parse_range(text: str) -> tuple[IPv4Address, IPv4Address]:
+def parse_range(text: str) -> tuple[IpAddress, IpAddress]:
     """Turn `10.0.0.5-10.0.0.9` or `10.0.0.5` into its first and last address; ValueError otherwise."""
     first, dash, last = (part.strip() for part in text.partition("-"))
-    low = IPv4Address(first)
-    high = IPv4Address(last) if dash else low
-    if high < low:
+    low = ip_address(first)
+    high = ip_address(last) if dash else low
+    if high.version != low.version:
+        raise ValueError(f"{text} begins and ends in two families")
+    if int(high) < int(low):
         raise ValueError(f"{text} ends before it starts")
     return low, high
 
 
-def network_of(specs: SpecSet, address: IPv4Address) -> SiteNetwork | None:
+def network_of(specs: SpecSet, address: IpAddress) -> SiteNetwork | None:
     """The site's network that an address lies in."""
     networks = specs.site.networks if specs.site else ()
     return next((one for one in networks if address in one.subnet), None)
@@ -62,11 +66,12 @@ def lint_site(specs: SpecSet) -> Iterator[Finding]:
     yield from _policy(specs, site)
     for index, network in enumerate(site.networks):
         place = _Place(specs, site.metadata.name, index)
+        yield from mixed_families(place, network)
         yield from _network(place, network)
         yield from _pools(place, network)
         yield from _reservations(place, network)
         for number, option in enumerate(network.options):
-            yield from _option(place("options", number), option)
+            yield from _option(place("options", number), network, option)
         yield from _twice(place, network)
 
 
@@ -89,14 +94,16 @@ def _overlaps(specs: SpecSet, site: Site) -> Iterator[Finding]:
         if first.subnet.overlaps(second.subnet):
             told = f"{second.subnet} overlaps {first.name} {first.subnet}"
             yield place("subnet").finding(told, "give each network its own addresses")
-        if first.interface and first.interface == second.interface:
+        same_family = first.subnet.version == second.subnet.version
+        if first.interface and first.interface == second.interface and same_family:
             told = f"{second.interface} carries {first.name} already"
-            yield place("interface").finding(told, "one network per interface; leave it out for a relay")
+            hint = "one network per interface and family; leave it out for a relay"
+            yield place("interface").finding(told, hint)
 
 
 def _relays(specs: SpecSet, site: Site) -> Iterator[Finding]:
     """One relay address means one network: giaddr is all that tells them apart."""
-    named: dict[IPv4Address, str] = {}
+    named: dict[IpAddress, str] = {}
     for index, network in enumerate(site.networks):
         place = _Place(specs, site.metadata.name, index)
         for number, relay in enumerate(network.relays):
@@ -115,13 +122,16 @@ def _policy(specs: SpecSet, site: Site) -> Iterator[Finding]:
         yield at.finding(f"no network is called {wanted!r}", f"networks for BMCs: {known}")
     elif found and found[0].purpose != "bmc":
         yield at.finding(f"{wanted} is a {found[0].purpose} network", "name one with purpose: bmc")
+    elif found and found[0].subnet.version != 4:
+        yield at.finding(f"{wanted} is an IPv6 network", "BMCs are set up over IPv4: name an IPv4 network")
     if site.discovery != "off" and not any(one.purpose == "provisioning" for one in site.networks):
         at = specs.where("Site", site.metadata.name, "networks")
         yield at.finding("no provisioning network: nothing can boot", "add one, or set discovery: off")
 
 
 def _network(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
-    if network.gateway and network.gateway not in network.subnet:
+    version = network.subnet.version
+    if network.gateway and network.gateway.version == version and network.gateway not in network.subnet:
         told = f"{network.gateway} lies outside {network.subnet}"
         yield place("gateway").finding(told, "the gateway is in the network")
     for index, relay in enumerate(network.relays):
@@ -143,54 +153,71 @@ def _network(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
 
 
 def _pools(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
-    read: dict[str, list[tuple[IPv4Address, IPv4Address]]] = {"pool": [], "exclude": []}
-    for field in ("pool", "exclude"):
+    read: dict[str, list[tuple[int, int]]] = {"pool": [], "exclude": []}
+    for field, ranges in read.items():
         for index, text in enumerate(getattr(network, field)):
-            try:
-                low, high = parse_range(text)
-            except ValueError as error:
-                told = f"expected a range such as 10.77.1.50-10.77.1.99, got {text!r}: {error}"
-                yield place(field, index).finding(told)
-                continue
-            read[field].append((low, high))
-            if low not in network.subnet or high not in network.subnet:
-                told = f"{text} lies outside {network.subnet}"
-                yield place(field, index).finding(told, "a pool is a part of its subnet")
+            finding = _read_range(place(field, index), network, text, ranges)
+            if finding is not None:
+                yield finding
     for (low, high), (other_low, other_high) in combinations(sorted(read["pool"]), 2):
         if other_low <= high:
-            told = f"{other_low}-{other_high} overlaps {low}-{high}"
+            make = type(network.subnet.network_address)
+            told = f"{make(other_low)}-{make(other_high)} overlaps {make(low)}-{make(high)}"
             yield place("pool").finding(told, "make one range of both")
-    special = {
-        network.gateway: "the gateway",
-        network.subnet.network_address: "the network",
-        network.subnet.broadcast_address: "broadcast",
-    }
-    for taken, what in special.items():
-        if taken is None or not _covers(read["pool"], taken):
+    for taken, what in _special(network):
+        if not _covers(read["pool"], taken):
             continue
         if not _covers(read["exclude"], taken):
             told = f"the pool gives away {taken}, which is {what}"
             yield place("pool").finding(told, f"shorten it, or exclude: [{taken}]")
 
 
-def _covers(ranges: list[tuple[IPv4Address, IPv4Address]], address: IPv4Address) -> bool:
-    return any(low <= address <= high for low, high in ranges)
+def _read_range(at: Mark, network: SiteNetwork, text: str, ranges: list[tuple[int, int]]) -> Finding | None:
+    """Add a range that can be read to `ranges`; what is wrong with it, if anything is."""
+    version = network.subnet.version
+    try:
+        low, high = parse_range(text)
+    except ValueError as error:
+        return at.finding(f"expected a range such as 10.77.1.50-10.77.1.99, got {text!r}: {error}")
+    if low.version != version:
+        told = f"{text} is IPv{low.version}, and {network.subnet} is IPv{version}"
+        return at.finding(told, f"make the other family a network of its own{on_interface(network)}")
+    ranges.append((int(low), int(high)))
+    if low not in network.subnet or high not in network.subnet:
+        return at.finding(f"{text} lies outside {network.subnet}", "a pool is a part of its subnet")
+    return None
+
+
+def _special(network: SiteNetwork) -> Iterator[tuple[IpAddress, str]]:
+    """Addresses that no client may have, and what they are."""
+    version = network.subnet.version
+    if network.gateway is not None and network.gateway.version == version:
+        yield network.gateway, "the gateway"
+    if version == 6:
+        yield network.subnet.network_address, "the routers' anycast address (RFC 4291 section 2.6.1)"
+        return
+    for end in (network.subnet.network_address, network.subnet.broadcast_address):
+        yield end, "the network's own or broadcast address"
+
+
+def _covers(ranges: list[tuple[int, int]], address: IpAddress) -> bool:
+    return any(low <= int(address) <= high for low, high in ranges)
 
 
 def _reservations(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
     macs: set[str] = set()
-    addresses: set[IPv4Address] = set()
+    addresses: set[IpAddress] = set()
     for index, kept in enumerate(network.reservations):
         # It may lie outside the pool: that is how an address is kept from the pool for good.
-        if kept.address not in network.subnet:
+        if kept.address.version == network.subnet.version and kept.address not in network.subnet:
             told = f"{kept.address} lies outside {network.subnet}"
             yield place("reservations", index, "address").finding(told, "reserve inside the subnet")
-        elif kept.address in (network.subnet.network_address, network.subnet.broadcast_address):
-            told = f"{kept.address} is the network's own or broadcast address"
+        elif special := dict(_special(network)).get(kept.address):
+            told = f"{kept.address} is {special}"
             yield place("reservations", index, "address").finding(told, "choose another")
         if kept.mac in macs:
             yield place("reservations", index, "mac").finding(f"{kept.mac} is reserved twice", "keep one")
-        if kept.address in addresses or kept.address == network.gateway:
+        if kept.address in addresses:
             told = f"{kept.address} is taken already"
             yield place("reservations", index, "address").finding(told, "choose another")
         macs.add(kept.mac)
@@ -209,18 +236,16 @@ def _twice(place: _Place, network: SiteNetwork) -> Iterator[Finding]:
             yield place("options", number).finding(told, "keep one, or tell them apart by match")
 
 
-def _option(at: Mark, option: DhcpOption) -> Iterator[Finding]:
+def _option(at: Mark, network: SiteNetwork, option: DhcpOption) -> Iterator[Finding]:
     """Shapes that the wire cannot carry; the codec must never meet them."""
-    if option.code in PROTOCOL_OPTIONS:
-        told = f"option {option.code} is set by the edge from {PROTOCOL_OPTIONS[option.code]}"
-        yield at.finding(told, "leave it out")
+    yield from option_code(at, network, option, PROTOCOL_OPTIONS)
     size_bytes = 0
     if option.text is not None:
         size_bytes = len(option.text.encode())
     elif option.hex is not None:
         size_bytes = len(option.hex) // 2
     elif option.addresses is not None:
-        size_bytes = 4 * len(option.addresses)
+        size_bytes = sum(len(address.packed) for address in option.addresses)
     elif isinstance(option.integers, dict):
         yield from _integers(at, option.integers)
         size_bytes = sum(len(values) * _WIDTHS.get(kind, 1) for kind, values in option.integers.items())

@@ -6,13 +6,23 @@ Findings with file and line are made in `specs.load`; here stand the shapes and 
 document can be checked by alone.
 """
 
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from specs.identity import Mac, Uuid
-from specs.shapes import API_VERSION, BARE_ON_OFF, Metadata, Name, OnOff, Spec
+from specs.shapes import (
+    API_VERSION,
+    BARE_ON_OFF,
+    IpAddress,
+    IpInterface,
+    IpNetwork,
+    Metadata,
+    Name,
+    OnOff,
+    Spec,
+)
 from specs.site_model import Site
 from specs.sizes import SizeBytes
 
@@ -163,20 +173,20 @@ class PoolAddress(Spec):
     pool: Name
 
 
-Address = IPv4Interface | PoolAddress
+Address = IpInterface | PoolAddress
 
 
 class Route(Spec):
     """One route; `default` is 0.0.0.0/0."""
 
-    to: Literal["default"] | IPv4Network
-    via: IPv4Address
+    to: Literal["default"] | IpNetwork
+    via: IpAddress
 
 
 class Nameservers(Spec):
     """DNS servers and search domains."""
 
-    addresses: tuple[IPv4Address, ...] = ()
+    addresses: tuple[IpAddress, ...] = ()
     search: tuple[str, ...] = ()
 
 

@@ -1,5 +1,6 @@
 """What all spec documents share: the base of their shapes, names, and YAML's on and off."""
 
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
@@ -19,6 +20,12 @@ def _on_off(value: object) -> object:
 BARE_ON_OFF: Final = BeforeValidator(_on_off)
 """For every choice that has `on` or `off` among its words."""
 OnOff = Annotated[Literal["on", "off"], BARE_ON_OFF]
+
+
+IpAddress = IPv4Address | IPv6Address
+IpInterface = IPv4Interface | IPv6Interface
+IpNetwork = IPv4Network | IPv6Network
+"""Either family; which one a network is of is said by its subnet alone."""
 
 
 class Spec(BaseModel):

@@ -3,14 +3,13 @@
 A later version merges Sites from several documents; no field changes its name for it.
 """
 
-from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from specs.durations import Duration
 from specs.identity import Mac
-from specs.shapes import API_VERSION, BARE_ON_OFF, Metadata, Name, Spec
+from specs.shapes import API_VERSION, BARE_ON_OFF, IpAddress, IpNetwork, Metadata, Name, Spec
 
 DiscoveryMode = Annotated[Literal["off", "hold", "inspect", "register"], BARE_ON_OFF]
 NetworkMode = Annotated[Literal["full", "reservations", "proxy", "off"], BARE_ON_OFF]
@@ -22,7 +21,7 @@ class Reservation(Spec):
     """An address kept for a hardware address."""
 
     mac: Mac
-    address: IPv4Address
+    address: IpAddress
 
 
 class OptionMatch(Spec):
@@ -44,10 +43,10 @@ class OptionMatch(Spec):
 class DhcpOption(Spec):
     """One DHCP option of the site; exactly one of text, hex, addresses, integers."""
 
-    code: Annotated[int, Field(ge=1, le=254)]
+    code: Annotated[int, Field(ge=1, le=0xFFFF)]
     text: str | None = None
     hex: Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2})*$")] | None = None
-    addresses: tuple[IPv4Address, ...] | None = None
+    addresses: tuple[IpAddress, ...] | None = None
     integers: dict[str, list[int]] | tuple[int, ...] | None = None
     match: OptionMatch | None = None
 
@@ -61,22 +60,22 @@ class DhcpOption(Spec):
 
 
 class SiteNetwork(Spec):
-    """One network of the site, and what the edge does on it."""
+    """One network of the site, and what the edge does on it; its subnet says whether it is IPv4 or IPv6."""
 
     name: Name
     purpose: Literal["provisioning", "bmc", "os"]
-    subnet: IPv4Network
+    subnet: IpNetwork
     interface: str | None = None
-    gateway: IPv4Address | None = None
+    gateway: IpAddress | None = None
     pool: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
-    dns: tuple[IPv4Address, ...] = ()
-    ntp: tuple[IPv4Address, ...] = ()
+    dns: tuple[IpAddress, ...] = ()
+    ntp: tuple[IpAddress, ...] = ()
     mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
     lease: Duration = "1h"
     mode: NetworkMode = "full"
     router_advertisements: bool = True
-    relays: tuple[IPv4Address, ...] = ()
+    relays: tuple[IpAddress, ...] = ()
     trusted: bool = False
     reservations: tuple[Reservation, ...] = ()
     options: tuple[DhcpOption, ...] = ()

@@ -1,7 +1,6 @@
 """Shapes of request bodies: closed, because a misspelt key that is ignored does the wrong thing."""
 
 import math
-from ipaddress import IPv4Address
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -10,7 +9,7 @@ from specs.facts import Observation
 from specs.identity import Mac, Uuid
 from specs.phases import Phase
 from specs.records import ConditionStatus, Result, Verb, WaitEvent
-from specs.shapes import Name
+from specs.shapes import IpAddress, Name
 
 Item = TypeVar("Item")
 
@@ -85,7 +84,7 @@ class NewHost(Body):
     uuid: Uuid | None = None
     serial: str | None = None
     bmc: BmcAccount | None = None
-    address: IPv4Address | None = None
+    address: IpAddress | None = None
     """What it gets by DHCP on its provisioning network."""
 
 

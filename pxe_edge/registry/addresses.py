@@ -6,7 +6,7 @@ refused, never replaced by another one.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from ipaddress import IPv4Address, IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
 from specs.model import Host, PoolAddress
+from specs.shapes import IpAddress
 from specs.site_model import Site, SiteNetwork
 
 BMC = "bmc"
@@ -35,28 +36,37 @@ def fixed(session: Session, host_ids: Collection[str]) -> dict[str, str]:
     return {row.host_id: row.address for row in session.scalars(query)}
 
 
-def pool_addresses(network: SiteNetwork) -> Iterable[IPv4Address]:
+def pool_addresses(network: SiteNetwork) -> Iterable[IpAddress]:
     """The addresses of a network's pool that may be given to anybody, in order."""
-    barred = {network.subnet.network_address, network.subnet.broadcast_address, network.gateway}
+    barred = {network.subnet.network_address, network.gateway}
+    if network.subnet.version == 4:
+        barred.add(network.subnet.broadcast_address)
     barred.update(reservation.address for reservation in network.reservations)
-    excluded = [address_range(text) for text in network.exclude]
+    make = type(network.subnet.network_address)
+    excluded = [(int(low), int(high)) for low, high in map(address_range, network.exclude)]
     for text in network.pool:
         first, last = address_range(text)
-        for number in range(int(first), int(last) + 1):
-            address = IPv4Address(number)
-            shut = address in barred or any(low <= address <= high for low, high in excluded)
-            if address in network.subnet and not shut:
+        number = int(first)
+        while number <= int(last):
+            # A gap is stepped over as a whole: one of IPv6 may be larger than all of IPv4.
+            shut_until = max((high for low, high in excluded if low <= number <= high), default=None)
+            if shut_until is not None:
+                number = shut_until + 1
+                continue
+            address = make(number)
+            if address in network.subnet and address not in barred:
                 yield address
+            number += 1
 
 
-def address_range(text: str) -> tuple[IPv4Address, IPv4Address]:
+def address_range(text: str) -> tuple[IpAddress, IpAddress]:
     """Turn `A-B` or `A` into first and last."""
     first, _, last = text.partition("-")
-    return IPv4Address(first.strip()), IPv4Address((last or first).strip())
+    return ip_address(first.strip()), ip_address((last or first).strip())
 
 
 def keep_named(
-    session: Session, now: datetime, host: HostRow, key: str, address: IPv4Address, network: str
+    session: Session, now: datetime, host: HostRow, key: str, address: IpAddress, network: str
 ) -> AddressRow:
     """Keep exactly this address for a host; 409 when another host has it."""
     mine = kept(session, host.id).get(key)
@@ -95,17 +105,17 @@ def keep_fixed(
     session: Session,
     now: datetime,
     host: HostRow,
-    address: IPv4Address,
+    address: IpAddress,
     current: Current,
     *,
-    own: Collection[IPv4Address] = (),
+    own: Collection[IpAddress] = (),
 ) -> AddressRow:
     """Keep an address that a host gets by DHCP; 422 where no network gives it, 409 when it is somebody's.
 
     `own` are the edge's addresses.
     """
     network = _giving(current.site, address, host)
-    special: dict[IPv4Address | None, str] = {
+    special: dict[IpAddress | None, str] = {
         network.gateway: "the gateway",
         network.subnet.network_address: "the network's own",
         network.subnet.broadcast_address: "the broadcast address",
@@ -126,7 +136,7 @@ def keep_fixed(
     return keep_named(session, now, host, PXE, address, network.name)
 
 
-def _giving(site: Site, address: IPv4Address, host: HostRow) -> SiteNetwork:
+def _giving(site: Site, address: IpAddress, host: HostRow) -> SiteNetwork:
     """The provisioning network on which the edge can give an address."""
     boots = [network for network in site.networks if network.purpose == "provisioning"]
     network = next((one for one in boots if address in one.subnet), None)
@@ -191,7 +201,12 @@ def bmc_network(site: Site) -> SiteNetwork | None:
     """The network whose addresses BMCs get."""
     wanted = site.bmc.network
     return next(
-        (n for n in site.networks if n.name == wanted or (wanted is None and n.purpose == "bmc")), None
+        (
+            n
+            for n in site.networks
+            if n.name == wanted or (wanted is None and n.purpose == "bmc" and n.subnet.version == 4)
+        ),
+        None,
     )
 
 
@@ -231,7 +246,8 @@ def with_prefix(row: AddressRow, spec: Host | None, site: Site) -> str:
         for part in (spec.network.ethernets, spec.network.bonds, spec.network.vlans):
             link = part.get(interface)
             wish = link.addresses[int(index)] if link and int(index) < len(link.addresses) else None
-            if isinstance(wish, IPv4Interface):
+            if isinstance(wish, IPv4Interface | IPv6Interface):
                 return str(wish)
     subnet = next((n.subnet for n in site.networks if n.name == row.network), None)
-    return f"{row.address}/{subnet.prefixlen if subnet else 32}"
+    alone = ip_address(row.address).max_prefixlen
+    return f"{row.address}/{subnet.prefixlen if subnet else alone}"

@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import IPv4Address
 
 from sqlalchemy.orm import Session
 
@@ -13,6 +12,7 @@ from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
 from specs.identity import mac_identity, serial_identity, uuid_identity
+from specs.shapes import IpAddress
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def announce(
     name: str | None,
     known_by: Identities,
     *,
-    address: IPv4Address | None,
+    address: IpAddress | None,
     current: Current | None,
-    own: Collection[IPv4Address],
+    own: Collection[IpAddress],
 ) -> HostRow:
     """Register a host that nobody has seen, with the address that it is to get by DHCP."""
     host = hosts.register(

@@ -19,6 +19,7 @@ from pxe_edge.policy.seeds import SEED_S, SeedTicket, finish_transfer, start_tra
 from pxe_edge.policy.views import BootPlan
 from pxe_edge.registry import binding, boots, hosts, jobs, leases
 from pxe_edge.registry.errors import RegistryError
+from pxe_edge.registry.interfaces import url_host
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.specsets import Current
 from pxe_edge.servers.ports import Problem
@@ -67,7 +68,7 @@ class BootDesk:
             boot = boots.begin(session, now, mac=mac, host=host, network=network)
             epoch = leases.read(session, host.id).epoch if host else 0
         server = registry.addresses.get(network or "")
-        base = f"http://{server}:{registry.ports.boot}" if server else registry.boot_url
+        base = f"http://{url_host(server)}:{registry.ports.boot}" if server else registry.boot_url
         seed = Seed(
             boot_no=boot.no,
             token=boot.token,

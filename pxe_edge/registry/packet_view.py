@@ -8,7 +8,7 @@ a second: a machine that hammers the edge costs a row, not a transaction per pac
 import threading
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import IPv4Address
+from ipaddress import ip_address
 from pathlib import Path
 
 from sqlalchemy import select
@@ -25,6 +25,7 @@ from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
 from specs.identity import serial_in_uuid, uuid_identity
+from specs.shapes import IpAddress
 
 MAX_NOTED = 4096
 """Requests kept between two writes; what comes on top of it is not noted."""
@@ -41,7 +42,7 @@ class PacketView:
         self._of_host: dict[str, HostView] = {}
         self._by_serial: dict[str, HostView] = {}
         """Hosts of which only the serial is known: a vendor's UUID may hold it."""
-        self._kept: dict[str, dict[IPv4Address, str]] = {}
+        self._kept: dict[str, dict[IpAddress, str]] = {}
         self._serial_of: dict[str, str] = {}
         self._bound: set[str] = set()
         """Specs that have their machine."""
@@ -76,15 +77,15 @@ class PacketView:
                 fixed=self._fixed(),
             )
 
-    def _owners(self, current: Current) -> dict[IPv4Address, frozenset[str]]:
+    def _owners(self, current: Current) -> dict[IpAddress, frozenset[str]]:
         """Addresses that no lease may take from a host: those that specs name, and those that IPAM keeps."""
-        owners = {IPv4Address(address): frozenset[str]() for address in current.named_addresses}
+        owners = {ip_address(address): frozenset[str]() for address in current.named_addresses}
         for host_id, kept in list(self._kept.items()):
             view = self._of_host.get(host_id)
             owners.update(dict.fromkeys(kept, view.macs if view is not None else frozenset()))
         return owners
 
-    def _fixed(self) -> dict[str, IPv4Address]:
+    def _fixed(self) -> dict[str, IpAddress]:
         """MAC -> the address that its host gets by DHCP."""
         found = {}
         for host_id, kept in list(self._kept.items()):
@@ -162,7 +163,7 @@ class PacketView:
         if any(self._claim(host_id) != claimed for host_id, claimed in before.items()):
             self._take()
 
-    def _claim(self, host_id: str) -> tuple[dict[IPv4Address, str], frozenset[str]] | None:
+    def _claim(self, host_id: str) -> tuple[dict[IpAddress, str], frozenset[str]] | None:
         """The addresses that a host keeps, and the MACs that may lease them; None when it keeps none."""
         kept, view = self._kept.get(host_id), self._of_host.get(host_id)
         return (kept, view.macs) if kept and view is not None else None
@@ -194,8 +195,8 @@ class PacketView:
         self._by_serial.pop(self._serial_of.pop(host_id, ""), None)
 
 
-def _kept(session: Session, host_id: str) -> dict[IPv4Address, str]:
-    return {IPv4Address(row.address): key for key, row in addresses.kept(session, host_id).items()}
+def _kept(session: Session, host_id: str) -> dict[IpAddress, str]:
+    return {ip_address(row.address): key for key, row in addresses.kept(session, host_id).items()}
 
 
 def _write(session: Session, at: datetime, request: BootRequest, outcome: str) -> None:

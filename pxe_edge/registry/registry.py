@@ -12,12 +12,13 @@ from sqlalchemy.orm import Session
 from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import binding, credentials, records, specsets, timeline, tokens
 from pxe_edge.registry.database import Database
-from pxe_edge.registry.interfaces import own_addresses, server_addresses
+from pxe_edge.registry.interfaces import own_addresses, server_addresses, url_host
 from pxe_edge.registry.sealing import Seal, site_seal
 from pxe_edge.registry.specsets import Current, Given
 from pxe_edge.registry.tables import HostRow, JobRow
 from pxe_edge.servers.ports import PacketNotes
 from specs.records import HostRecord, JobRecord, SpecSetRecord
+from specs.shapes import IpAddress
 
 
 def utc_now() -> datetime:
@@ -43,7 +44,7 @@ class Registry:
     ports: Ports
     management_public: str = ""
     current: Current | None = None
-    addresses: dict[str, IPv4Address] = field(default_factory=dict)
+    addresses: dict[str, IpAddress] = field(default_factory=dict)
     timing: Timing = field(default_factory=Timing)
     may_hand_on: Callable[[], bool] = lambda: False
     """Whether lost runs are handed on: Prefect has answered within the last minute. The sweeper sets it."""
@@ -67,7 +68,7 @@ class Registry:
     def boot_url(self) -> str:
         """Where machines reach the boot plane: by the first provisioning network's address."""
         first = next(iter(self.addresses.values()), IPv4Address("127.0.0.1"))
-        return f"http://{first}:{self.ports.boot}"
+        return f"http://{url_host(first)}:{self.ports.boot}"
 
     def where(self) -> tuple[str, str | None] | None:
         """Site name and current set for the outbox; None before the first publish."""

@@ -1,71 +1,102 @@
 """The current set's Site as the packet plane sees it."""
 
 import json
-from collections.abc import Mapping
-from ipaddress import IPv4Address
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from types import MappingProxyType
 
 from pxe_edge.policy.views import AddressRange, BootOsView, NetworkView, SiteOption, SiteView
 from pxe_edge.registry.addresses import address_range
+from pxe_edge.registry.site_view6 import Part, network6
 from specs.durations import seconds
+from specs.shapes import IpAddress
 from specs.site_model import DhcpOption, OptionMatch, Site, SiteNetwork
 
 
 def site_view(
     site: Site,
-    addresses: dict[str, IPv4Address],
+    addresses: Mapping[str, IpAddress],
     *,
     http_port: int,
     bootos: BootOsView | None,
-    kept: Mapping[IPv4Address, frozenset[str]] = MappingProxyType({}),
-    fixed: Mapping[str, IPv4Address] = MappingProxyType({}),
+    kept: Mapping[IpAddress, frozenset[str]] = MappingProxyType({}),
+    fixed: Mapping[str, IpAddress] = MappingProxyType({}),
 ) -> SiteView:
     """One immutable view of the site.
 
     `kept` are the addresses that are somebody's, with their MACs; `fixed` what hosts get by DHCP, by MAC.
     """
+    told = {name: address for name, address in addresses.items() if isinstance(address, IPv4Address)}
+    told6 = {name: address for name, address in addresses.items() if isinstance(address, IPv6Address)}
+    parts = {network.name: _part(network, kept, fixed) for network in site.networks}
     return SiteView(
         name=site.metadata.name,
         discovery=site.discovery,
         boot_order=site.boot.order,
         loader=site.boot.loader,
-        networks=tuple(_network(network, kept, fixed) for network in site.networks),
-        server_addresses=MappingProxyType(dict(addresses)),
+        networks=tuple(
+            _network(network, network.subnet, parts[network.name])
+            for network in site.networks
+            if isinstance(network.subnet, IPv4Network)
+        ),
+        server_addresses=MappingProxyType(told),
+        networks6=tuple(
+            network6(network, network.subnet, parts[network.name])
+            for network in site.networks
+            if not isinstance(network.subnet, IPv4Network)
+        ),
+        server_addresses6=MappingProxyType(told6),
         http_port=http_port,
         bootos=bootos,
     )
 
 
-def _network(
-    network: SiteNetwork, kept: Mapping[IPv4Address, frozenset[str]], fixed: Mapping[str, IPv4Address]
-) -> NetworkView:
+def _part(
+    network: SiteNetwork, kept: Mapping[IpAddress, frozenset[str]], fixed: Mapping[str, IpAddress]
+) -> Part:
     reservations = {one.mac: one.address for one in network.reservations}
     reservations.update({mac: address for mac, address in fixed.items() if address in network.subnet})
+    return Part(
+        options=tuple(sorted(map(_option, network.options), key=lambda option: option.keys)),
+        reservations=reservations,
+        kept={address: macs for address, macs in kept.items() if address in network.subnet},
+    )
+
+
+def _network(network: SiteNetwork, subnet: IPv4Network, part: Part) -> NetworkView:
     return NetworkView(
         name=network.name,
         purpose=network.purpose,
-        subnet=network.subnet,
+        subnet=subnet,
         interface=network.interface,
-        gateway=network.gateway,
+        gateway=next(_v4([network.gateway]), None),
         pool=_ranges(network.pool),
         exclude=_ranges(network.exclude),
-        dns=network.dns,
-        ntp=network.ntp,
+        dns=tuple(_v4(network.dns)),
+        ntp=tuple(_v4(network.ntp)),
         mtu=network.mtu,
         lease_s=seconds(network.lease),
         mode=network.mode,
         router_advertisements=network.router_advertisements,
-        relays=network.relays,
+        relays=tuple(_v4(network.relays)),
         trusted=network.trusted,
-        reservations=MappingProxyType(reservations),
-        kept=MappingProxyType({address: macs for address, macs in kept.items() if address in network.subnet}),
-        options=tuple(sorted(map(_option, network.options), key=lambda option: option.keys)),
+        reservations=MappingProxyType(
+            {mac: each for mac, each in part.reservations.items() if isinstance(each, IPv4Address)}
+        ),
+        kept=MappingProxyType({address: part.kept[address] for address in _v4(part.kept)}),
+        options=part.options,
     )
 
 
+def _v4(addresses: Iterable[IpAddress | None]) -> Iterator[IPv4Address]:
+    # The lint lets a network have one family; here it is only made known to the types.
+    return (address for address in addresses if isinstance(address, IPv4Address))
+
+
 def _ranges(texts: tuple[str, ...]) -> tuple[AddressRange, ...]:
-    return tuple(AddressRange(*address_range(text)) for text in texts)
+    ends = (tuple(_v4(address_range(text))) for text in texts)
+    return tuple(AddressRange(first, last) for first, last in ends)
 
 
 def _option(option: DhcpOption) -> SiteOption:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Any
 
 from sqlalchemy import select, update
@@ -42,7 +42,9 @@ class Current:
         for name, host in self.specs.hosts.items():
             parts = (host.network.ethernets, host.network.bonds, host.network.vlans)
             wishes = [wish for part in parts for link in part.values() for wish in link.addresses]
-            found.update({str(wish.ip): name for wish in wishes if isinstance(wish, IPv4Interface)})
+            found.update(
+                {str(wish.ip): name for wish in wishes if isinstance(wish, IPv4Interface | IPv6Interface)}
+            )
             if host.bmc.address:
                 found[str(host.bmc.address)] = name
         return found

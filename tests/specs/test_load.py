@@ -57,7 +57,8 @@ def findings(body: str, head: str = HOST) -> list[str]:
         (
             "network: {ethernets: {nic0: {addresses: [10.1.1.300/24]}}}",
             ("a.yaml:4:42: network.ethernets.nic0.addresses[0]: expected an IPv4 address with prefix "
-            "such as 10.77.1.21/24 or a mapping, got '10.1.1.300/24'"),
+            "such as 10.77.1.21/24 or an IPv6 address with prefix such as fd00:77::21/64 or a mapping, "
+            "got '10.1.1.300/24'"),
         ),
         ("users: [{sudo: true}]", "a.yaml:4:9: users[0].name: name is missing (add name)"),
         (

@@ -66,7 +66,7 @@ REFUSED = [
     (OPTION, "{code: 66, text: a, match: {}}", "match is empty: give arch, class", None),
     (OPTION, "{code: 66, text: a, match: {clas: x}}", "match.clas: unknown key 'clas'", "class"),
     (OPTION, "{code: 66, text: a, match: {arch: 70000}}", "match.arch: input should be less than", None),
-    (OPTION, "{code: 255, text: a}", "options[0].code: input should be less than", None),
+    (OPTION, "{code: 255, text: a}", "options[0]: expected an option from 1 to 254", None),
     ("{code: 225, integers: {u16: [1500]}}", OPTION, "option 66 is given twice for the same clients", None),
     ("[10.0.2.1]", "[10.0.2.1, 10.0.2.1]", "relay 10.0.2.1 speaks for far already", None),
     ("address: 10.0.0.20", "address: 10.0.0.255", "10.0.0.255 is the network's own or broadcast", None),
