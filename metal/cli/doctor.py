@@ -1,113 +1,114 @@
-"""`doctor` tells whether each published loader is the same over TFTP, over HTTP and on disk.
+"""`doctor`: what is wrong with a site, in words, and what to do next."""
 
-tftpy is the client here, so that our server is asked by somebody else's code.
-"""
-
-import hashlib
-import io
-import json as json_module
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Final
 
-import httpx
-import tftpy
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from metal.cli.output import EXIT_DONE, EXIT_FAILED, show_json, show_table
-from metal.cli.up.parts import BOOT_PORT
-from metal.edge_client.wire import data_dir
-from metal.errors import SpecError
+from metal.cli.output import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_UNREACHABLE,
+    console,
+    is_terminal,
+    line,
+    show_json,
+    show_table,
+)
+from metal.doctor.checkup import checks
+from metal.doctor.findings import GROUPS, Check, Reported, Status, run_checks
+from metal.doctor.surroundings import Surroundings, gather
+from metal.errors import SpecError, Unreachable
 
-TFTP_LIMIT_BYTES: Final = 4 << 20
-"""Loaders are below 1 MiB; kernels go by HTTP only."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One published file and what came back."""
-
-    name: str
-    disk: str
-    tftp: str
-    http: str
-
-    @property
-    def good(self) -> bool:
-        """All that was fetched equals what lies on disk."""
-        return self.http == self.disk and self.tftp in (self.disk, "not by TFTP")
+LISTEN_S: Final = 5.0
+"""dnsmasq pings an address for three seconds before it offers it; OVMF waits 3.3 s, BIOS ROMs longer."""
+SIGNS: Final[dict[Status, str]] = {"ok": "ok", "warning": "warning", "failed": "FAILED", "skipped": "skipped"}
 
 
 def doctor(
     *,
-    server: Annotated[str, typer.Option(help="Address of the edge.")] = "127.0.0.1",
-    tftp_port: Annotated[int, typer.Option(help="Its TFTP port.")] = 69,
-    http_port: Annotated[int, typer.Option(help="Its boot-plane port.")] = BOOT_PORT,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help=f"Only this group: {', '.join(GROUPS)}. Repeatable.")
+    ] = None,
+    specs: Annotated[
+        Path | None, typer.Option(help="Spec folder to know the site by while the edge is down.")
+    ] = None,
+    listen: Annotated[
+        float, typer.Option(help="Seconds to collect DHCP offers on each link.", min=1.0, max=120.0)
+    ] = LISTEN_S,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every chunk of every image.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Fetch every published loader over TFTP and HTTP and compare digests with the files on disk."""
-    boot = data_dir() / "boot"
-    files = published(boot)
-    if not files:
-        raise SpecError(
-            f"nothing is published in {boot}", hint="start the edge once, then rackflow bootos build"
-        )
-    checks = [check(boot, name, server, tftp_port, http_port) for name in files]
+    """Check the site as a machine sees it: say what is wrong and what to do.
+
+    Most is seen as root on the edge's machine. Elsewhere, checks that need that machine or a raw socket
+    are skipped and say so. Exit 1 when a check failed, 5 when the edge does not answer.
+    """
+    if unknown := sorted(set(only or ()) - set(GROUPS)):
+        raise SpecError(f"no such group: {', '.join(unknown)}", hint=f"groups: {', '.join(GROUPS)}")
+    around = gather(specs)
+    reported = run_with_progress(checks(around, listen_s=listen, deep=deep, only=only or ()))
     if json:
-        show_json(
-            [{"name": c.name, "disk": c.disk, "tftp": c.tftp, "http": c.http, "good": c.good} for c in checks]
-        )
+        show_json(as_json(around, reported))
     else:
-        rows = [
-            (c.name, c.disk[:12], c.tftp[:12], c.http[:12], "ok" if c.good else "DIFFERS") for c in checks
-        ]
-        show_table(("file", "on disk", "TFTP", "HTTP", "verdict"), rows)
-    raise typer.Exit(EXIT_DONE if all(c.good for c in checks) else EXIT_FAILED)
+        show(reported)
+    raise typer.Exit(exit_code(around, reported))
 
 
-def published(boot: Path) -> list[str]:
-    """Loaders at the top of the boot folder, and the files of the current boot OS."""
-    names = sorted(p.name for p in boot.glob("*") if p.is_file() and not p.name.startswith("."))
-    current = boot / "bootos" / "current.json"
-    if current.exists():
-        manifest = json_module.loads(current.read_text())
-        names += [manifest["kernel"], *manifest["initrds"]]
-    return names
+def run_with_progress(wanted: list[Check]) -> list[Reported]:
+    """Run the checks; a bar on a terminal, nothing in a pipe."""
+    if not is_terminal():
+        return run_checks(wanted)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console(), transient=True) as progress:
+        task = progress.add_task("checking", total=len(wanted))
+        return run_checks(wanted, lambda check: progress.update(task, advance=1, description=check.name))
 
 
-def check(boot: Path, name: str, server: str, tftp_port: int, http_port: int) -> Check:
-    """One file by all its ways."""
-    on_disk = (boot / name).read_bytes()
-    by_tftp = "not by TFTP" if len(on_disk) > TFTP_LIMIT_BYTES else fetch_tftp(server, tftp_port, name)
-    return Check(name, digest(on_disk), by_tftp, fetch_http(f"http://{server}:{http_port}/{name}"))
+def show(reported: list[Reported]) -> None:
+    """The table by group, then what to do, worst first."""
+    rows, group = [], ""
+    for each in reported:
+        found = each.finding
+        rows.append(
+            (each.group if each.group != group else "", SIGNS[found.status], found.name, found.message)
+        )
+        group = each.group
+    show_table(("group", "result", "what", "found"), rows)
+    for status in ("failed", "warning"):
+        for each in reported:
+            if each.finding.status == status and each.finding.next:
+                line(f"{status}: {each.finding.name}: {each.finding.message}", bold=status == "failed")
+                line(f"  next: {each.finding.next}")
+    count = Counter(each.finding.status for each in reported)
+    line(", ".join(f"{count[status]} {status}" for status in SIGNS if count[status]))
 
 
-def fetch_tftp(server: str, port: int, name: str) -> str:
-    """Digest of a file fetched by tftpy, or what went wrong."""
-    into = io.BytesIO()
-    into.close = lambda: None  # type: ignore[method-assign]  # tftpy closes its output; the bytes are read after
-    try:
-        client = tftpy.TftpClient(server, port, {"blksize": 1428, "tsize": 0})
-        client.download(name, into, timeout=5)
-    except (tftpy.TftpException, OSError) as error:
-        return f"failed: {error}"
-    return digest(into.getvalue())
+def as_json(around: Surroundings, reported: list[Reported]) -> dict[str, object]:
+    """The whole answer."""
+    count = Counter(each.finding.status for each in reported)
+    return {
+        "site": around.site.metadata.name if around.site else None,
+        "edge": around.address.url,
+        "on_edge_host": around.on_edge_host,
+        "counts": {status: count[status] for status in SIGNS},
+        "checks": [
+            {
+                "group": each.group,
+                "name": each.finding.name,
+                "status": each.finding.status,
+                "message": each.finding.message,
+                "next": each.finding.next or None,
+            }
+            for each in reported
+        ],
+    }
 
 
-def fetch_http(url: str) -> str:
-    """Digest of a file fetched by HTTP, or what went wrong."""
-    sha = hashlib.sha256()
-    try:
-        with httpx.stream("GET", url, timeout=30, trust_env=False) as response:
-            if response.status_code != httpx.codes.OK:
-                return f"failed: {response.status_code}"
-            for block in response.iter_raw(1 << 20):
-                sha.update(block)
-    except httpx.HTTPError as error:
-        return f"failed: {error}"
-    return sha.hexdigest()
-
-
-def digest(data: bytes) -> str:
-    """sha256 in hex."""
-    return hashlib.sha256(data).hexdigest()
+def exit_code(around: Surroundings, reported: list[Reported]) -> int:
+    """5 beats 1: without the edge most of the rest could not be asked."""
+    if isinstance(around.edge_error, Unreachable):
+        return EXIT_UNREACHABLE
+    return EXIT_FAILED if any(each.finding.status == "failed" for each in reported) else EXIT_DONE

@@ -94,6 +94,14 @@ class EdgeClient(RunCalls):
         answer: dict[str, Any] = self.json("GET", f"/v1/why/{what}")
         return answer
 
+    def networks(self) -> list[dict[str, Any]]:
+        """The site's networks, and the edge's address on each."""
+        return self.items("/v1/networks")
+
+    def boot_files(self) -> list[dict[str, Any]]:
+        """Loaders, kernel and initrds as they stand in the boot folder, with size and digest."""
+        return self.items("/v1/boot-files")
+
     def leases(self) -> list[dict[str, Any]]:
         """DHCP leases."""
         return self.items("/v1/leases")

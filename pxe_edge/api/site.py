@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
-from pxe_edge.registry import lease_store, sightings, specsets, timeline, why
+from pxe_edge.registry import boot_files, lease_store, sightings, specsets, timeline, why
 from pxe_edge.registry.site_tables import FleetRunRow
 from specs.records import SpecSetRecord
 
@@ -55,6 +55,12 @@ def networks(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
         for n in sites
     ]
     return b.Page(items=items)
+
+
+@router.get("/boot-files")
+def list_boot_files(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
+    """Loaders by architecture, kernel and initrds, with size and digest; null for what is missing."""
+    return b.Page(items=boot_files.listed(registry.data / "boot", registry.boot_url))
 
 
 @router.get("/leases")

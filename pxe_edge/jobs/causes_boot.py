@@ -195,7 +195,7 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "PXE or iPXE says that it failed",
         _console("network-boot-failed"),
         '{waits}; the network boot failed: "{line}".',
-        "rackflow doctor compares what TFTP and HTTP serve with the files on disk; then " + _AGAIN,
+        "rackflow doctor fetches what is served by TFTP and HTTP, and says what differs; then " + _AGAIN,
     ),
     Rule(
         "emergency-shell",
