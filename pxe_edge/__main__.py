@@ -2,14 +2,16 @@
 
 import argparse
 import base64
+import contextlib
 import fcntl
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import ip_address
 from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
@@ -48,6 +50,21 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < int(text[:6]) < 65536):
         raise argparse.ArgumentTypeError(f"expected a TCP port from 1 to 65535, got {text!r}")
     return int(text)
+
+
+def _boot_proxy(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    # Who speaks there says in whose name it asks: only programs of this machine may.
+    text = environment.get("RACKFLOW_BOOT_PROXY")
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    with contextlib.suppress(ValueError, argparse.ArgumentTypeError):
+        address = ip_address(host.strip("[]"))
+        if address.is_loopback:
+            return str(address), _port(port)
+    raise ValueError(
+        f"RACKFLOW_BOOT_PROXY is {text!r}; expected a loopback address and a port, as 127.0.0.1:8081"
+    )
 
 
 def _say(text: str) -> None:
@@ -107,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         timing = Timing.from_environment(os.environ)
+        boot_proxy = _boot_proxy(os.environ)
     except ValueError as error:
         _say(str(error))
         return USAGE
@@ -118,7 +136,9 @@ def main(argv: list[str] | None = None) -> int:
         # The port comes first: a second edge on this machine must not touch the first one's data.
         listening = bind("0.0.0.0", options.port)
         with only_one(data):
-            registry = open_registry(data, ports=Ports(options.port, options.boot_port), timing=timing)
+            registry = open_registry(
+                data, ports=Ports(options.port, options.boot_port, boot_proxy), timing=timing
+            )
             if options.specs is not None and (status := _publish(registry, options.specs)):
                 return status
             Edge(registry, PrefectSettings.from_environment(), listening).run(stop)

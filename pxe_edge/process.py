@@ -132,6 +132,7 @@ class PacketThread:
             boot_dir=registry.data / "boot",
             images_dir=registry.data / "images",
             http_port=registry.ports.boot,
+            http_proxy=registry.ports.boot_proxy,
             stop=self._stop,
             on_ready=lambda: log.info("event=packets port=%s", registry.ports.boot),
             notes=self._notes,

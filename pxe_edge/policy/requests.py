@@ -1,7 +1,7 @@
 """Who asks for a boot: the one value that DHCP, TFTP and HTTP put to `decide`."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
 from pxe_edge.wire import options as opt
@@ -22,7 +22,7 @@ class BootRequest:
     arch: int | None = None
     uuid: str | None = None
     network: str | None = None
-    address: IPv4Address | None = None
+    address: IPv4Address | IPv6Address | None = None
     via: Via = "dhcp"
 
     @property

@@ -5,7 +5,7 @@ a MAC on the provisioning LAN gets a seed: so it holds a short-lived token and n
 """
 
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
 MAX_STARTS: Final = 5
@@ -17,7 +17,7 @@ class SeedTicket:
     """The right to fetch one seed."""
 
     nonce: str
-    address: IPv4Address | None
+    address: IPv4Address | IPv6Address | None
     """None until the first start binds it."""
     expires_at: float
     starts: int = 0
@@ -27,7 +27,9 @@ class SeedTicket:
 SeedRefusal = Literal["expired", "already-taken", "another-address", "too-many-starts"]
 
 
-def start_transfer(ticket: SeedTicket, peer: IPv4Address, now: float) -> SeedTicket | SeedRefusal:
+def start_transfer(
+    ticket: SeedTicket, peer: IPv4Address | IPv6Address, now: float
+) -> SeedTicket | SeedRefusal:
     """The ticket after one more start, or why there is none."""
     if now >= ticket.expires_at:
         return "expired"

@@ -7,7 +7,7 @@ that restarts in that half minute lets the machine boot once more.
 import secrets
 import threading
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,7 +49,7 @@ class BootDesk:
         self._seeds: dict[str, tuple[SeedTicket, bytes]] = {}
 
     def boot_begin(
-        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address
+        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address | IPv6Address
     ) -> BootPlan | None:
         """Begin a boot if one is due: a number, a token, and a seed under a nonce for this address."""
         del arch
@@ -89,7 +89,7 @@ class BootDesk:
                 self._seeds.pop(next(iter(self._seeds)))
             self._seeds[ticket.nonce] = (ticket, data)
 
-    def seed(self, nonce: str, peer: IPv4Address, *, peek: bool) -> bytes | None:
+    def seed(self, nonce: str, peer: IPv4Address | IPv6Address, *, peek: bool) -> bytes | None:
         """The seed's bytes as long as its ticket allows."""
         with self._lock:
             kept = self._seeds.get(nonce)
@@ -108,7 +108,9 @@ class BootDesk:
             if (kept := self._seeds.get(nonce)) is not None:
                 self._seeds[nonce] = (finish_transfer(kept[0]), b"")
 
-    def report_in(self, token: str, body: Mapping[str, Any], peer: IPv4Address) -> tuple[int, Problem | None]:
+    def report_in(
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
+    ) -> tuple[int, Problem | None]:
         """Take a report-in; a refusal of a good token is stored and shown."""
         registry = self._registry
         try:
@@ -133,7 +135,7 @@ class BootDesk:
         return 204, None
 
     def phone_home(
-        self, token: str, body: Mapping[str, Any], peer: IPv4Address
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
     ) -> tuple[int, Problem | None]:
         """Take a phone-home; a foreign host key is refused and shown."""
         registry = self._registry

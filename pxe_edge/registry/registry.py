@@ -32,6 +32,9 @@ class Ports:
 
     control: int = 8443
     boot: int = 8080
+    """What machines are told; an nginx listens there when `boot_proxy` is set."""
+    boot_proxy: tuple[str, int] | None = None
+    """Where the boot plane listens for that nginx."""
 
 
 @dataclass

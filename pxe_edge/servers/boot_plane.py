@@ -10,16 +10,18 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 from pxe_edge.policy.boot import LocalDisk, Script, Silence, decide
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.script import boot_script, chain_script, message_script
-from pxe_edge.servers.files import FileTable, ServedFile
+from pxe_edge.servers.files import FileTable, Missing, ServedFile
 from pxe_edge.servers.hosts import find_host
-from pxe_edge.servers.http import Request, Response, problem
+from pxe_edge.servers.http import Request
+from pxe_edge.servers.http_answer import Response, problem
 from pxe_edge.servers.ports import Boot, Problem, View
 from specs.identity import normalise_mac, normalise_uuid
 
@@ -36,9 +38,13 @@ log = logging.getLogger(__name__)
 class BootPlane:
     """Turns requests into responses; everything that may wait runs in a thread."""
 
-    def __init__(self, view: View, boot: Boot, *, boot_dir: Path, images_dir: Path) -> None:
+    def __init__(
+        self, view: View, boot: Boot, *, boot_dir: Path, images_dir: Path, accelerated: bool = False
+    ) -> None:
         self._view = view
         self._boot = boot
+        self._accelerated = accelerated
+        """An nginx in front sends the files (X-Accel-Redirect): it is only told which."""
         self._boot_files = FileTable(boot_dir)
         self._images = FileTable(images_dir)
 
@@ -66,11 +72,23 @@ class BootPlane:
 
     def _stored(self, path: str) -> Response:
         if found := _IMAGE.fullmatch(path):
-            bare = _file(self._images, f"{found[1]}/{found[2]}")
-            return bare if bare.file is not None else _file(self._images, f"sha256:{found[1]}/{found[2]}")
+            bare = self._images.open(f"{found[1]}/{found[2]}")
+            if not isinstance(bare, ServedFile):
+                bare = self._images.open(f"sha256:{found[1]}/{found[2]}")
+            return self._file(bare, path, "/-/images/")
         if path.startswith(("/images/", "/seed/", "/v1/")):
             return _nothing(path)
-        return _file(self._boot_files, path)
+        return self._file(self._boot_files.open(path), path, "/-/boot/")
+
+    def _file(self, served: ServedFile | Missing, path: str, inside: str) -> Response:
+        if not isinstance(served, ServedFile):
+            return _nothing(path)
+        content_type = _TYPES.get(Path(path).suffix, _BINARY)
+        if not self._accelerated:
+            return Response(file=served, content_type=content_type)
+        served.file.close()
+        where = quote(f"{inside}{served.name}".encode("utf-8", "surrogateescape"))
+        return Response(content_type=content_type, headers={"X-Accel-Redirect": where})
 
     async def _script(self, request: Request, mac: str | None) -> Response:
         base = f"http://{request.local}"
@@ -91,7 +109,7 @@ class BootPlane:
         return _text(text)
 
     async def _boot_text(
-        self, base: str, wanted: BootRequest, peer: IPv4Address, *, begin: bool
+        self, base: str, wanted: BootRequest, peer: IPv4Address | IPv6Address, *, begin: bool
     ) -> tuple[str, str]:
         site = self._view.site()
         host = find_host(self._view, wanted)
@@ -160,13 +178,6 @@ def read_json_object(data: bytes) -> dict[str, Any] | Problem:
         if not level:
             return value
     return Problem("bad-json", f"Nested deeper than {_MAX_DEPTH}.")
-
-
-def _file(table: FileTable, name: str) -> Response:
-    served = table.open(name)
-    if not isinstance(served, ServedFile):
-        return _nothing(name)
-    return Response(file=served, content_type=_TYPES.get(Path(name).suffix, _BINARY))
 
 
 def _nothing(path: str) -> Response:

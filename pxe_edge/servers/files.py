@@ -34,6 +34,8 @@ class ServedFile:
     file: BinaryIO
     size_bytes: int
     etag: str
+    name: str
+    """Where it lies below the folder, links followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,9 @@ class FileTable:
         if not self._current():
             self._read()
         path = self._paths.get(wanted)
-        return _open(path) if path is not None else self._reasons.get(wanted, "no-such-file")
+        if path is None:
+            return self._reasons.get(wanted, "no-such-file")
+        return _open(path, path.removeprefix(self._top + os.sep))
 
     def names(self) -> frozenset[str]:
         """All names that are served now."""
@@ -117,7 +121,7 @@ def _mtime_ns(path: str) -> int:
     return os.stat(path).st_mtime_ns  # noqa: PTH116 - asked for each directory at each request
 
 
-def _open(path: str) -> ServedFile | Missing:
+def _open(path: str, name: str) -> ServedFile | Missing:
     try:
         # O_NONBLOCK: a FIFO must not hold the loop; O_NOFOLLOW: a link that appeared since is not followed.
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -130,4 +134,4 @@ def _open(path: str) -> ServedFile | Missing:
         os.close(handle)
         return "not-a-file"
     file = os.fdopen(handle, "rb", buffering=0)
-    return ServedFile(file, status.st_size, f'"{status.st_mtime_ns:x}-{status.st_size:x}"')
+    return ServedFile(file, status.st_size, f'"{status.st_mtime_ns:x}-{status.st_size:x}"', name)

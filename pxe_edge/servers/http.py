@@ -1,24 +1,29 @@
-"""A small HTTP/1.1 server for firmware and images: exact lengths, single ranges, sendfile, limits.
+"""A small HTTP/1.1 server for firmware and images, on IPv4 and IPv6: sendfile, and limits everywhere.
 
-UEFI wants HEAD then GET with an exact Content-Length and no chunks; iPXE keeps the connection alive;
-`rf-write` asks for ranges. Files go out by sendfile (a core feeds some 18 Gbit/s; the API framework
-is 4-6 times slower). Nothing here knows what is served: a handler turns `Request` into `Response`.
+A core feeds some 18 Gbit/s by sendfile; the API framework is 4 to 6 times slower. Nothing here knows
+what is served: a handler turns `Request` into `Response`.
+
+Connections are bounded per address (an IPv6 /64 is one) and in all; when all are taken, the one that has
+been idle longest gives way. A head has a size and a deadline, a body too, and a reader that takes less
+than 1 kB/s is dropped.
 """
 
 import asyncio
-import json
+import errno
 import logging
+import socket
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from ipaddress import IPv4Address
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from pxe_edge.servers.errors import explain
-from pxe_edge.servers.files import ServedFile
-from pxe_edge.servers.http_wire import BadRequest, Head, byte_range, parse_head, unchanged
+from pxe_edge.servers.http_answer import Exchange, Response, problem
+from pxe_edge.servers.http_stream import HeadTooLargeError, Stream
+from pxe_edge.servers.http_wire import BadRequest, Head, parse_head
+from pxe_edge.servers.peers import NO_IPV6, counted_as
 from pxe_edge.servers.ports import Problem
 
 MAX_HEAD_BYTES: Final = 16384
@@ -27,9 +32,10 @@ MAX_PER_ADDRESS: Final = 64
 MAX_CONNECTIONS: Final = 4096
 HEAD_TIMEOUT_S: Final = 30.0
 BODY_TIMEOUT_S: Final = 15.0
-SEND_TIMEOUT_S: Final = 120.0
-_PIECE_BYTES: Final = 32 * 1024 * 1024
-"""A file goes out in pieces, each with its own deadline: slow is allowed, stalled is not."""
+_BACKLOG: Final = 1024
+_ACCEPTS: Final = 64
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_S: Final = 1.0
 log = logging.getLogger(__name__)
 
 
@@ -38,216 +44,238 @@ class Request:
     """One request, with its whole body."""
 
     head: Head
-    peer: IPv4Address
+    peer: IPv4Address | IPv6Address
     local: str
     """The address and port that the client reached us at: the host of URLs that it is given."""
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What to answer: bytes or a file. `after` runs once everything was handed to the kernel."""
-
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "text/plain; charset=utf-8"
-    file: ServedFile | None = None
-    ranges: bool = True
-    headers: Mapping[str, str] = field(default_factory=dict)
-    after: Callable[[], Awaitable[None]] | None = None
-    shown_path: str | None = None
-    """The path as it may stand in the log, when the real one holds a secret."""
-
-
-def problem(status: int, told: Problem) -> Response:
-    """An error as problem+json (RFC 9457)."""
-    body = {"type": "about:blank", "status": status, "code": told.code, "detail": told.detail}
-    body |= {"hint": told.hint, **({"host": told.host} if told.host else {})}
-    return Response(status, json.dumps(body).encode() + b"\n", "application/problem+json")
-
-
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class HttpServer:
-    """Accepts connections and keeps their limits."""
+@dataclass(slots=True, eq=False)
+class _Connection:
+    sock: socket.socket
+    counted_as: str
+    task: "asyncio.Task[None] | None" = None
+    idle_since: float | None = None
 
-    def __init__(self, handler: Handler, *, port: int) -> None:
+
+class HttpServer:
+    """Accepts connections and keeps their limits.
+
+    `proxy`: it listens at this address only, for a reverse proxy that says in X-Real-IP, X-Server-Addr
+    and X-Server-Port who asks and where; then the limit per address is the proxy's to keep.
+    """
+
+    def __init__(self, handler: Handler, *, port: int, proxy: tuple[str, int] | None = None) -> None:
         self._handler = handler
         self._port = port
-        self._server: asyncio.Server | None = None
+        self._proxy = proxy
+        self._listening: list[socket.socket] = []
         self._per_address: Counter[str] = Counter()
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: set[_Connection] = set()
 
     @property
     def port(self) -> int:
         """The port that is bound."""
-        return int(self._server.sockets[0].getsockname()[1]) if self._server is not None else self._port
+        return int(self._listening[0].getsockname()[1]) if self._listening else self._port
 
     async def start(self) -> None:
-        """Listen on all addresses; raises StartError."""
-        try:
-            self._server = await asyncio.start_server(
-                self._connection, "0.0.0.0", self._port, limit=MAX_HEAD_BYTES, backlog=1024
-            )
-        except OSError as error:
-            raise explain(error, "TCP (boot HTTP)", self._port) from error
-        log.info("http=listening port=%d", self.port)
+        """Listen on all addresses, or for the proxy; raises StartError."""
+        if self._proxy is not None:
+            host, self._port = self._proxy
+            self._listening.append(_listen(host, self._port))
+        else:
+            self._listening.append(_listen("0.0.0.0", self._port))
+            try:
+                self._listening.append(_listen("::", self.port))
+            except OSError as error:
+                if error.errno not in NO_IPV6:
+                    raise explain(error, "TCP (boot HTTP, IPv6)", self.port) from error
+                log.warning("http=ipv4-only reason=%r", error.strerror)
+        for sock in self._listening:
+            asyncio.get_running_loop().add_reader(sock, self._acceptable, sock)
+        log.info("http=listening port=%d proxy=%s", self.port, self._proxy is not None)
 
     async def close(self) -> None:
         """Stop listening and cut what is open."""
-        if self._server is None:
-            return
-        self._server.close()
-        for writer in list(self._open):
-            writer.transport.abort()
-        await self._server.wait_closed()
+        loop = asyncio.get_running_loop()
+        for sock in self._listening:
+            loop.remove_reader(sock)
+            sock.close()
+        self._listening.clear()
+        tasks = [connection.task for connection in self._open if connection.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in self._open:  # those that were accepted and had not begun
+            connection.sock.close()
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        address = str(writer.get_extra_info("peername", ("0.0.0.0",))[0])
-        self._per_address[address] += 1
-        self._open.add(writer)
+    def _acceptable(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(_ACCEPTS):
+            try:
+                sock, peer = listening.accept()
+            except OSError as error:
+                if error.errno in _NO_DESCRIPTOR:
+                    log.warning("http=paused reason=%r", error.strerror)
+                    loop.remove_reader(listening)
+                    loop.call_later(_PAUSE_S, self._resume, listening)
+                return
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = _Connection(sock, counted_as(peer))
+            self._open.add(connection)
+            self._per_address[connection.counted_as] += 1
+            connection.task = loop.create_task(self._run(connection, peer[0]))
+
+    def _resume(self, listening: socket.socket) -> None:
+        if listening in self._listening:
+            asyncio.get_running_loop().add_reader(listening, self._acceptable, listening)
+
+    async def _run(self, connection: _Connection, address: str) -> None:
+        stream = Stream(connection.sock)
         try:
-            full = self._per_address[address] > MAX_PER_ADDRESS or len(self._open) > MAX_CONNECTIONS
-            await (self._turn_away(writer, address) if full else self._serve(reader, writer))
-        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
+            reason = self._too_many(connection)
+            if reason is not None:
+                await _turn_away(stream, address, reason)
+            else:
+                await self._serve(connection, stream, ip_address(address))
+        except (ConnectionError, TimeoutError):
             pass  # the client went away or fell silent
         except Exception:
             log.exception("http=failed client=%s", address)
         finally:
-            self._open.discard(writer)
-            self._per_address[address] -= 1
-            if not self._per_address[address]:
-                del self._per_address[address]
-            writer.close()
+            self._open.discard(connection)
+            self._per_address[connection.counted_as] -= 1
+            if not self._per_address[connection.counted_as]:
+                del self._per_address[connection.counted_as]
+            connection.sock.close()
 
-    async def _turn_away(self, writer: asyncio.StreamWriter, address: str) -> None:
-        log.warning("http=refused client=%s reason=too-many-connections", address)
-        told = Problem("too-many-connections", f"{MAX_PER_ADDRESS} connections are open.", "Close some.")
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            await _Exchange(writer, None).send(problem(503, told), keep=False)
+    def _too_many(self, connection: _Connection) -> str | None:
+        if self._proxy is None and self._per_address[connection.counted_as] > MAX_PER_ADDRESS:
+            return f"{MAX_PER_ADDRESS} connections of your address are open."
+        if len(self._open) > MAX_CONNECTIONS:
+            idle = [each for each in self._open if each.idle_since is not None and each.task is not None]
+            if not idle:
+                return f"{MAX_CONNECTIONS} connections are open."
+            longest = min(idle, key=lambda each: each.idle_since or 0.0)
+            longest.idle_since = None
+            if longest.task is not None:
+                longest.task.cancel()
+        return None
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = IPv4Address(writer.get_extra_info("peername")[0])
-        local = "{}:{}".format(*writer.get_extra_info("sockname")[:2])
-        keep = True
+    async def _serve(self, connection: _Connection, stream: Stream, peer: IPv4Address | IPv6Address) -> None:
+        local = _host(*connection.sock.getsockname()[:2])
+        keep, lost = True, False
         while keep:
+            began_at = connection.idle_since = time.monotonic()
             head: Head | None = None
-            began_at = time.monotonic()
             try:
                 async with asyncio.timeout(HEAD_TIMEOUT_S):
-                    raw = await reader.readuntil(b"\r\n\r\n")
-                began_at = time.monotonic()
+                    raw = await stream.read_head(MAX_HEAD_BYTES)
+                if raw is None:
+                    return
+                began_at, connection.idle_since = time.monotonic(), None
                 head = parse_head(raw)
-                body = await self._body(reader, writer, head)
-            except asyncio.LimitOverrunError:
+                if self._proxy is not None:
+                    peer, local = _told_by_proxy(head)
+                body = await _body(stream, head)
+            except HeadTooLargeError:
                 error = BadRequest(431, "header-too-large", f"The header exceeds {MAX_HEAD_BYTES} octets.")
-                response, keep = problem(error.status, Problem(error.code, error.detail)), False
+                response, keep, lost = problem(error.status, Problem(error.code, error.detail)), False, True
             except BadRequest as error:
-                response, keep = problem(error.status, Problem(error.code, error.detail)), False
+                response, keep, lost = problem(error.status, Problem(error.code, error.detail)), False, True
             else:
-                response = await self._handler(Request(head, peer, local, body))
-                keep = head.keep_alive
-            exchange = _Exchange(writer, head)
-            try:
-                await exchange.send(response, keep=keep)
-            finally:
-                if response.file is not None:
-                    response.file.file.close()
-                _log(peer, head, response, exchange, time.monotonic() - began_at)
-            if response.after is not None and exchange.whole:
-                await response.after()
-
-    async def _body(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: Head) -> bytes:
-        if "transfer-encoding" in head.headers:
-            raise BadRequest(411, "length-required", "Send a body with Content-Length, not in chunks.")
-        size = head.content_length
-        if size is None:
-            if head.method == "POST":
-                raise BadRequest(411, "length-required", "Send Content-Length.")
-            return b""
-        if size > MAX_BODY_BYTES:
-            raise BadRequest(413, "body-too-large", f"{size} octets, at most {MAX_BODY_BYTES} are taken.")
-        if head.headers.get("expect", "").lower() == "100-continue":
-            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            return await reader.readexactly(size)
+                response, keep = await self._handler(Request(head, peer, local, body)), head.keep_alive
+            await _answer(stream, peer, head, response, keep=keep, began_at=began_at)
+        if lost:
+            await stream.linger()
 
 
-class _Exchange:
-    """One response on its way out."""
-
-    def __init__(self, writer: asyncio.StreamWriter, head: Head | None) -> None:
-        self._writer = writer
-        self._head = head
-        self.status = 0
-        self.sent_bytes = 0
-        self.whole = False
-        """The whole representation was handed over: not a HEAD, not a part, not cut off."""
-
-    async def send(self, response: Response, *, keep: bool) -> None:
-        """Write head and body."""
-        size = response.file.size_bytes if response.file is not None else len(response.body)
-        headers = {"Content-Type": response.content_type, **response.headers}
-        status, first, count = response.status, 0, size
-        if response.file is not None and status == 200 and self._head is not None:
-            headers["ETag"] = response.file.etag
-            if response.ranges:
-                headers["Accept-Ranges"] = "bytes"
-            if unchanged(self._head, response.file.etag):
-                status, count = 304, 0
-            elif (  # RFC 9110 section 14.2: Range means something to GET only
-                response.ranges
-                and self._head.method == "GET"
-                and (part := byte_range(self._head, size, response.file.etag)) is not None
-            ):
-                status, first, count = part.status, part.first, part.count
-                headers["Content-Range"] = part.content_range
-        self.status = status
-        if status not in (204, 304):
-            headers.setdefault("Content-Length", str(count))
-        headers["Connection"] = "keep-alive" if keep else "close"
-        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{k}: {v}" for k, v in headers.items())]
-        self._writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        if (self._head is None or self._head.method != "HEAD") and count:
-            await self._send_body(response, first, count)
-            self.whole = status == 200
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._writer.drain()
-
-    async def _send_body(self, response: Response, first: int, count: int) -> None:
-        if response.file is None:
-            self._writer.write(response.body[first : first + count])
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._writer.drain()
-            self.sent_bytes = count
-            return
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(SEND_TIMEOUT_S):
-            await self._writer.drain()
-        while self.sent_bytes < count:
-            piece = min(_PIECE_BYTES, count - self.sent_bytes)
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                sent = await loop.sendfile(
-                    self._writer.transport, response.file.file, first + self.sent_bytes, piece
-                )
-            if not sent:
-                raise ConnectionError("the file became shorter while it was sent")
-            self.sent_bytes += sent
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        # Without it a restart would wait a minute for the connections of the last run to be forgotten.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        if family == socket.AF_INET6:
+            raise
+        raise explain(error, "TCP (boot HTTP)", port) from error
+    return sock
 
 
-def _log(
-    peer: IPv4Address, head: Head | None, response: Response, exchange: _Exchange, seconds: float
+async def _turn_away(stream: Stream, address: str, reason: str) -> None:
+    log.warning("http=refused client=%s reason=too-many-connections", address)
+    told = Problem("too-many-connections", reason, "Close some.")
+    await Exchange().send(stream, None, problem(503, told), keep=False)
+    await stream.linger()
+
+
+async def _body(stream: Stream, head: Head) -> bytes:
+    if "transfer-encoding" in head.headers:
+        raise BadRequest(411, "length-required", "Send a body with Content-Length, not in chunks.")
+    size = head.content_length
+    if size is None:
+        if head.method == "POST":
+            raise BadRequest(411, "length-required", "Send Content-Length.")
+        return b""
+    if size > MAX_BODY_BYTES:
+        raise BadRequest(413, "body-too-large", f"{size} octets, at most {MAX_BODY_BYTES} are taken.")
+    if head.headers.get("expect", "").lower() == "100-continue":
+        await stream.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+    async with asyncio.timeout(BODY_TIMEOUT_S):
+        return await stream.read_exactly(size)
+
+
+async def _answer(
+    stream: Stream,
+    peer: IPv4Address | IPv6Address,
+    head: Head | None,
+    response: Response,
+    *,
+    keep: bool,
+    began_at: float,
 ) -> None:
-    log.info(
-        "http=%s path=%s client=%s status=%d bytes=%d ms=%d",
-        head.method if head is not None else "-",
-        response.shown_path or _printable(head.path if head is not None else "-"),
-        peer,
-        exchange.status,
-        exchange.sent_bytes,
-        seconds * 1000,
-    )
+    exchange = Exchange()
+    try:
+        await exchange.send(stream, head, response, keep=keep)
+    finally:
+        if response.file is not None:
+            response.file.file.close()
+        log.info(
+            "http=%s path=%s client=%s status=%d bytes=%d ms=%d",
+            head.method if head is not None else "-",
+            response.shown_path or _printable(head.path if head is not None else "-"),
+            peer,
+            exchange.status,
+            exchange.sent_bytes,
+            (time.monotonic() - began_at) * 1000,
+        )
+    if response.after is not None and exchange.whole:
+        await response.after()
+
+
+def _told_by_proxy(head: Head) -> tuple[IPv4Address | IPv6Address, str]:
+    told = head.headers
+    try:
+        peer = ip_address(told["x-real-ip"])
+        return peer, _host(str(ip_address(told["x-server-addr"])), int(told["x-server-port"]))
+    except (KeyError, ValueError) as error:
+        detail = "The proxy does not say X-Real-IP, X-Server-Addr and X-Server-Port."
+        raise BadRequest(502, "proxy-misconfigured", detail) from error
+
+
+def _host(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _printable(path: str) -> str:

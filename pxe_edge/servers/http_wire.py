@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
@@ -82,7 +83,7 @@ def _headers(lines: list[str]) -> dict[str, str]:
 
 def _target(target: str) -> tuple[str, dict[str, str]]:
     try:
-        # `//x/y` is a path here, not host x: firmware joins URLs carelessly, and follows no redirect.
+        # `//x/y` is a path here, not host x: firmware joins URLs carelessly, and dies of a redirect.
         parts = urlsplit(f"/{target.lstrip('/')}" if target.startswith("/") else target)
         path = unquote_to_bytes(parts.path).decode()
         query = dict(parse_qsl(parts.query, max_num_fields=32))
@@ -90,7 +91,7 @@ def _target(target: str) -> tuple[str, dict[str, str]]:
         raise BadRequest(400, "bad-target", f"The target can't be read: {target[:128]!r}.") from error
     if not path.startswith("/") or "\0" in path:
         raise BadRequest(400, "bad-target", f"Expected a path, got {target[:128]!r}.")
-    return _SLASHES.sub("/", path), query
+    return normpath(_SLASHES.sub("/", path)), query
 
 
 def unchanged(head: Head, etag: str) -> bool:

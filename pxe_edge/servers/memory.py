@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from pxe_edge.policy.leases import LeaseRow
@@ -87,7 +87,7 @@ class MemoryBoot:
         self.token = secrets.token_hex(16)
 
     def boot_begin(
-        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address
+        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address | IPv6Address
     ) -> BootPlan | None:
         """Begin a boot for anyone: `decide` was asked before."""
         del uuid, arch
@@ -97,7 +97,7 @@ class MemoryBoot:
         self._seeds[nonce] = _Seed(ticket, self._make_seed(boot_no, mac))
         return BootPlan(boot_no, f"/seed/{nonce}")
 
-    def seed(self, nonce: str, peer: IPv4Address, *, peek: bool) -> bytes | None:
+    def seed(self, nonce: str, peer: IPv4Address | IPv6Address, *, peek: bool) -> bytes | None:
         """The bytes, as long as the ticket allows."""
         seed = self._seeds.get(nonce)
         if seed is None:
@@ -114,18 +114,20 @@ class MemoryBoot:
         if (seed := self._seeds.get(nonce)) is not None:
             seed.ticket = finish_transfer(seed.ticket)
 
-    def report_in(self, token: str, body: Mapping[str, Any], peer: IPv4Address) -> tuple[int, Problem | None]:
+    def report_in(
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
+    ) -> tuple[int, Problem | None]:
         """Accept the one token."""
         return self._say("report-in", token, body, peer)
 
     def phone_home(
-        self, token: str, body: Mapping[str, Any], peer: IPv4Address
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
     ) -> tuple[int, Problem | None]:
         """Accept the one token."""
         return self._say("phone-home", token, body, peer)
 
     def _say(
-        self, what: str, token: str, body: Mapping[str, Any], peer: IPv4Address
+        self, what: str, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
     ) -> tuple[int, Problem | None]:
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             return 401, Problem("bad-token", "The token is not of a boot that is under way.", "Boot again.")

@@ -1,7 +1,7 @@
-"""The packet plane as one coroutine: DHCP, TFTP, boot HTTP and router advertisements on one loop.
+"""The packet plane as one coroutine: DHCP, TFTP and router advertisements on one loop, boot HTTP beside it.
 
 It is run in a thread with a loop of its own, so that a slow API request never delays an OFFER:
-firmware asks 3 to 4 times and gives up.
+firmware asks 3 to 4 times and gives up. Boot HTTP has another thread, because image streams would.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final
 
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import SiteView
+from pxe_edge.servers.background import Background
 from pxe_edge.servers.boot_plane import BootPlane
 from pxe_edge.servers.dhcp import DhcpServer
 from pxe_edge.servers.errors import StartError
@@ -35,16 +36,23 @@ async def serve_packets(
     boot_dir: Path,
     images_dir: Path,
     http_port: int = 8080,
+    http_proxy: tuple[str, int] | None = None,
     tftp_port: int = 69,
     stop: asyncio.Event,
     on_ready: Callable[[], None] | None = None,
     notes: Notes | None = None,
 ) -> None:
-    """Serve until `stop` is set; raises StartError (port in use, missing rights) before `on_ready`."""
+    """Serve until `stop` is set; raises StartError (port in use, missing rights) before `on_ready`.
+
+    `http_proxy`: boot HTTP listens there, for an nginx that listens on `http_port` and sends the files.
+    """
     publish_loaders(boot_dir)
     dhcp = DhcpServer(view, leases, notes=notes)
     tftp = TftpServer(boot_dir, port=tftp_port)
-    http = HttpServer(BootPlane(view, boot, boot_dir=boot_dir, images_dir=images_dir), port=http_port)
+    plane = BootPlane(
+        view, boot, boot_dir=boot_dir, images_dir=images_dir, accelerated=http_proxy is not None
+    )
+    http = Background(HttpServer(plane, port=http_port, proxy=http_proxy), "boot-http")
     advertiser = RouterAdvertiser()
     try:
         await dhcp.start()
@@ -58,6 +66,7 @@ async def serve_packets(
                 async with asyncio.timeout(SYNC_S):
                     await stop.wait()
             except TimeoutError:
+                http.check()
                 _follow(view, dhcp, tftp, advertiser)
     finally:
         advertiser.close()

@@ -6,7 +6,7 @@ use a database. `pxe_edge.servers.memory` is a whole implementation for tests an
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 
 from pxe_edge.policy.leases import LeaseRow
@@ -112,20 +112,22 @@ class Boot(Protocol):
     """Boots of the boot OS, and what booted machines say (all blocking)."""
 
     def boot_begin(
-        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address
+        self, mac: str, uuid: str | None, arch: int | None, address: IPv4Address | IPv6Address
     ) -> BootPlan | None:
         """Begin a boot of the boot OS: number, token, seed nonce; None: the registry refuses it now."""
 
-    def seed(self, nonce: str, peer: IPv4Address, *, peek: bool) -> bytes | None:
+    def seed(self, nonce: str, peer: IPv4Address | IPv6Address, *, peek: bool) -> bytes | None:
         """The seed's bytes; `peek` (HEAD) counts no start. None: unknown, expired, taken, not this peer's."""
 
     def seed_done(self, nonce: str) -> None:
         """One transfer of the seed was whole: nobody gets it again."""
 
-    def report_in(self, token: str, body: Mapping[str, Any], peer: IPv4Address) -> tuple[int, Problem | None]:
+    def report_in(
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
+    ) -> tuple[int, Problem | None]:
         """A boot OS reports in; returns the HTTP status, with a problem for all but 204."""
 
     def phone_home(
-        self, token: str, body: Mapping[str, Any], peer: IPv4Address
+        self, token: str, body: Mapping[str, Any], peer: IPv4Address | IPv6Address
     ) -> tuple[int, Problem | None]:
         """A deployed system phones home; as `report_in`."""

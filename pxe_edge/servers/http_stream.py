@@ -1,0 +1,150 @@
+"""One TCP connection of the boot plane: bounded reads, and writes that may be slow but not stall.
+
+Files go out by sendfile(2) straight from the page cache. asyncio's own streams would do as much through
+a transport, but hide how far a file has gone; a deadline for a whole piece would cut off slow links,
+and none would let a reader that takes one octet a minute hold its place for ever.
+"""
+
+import asyncio
+import fcntl
+import os
+import socket
+import struct
+import termios
+from time import monotonic
+from typing import BinaryIO, Final
+
+STALL_S: Final = 60.0
+LEAST_BYTES: Final = 65536
+"""What a reader takes in STALL_S at least: 1 kB/s."""
+LINGER_S: Final = 2.0
+LINGER_BYTES: Final = 1 << 20
+_PIECE_BYTES: Final = 1 << 20
+"""What one connection sends before the others have their turn."""
+_READ_BYTES: Final = 65536
+_INT: Final = struct.Struct("i")
+
+
+class HeadTooLargeError(Exception):
+    """No end of the head within the limit."""
+
+
+class Stream:
+    """A connected socket that does not block; all waits end."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._input = bytearray()
+        self._moved_bytes = 0
+        self._judged_bytes = 0
+        self._judged_at = monotonic()
+
+    async def read_head(self, limit: int) -> bytes | None:
+        """Everything up to an empty line; None when the client closed before it said anything."""
+        at = 0
+        while (end := self._input.find(b"\r\n\r\n", max(0, at - 3))) < 0:
+            at = len(self._input)
+            if at > limit:
+                raise HeadTooLargeError
+            if not await self._read():
+                if self._input:
+                    raise ConnectionError("the client closed in the middle of a head")
+                return None
+        if end + 4 > limit:
+            raise HeadTooLargeError
+        return self._take(end + 4)
+
+    async def read_exactly(self, size: int) -> bytes:
+        """A body of known size."""
+        while len(self._input) < size:
+            if not await self._read():
+                raise ConnectionError("the client closed in the middle of a body")
+        return self._take(size)
+
+    async def _read(self) -> bool:
+        data = await self._loop.sock_recv(self._sock, _READ_BYTES)
+        self._input += data
+        return bool(data)
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self._input[:size])
+        del self._input[:size]
+        return taken
+
+    async def send(self, data: bytes, *, more: bool = False) -> None:
+        """Send octets; `more` follows at once and may share their last packet."""
+        rest = memoryview(data)
+        self._begin()
+        while rest:
+            try:
+                sent = self._sock.send(rest, socket.MSG_MORE if more else 0)
+            except BlockingIOError:
+                await self._writable()
+                continue
+            self._moved_bytes += sent
+            rest = rest[sent:]
+
+    async def send_file(self, file: BinaryIO, first: int, count: int) -> int:
+        """Send a part of a file; returns how much was sent before the file ended or the client went."""
+        sent, out, source = 0, self._sock.fileno(), file.fileno()
+        self._begin()
+        while sent < count:
+            try:
+                done = os.sendfile(out, source, first + sent, min(_PIECE_BYTES, count - sent))
+            except BlockingIOError:
+                await self._writable()
+                continue
+            except ConnectionError:
+                return sent
+            if not done:
+                return sent
+            sent += done
+            self._moved_bytes += done
+            if done == _PIECE_BYTES:
+                await asyncio.sleep(0)
+        return sent
+
+    def _begin(self) -> None:
+        self._judged_at, self._judged_bytes = monotonic(), self._delivered()
+
+    async def _writable(self) -> None:
+        while True:
+            due_s = self._judged_at + STALL_S - monotonic()
+            if due_s <= 0:
+                self._judge()
+                continue
+            ready: asyncio.Future[bool] = self._loop.create_future()
+            timer = self._loop.call_later(due_s, _settle, ready, False)
+            self._loop.add_writer(self._sock, _settle, ready, True)
+            try:
+                if await ready:
+                    return
+            finally:
+                timer.cancel()
+                self._loop.remove_writer(self._sock)
+
+    def _judge(self) -> None:
+        # The kernel wakes a sender when a third of its buffer is free, which may be a megabyte away: so
+        # it is what the client acknowledged that counts.
+        delivered = self._delivered()
+        if delivered - self._judged_bytes < LEAST_BYTES:
+            raise TimeoutError("the client reads too slowly")
+        self._judged_at, self._judged_bytes = monotonic(), delivered
+
+    def _delivered(self) -> int:
+        (waiting,) = _INT.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, _INT.pack(0)))
+        return self._moved_bytes - int(waiting)
+
+    async def linger(self) -> None:
+        """Say that nothing more comes, and read what the client still sends: a reset would eat the answer."""
+        self._sock.shutdown(socket.SHUT_WR)
+        seen = 0
+        async with asyncio.timeout(LINGER_S):
+            while seen < LINGER_BYTES and (data := await self._loop.sock_recv(self._sock, _READ_BYTES)):
+                seen += len(data)
+
+
+def _settle(ready: "asyncio.Future[bool]", writable: bool) -> None:  # noqa: FBT001 - call_later has no keywords
+    if not ready.done():
+        ready.set_result(writable)
