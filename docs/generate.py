@@ -22,6 +22,7 @@ from pxe_edge.api.app import create_app
 from pxe_edge.jobs.causes import Rule
 from pxe_edge.jobs.causes_stranger import STRANGER_RULES
 from pxe_edge.jobs.causes_table import SECTIONS
+from pxe_edge.policy.silences import SILENCES
 from specs import model, site_model
 from specs.load import json_schema
 from specs.phases import CONDITIONS, DEADLINE_S, TRANSITIONS, Phase
@@ -37,6 +38,11 @@ YAML, one or more documents per file, anywhere under the spec folder.
 Unknown keys are refused. Sizes carry a unit (`GiB MiB TiB`, `GB MB TB`, all exact).
 `rackflow spec check` shows all findings with file and line; editors take
 [the JSON Schema](../specs/schema/rackflow.schema.json). [specs/](../specs) is a complete example.
+"""
+SILENCES_INTRO: Final = """## Packets that get no answer
+
+Each is counted, and logged once a minute per machine and reason: `dhcp=DISCOVER mac=… answer=none reason=…`.
+`rackflow why MAC` tells the newest reason of a machine, `GET /v1/silences` those of all.
 """
 CAUSES_INTRO: Final = """## What `rackflow why` says
 
@@ -96,7 +102,14 @@ def reasons_page() -> str:
     rows = [(f"`{r.code}`", r.sentence, step(r.next_step)) for r in REASONS.values()]
     intro = "Why a host is where it is: told by `rackflow why NAME`, held by `reason` in REST and `--json`.\n"
     codes = table(("code", "what it means", "next step"), rows)
-    return f"{HEADER}# Reason codes\n\n{intro}\n{codes}\n{CAUSES_INTRO}{''.join(cause_sections())}"
+    packets = [
+        (f"`{r.code}`", r.sentence, cell(step(r.next_step)))
+        for r in SILENCES.values()
+        if r.code not in REASONS
+    ]
+    silent = f"\n{SILENCES_INTRO}\n{table(('code', 'why', 'what to do'), packets)}"
+    causes = f"\n{CAUSES_INTRO}{''.join(cause_sections())}"
+    return f"{HEADER}# Reason codes\n\n{intro}\n{codes}{silent}{causes}"
 
 
 def cause_sections() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`hosts`, `host NAME`, `host add`, `host approve`, `leases`: what is known about machines."""
+"""`hosts`, `host NAME`, `host add`, `host approve`, `host rm`: what is known about machines."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -187,14 +187,3 @@ def approve(
     with EdgeClient() as edge:
         host = edge.approve_host(what, as_)
     say(f"{host.name} is approved: its next boot request gets the boot OS")
-
-
-def leases(*, json: Json = False) -> None:
-    """List the DHCP leases of the site: address, MAC, state, network, end."""
-    with EdgeClient() as edge:
-        known = edge.leases()
-    if json:
-        show_json(known)
-        return
-    columns = ("address", "mac", "state", "network", "expires")
-    show_table(columns, [[lease.get(column) for column in columns] for lease in known])

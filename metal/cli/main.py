@@ -14,6 +14,7 @@ from metal.cli import (
     ending,
     hosts,
     images,
+    networks,
     parts,
     plans,
     power,
@@ -47,7 +48,9 @@ app.command()(ending.release)
 app.add_typer(power.group, name="power")
 app.command()(power.inspect)
 app.command()(why.why)
-app.command()(hosts.leases)
+app.command()(networks.networks)
+app.command()(networks.leases)
+app.command()(networks.sightings)
 app.command()(doctor.doctor)
 app.add_typer(secret.group, name="secret")
 app.command()(secret.credentials)

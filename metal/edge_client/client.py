@@ -95,16 +95,16 @@ class EdgeClient(RunCalls):
         return answer
 
     def networks(self) -> list[dict[str, Any]]:
-        """The site's networks, and the edge's address on each."""
+        """The site's networks: usage, and the edge's address on each."""
         return self.items("/v1/networks")
 
     def boot_files(self) -> list[dict[str, Any]]:
         """Loaders, kernel and initrds as they stand in the boot folder, with size and digest."""
         return self.items("/v1/boot-files")
 
-    def leases(self) -> list[dict[str, Any]]:
-        """DHCP leases."""
-        return self.items("/v1/leases")
+    def leases(self, network: str | None = None) -> list[dict[str, Any]]:
+        """DHCP leases, of one network or of all."""
+        return self.items("/v1/leases", network=network)
 
     def sightings(self) -> list[dict[str, Any]]:
         """Unknown machines that were seen."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from pxe_edge.api import access, consoles, hosts, images, jobs, secret, site
+from pxe_edge.api import access, consoles, hosts, images, jobs, networks, secret, site
 from pxe_edge.images.store import ImageStore
 from pxe_edge.registry.courier import Courier
 from pxe_edge.registry.registry import Registry
@@ -43,6 +43,6 @@ def create_app(
     app.state.registry = registry
     app.state.images = ImageStore(registry.data / "images") if registry is not None else None
     access.install(app)
-    for router in (hosts.router, jobs.router, secret.router, site.router, images.router, consoles.router):
-        app.include_router(router)
+    for topic in (hosts, jobs, secret, site, networks, images, consoles):
+        app.include_router(topic.router)
     return app

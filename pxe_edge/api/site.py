@@ -1,4 +1,4 @@
-"""The site: health, spec sets, networks, leases, sightings, why, events, fleet runs."""
+"""The site: health, spec sets, why, events, fleet runs."""
 
 from typing import Any
 
@@ -6,12 +6,11 @@ from fastapi import APIRouter
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
-from pxe_edge.registry import boot_files, lease_store, sightings, specsets, timeline, why
+from pxe_edge.registry import boot_files, specsets, timeline, why
 from pxe_edge.registry.site_tables import FleetRunRow
 from specs.records import SpecSetRecord
 
 router = APIRouter(prefix="/v1", tags=["site"])
-_LIST_MAX = 10_000
 
 
 @router.get("/healthz")
@@ -46,37 +45,10 @@ def get_specset(set_id: str, registry: Reg, _: Anybody) -> SpecSetRecord:
         return specsets.record(specsets.get(session, set_id))
 
 
-@router.get("/networks")
-def networks(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
-    """The site's networks, and the edge's address on them."""
-    sites = registry.current.site.networks if registry.current else ()
-    items = [
-        {**n.model_dump(mode="json"), "server_address": str(registry.addresses.get(n.name, "")) or None}
-        for n in sites
-    ]
-    return b.Page(items=items)
-
-
 @router.get("/boot-files")
 def list_boot_files(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
     """Loaders by architecture, kernel and initrds, with size and digest; null for what is missing."""
     return b.Page(items=boot_files.listed(registry.data / "boot", registry.boot_url))
-
-
-@router.get("/leases")
-def leases(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
-    """DHCP leases, by address."""
-    with registry.db.read() as session:
-        rows = lease_store.stored(session)
-    return b.Page(items=[lease_store.shown(row) for row in rows])
-
-
-@router.get("/sightings")
-def list_sightings(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
-    """Unknown machines that asked for a boot, newest first."""
-    with registry.db.read() as session:
-        rows = sightings.newest(session, _LIST_MAX)
-        return b.Page(items=[sightings.shown(row) for row in rows])
 
 
 @router.get("/why/{what}")

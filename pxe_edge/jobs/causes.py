@@ -57,6 +57,18 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Ignored:
+    """Packets of one machine that got no answer, for one reason."""
+
+    at: datetime
+    reason: str
+    count: int = 1
+    network: str | None = None
+    detail: str = ""
+    """What the reason is about, in pairs: `giaddr=10.9.9.9`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """A report-in or phone-home that the edge did not take."""
 
@@ -104,6 +116,10 @@ class Situation:
     """What the store says of it; None when it is not there."""
     secrets_missing: tuple[str, ...] = ()
     bmc_locked_by: str | None = None
+    ignored: tuple[Ignored, ...] = ()
+    """Packets of its NICs that got no answer."""
+    discovery: str = "register"
+    """What the site does with machines that it does not recognise."""
 
     @property
     def reason(self) -> str | None:

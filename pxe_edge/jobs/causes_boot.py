@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pxe_edge.jobs import causes_serial
-from pxe_edge.jobs.causes import Asked, Facts, Rule, Situation, age_s, clock, since
+from pxe_edge.jobs.causes import Asked, Facts, Ignored, Rule, Situation, age_s, clock, since
+from pxe_edge.jobs.causes_silence import newest, words
 from specs.phases import Phase
 from specs.records import WaitEvent
 
@@ -110,6 +111,31 @@ def _last(s: Situation, test: Callable[[Asked], bool], *, quiet_s: float = 0) ->
     return _facts(s, at=since(newest.at, s.now), boot=newest.boot, answer=answer, client=newest.client)
 
 
+def _unanswered(s: Situation) -> Facts | None:
+    """The newest packet of the machine got no answer, or a NAK."""
+    what = expected(s)
+    if what is None or what[0] != "boot-os":
+        return None
+    asked = _asked_since(s)
+    last = asked[-1] if asked else None
+    mac = s.host.macs[0] if s.host.macs else s.host.name
+    silence = newest(s.ignored, after=max(what[1], last.at) if last else what[1])
+    if silence is not None:
+        return _facts(s, **words(silence, mac=mac, now=s.now))
+    if last is None or last.via != "dhcp" or last.answer.get("answer") not in ("none", "NAK"):
+        return None
+    # What the packet plane noticed is lost at its restart; the timeline still has the newest answer.
+    reason = last.answer.get("reason") or "address-refused"
+    return _facts(
+        s, **words(Ignored(last.at, reason, network=last.answer.get("network")), mac=mac, now=s.now)
+    )
+
+
+def _known_by_serial(s: Situation) -> Facts | None:
+    alone = s.host.serial is not None and s.host.uuid is None and not s.host.macs
+    return _never_asked(s) if alone and s.discovery in ("off", "hold") else None
+
+
 def _never_asked(s: Situation) -> Facts | None:
     what = expected(s)
     if what is None or what[0] != "boot-os" or _asked_since(s) or age_s(what[1], s.now) < SETTLE_S:
@@ -161,6 +187,13 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         _refused("os", "phone-home"),
         "{waits}; at {at} {text}.",
         "Compare rackflow host {name} with the machine; rackflow cancel {name} ends the wait",
+    ),
+    Rule(
+        "no-dhcp-answer",
+        "the machine asked for an address and got none",
+        _unanswered,
+        "{waits}; it asked and got no address. {why}: {seen}.",
+        "{step}",
     ),
     Rule(
         "boot-os-missing",
@@ -261,13 +294,6 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "Let its firmware boot as BIOS or UEFI x86-64, or install it by another way",
     ),
     Rule(
-        "no-dhcp-answer",
-        "the machine asked for an address and got none",
-        lambda s: _last(s, lambda one: one.via == "dhcp" and one.answer.get("answer") in ("none", "NAK")),
-        "{waits}; it asked for an address at {at} and got none ({answer}).",
-        "Widen the network's pool in the Site, or give it a reservation; then rackflow spec publish",
-    ),
-    Rule(
         "no-seed-given",
         "the boot script had nothing to boot",
         lambda s: _last(s, lambda one: one.via == "http" and one.answer.get("answer") == "none"),
@@ -287,6 +313,13 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         lambda s: _last(s, lambda one: one.via == "dhcp" and bool(one.boot), quiet_s=SETTLE_S),
         "{waits}; at {at} it was told to boot {boot} and has not come back: that did not arrive, or hangs.",
         "rackflow doctor, from the machine's network where possible; then " + _AGAIN,
+    ),
+    Rule(
+        "known-by-serial",
+        "a host that is known by its serial alone, where strangers are held",
+        _known_by_serial,
+        "{waits}; only its serial is known, which no DHCP request carries (but in Dell's and HPE's UUIDs).",
+        "Find it in rackflow sightings, then: rackflow host approve MAC --as {name}",
     ),
     Rule(
         "not-asked-no-bmc",

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from pxe_edge.jobs.causes import Facts, Rule, Situation, clock, counted, if_, in_phase, since
+from pxe_edge.jobs.causes import Facts, Rule, Situation, age_s, clock, counted, if_, in_phase, since
 from specs.phases import FAILED_TWIN, Phase
 from specs.reasons import REASONS, Reason
 from specs.records import Condition
@@ -17,6 +17,8 @@ _SECRET: Final = re.compile(r"secret:([A-Za-z0-9._-]{1,63})")
 _GENERIC: Final = frozenset({"step-failed", "refused", "unreachable", "unparsable"})
 """Codes that say little: the step that failed says more."""
 _BUSY: Final = frozenset(FAILED_TWIN)
+_RECENT_S: Final = 900
+"""So long a boot request is what somebody who asks wants explained."""
 _SETTLED: Final = frozenset({Phase.READY, Phase.ACTIVE, Phase.ADOPTED, Phase.RESCUE})
 
 
@@ -201,6 +203,13 @@ def _general(reason: Reason) -> Rule[Situation]:
     )
 
 
+def _asked_without_work(s: Situation) -> Facts | None:
+    last = s.asked[-1] if s.asked else None
+    if last is None or last.boot != "no-work-due" or age_s(last.at, s.now) > _RECENT_S:
+        return None
+    return {"at": since(last.at, s.now)}
+
+
 GENERAL: Final[tuple[Rule[Situation], ...]] = tuple(
     _general(reason) for reason in REASONS.values() if reason.code != "ok"
 )
@@ -282,6 +291,13 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         if_(lambda s: _idle(s) and in_phase(Phase.READY)(s)),
         "ready since {phase_since}: nobody has asked for its installation.",
         "rackflow plan {name}, then rackflow apply {name}",
+    ),
+    Rule(
+        "asked-without-work",
+        "the machine asked for a network boot, and none is due",
+        _asked_without_work,
+        "{phase}: it asked for a network boot at {at}, and none is due: an address, and no boot file.",
+        "rackflow inspect {name} boots it into the boot OS; else put its disk first in the boot order",
     ),
     Rule(
         "ok",

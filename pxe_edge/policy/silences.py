@@ -80,6 +80,11 @@ _OF_PACKETS: Final = (
         "It found its address in use by another machine; the address is in quarantine.",
         "Look for the machine that has it: arping -I INTERFACE ADDRESS.",
     ),
+    Reason(
+        "address-refused",
+        "It asked for an address that it may not have here, and was refused (NAK).",
+        "Nothing to do: it starts again with DISCOVER.",
+    ),
     Reason("declined-to-another-server", "It declined another server's address.", "Nothing to do."),
     Reason("declined-not-its-address", "It declined an address that it does not have.", "Nothing to do."),
     Reason("released", "It gave its address back.", "Nothing to do."),

@@ -1,7 +1,6 @@
 """DHCP leases on disk: whole groups, durable before the ACKs leave."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from ipaddress import IPv4Address
 
 from sqlalchemy import delete, select
@@ -78,16 +77,3 @@ def _value(row: DhcpLeaseRow) -> LeaseRow:
         remote_id=row.remote_id,
         host_name=row.host_name,
     )
-
-
-def shown(row: LeaseRow) -> dict[str, object]:
-    """A lease as `leases --json` prints it."""
-    return {
-        "address": str(row.address),
-        "mac": row.mac,
-        "state": row.state,
-        "network": row.network,
-        "circuit_id": row.circuit_id.hex() or None,
-        "remote_id": row.remote_id.hex() or None,
-        "expires": datetime.fromtimestamp(row.expires_at, UTC).isoformat(),
-    }

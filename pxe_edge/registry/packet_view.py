@@ -20,6 +20,7 @@ from pxe_edge.policy.views import HostView, SiteView
 from pxe_edge.registry import addresses, binding, hosts, jobs, sightings, timeline
 from pxe_edge.registry.announced import Announced
 from pxe_edge.registry.database import Touched
+from pxe_edge.registry.noticed import ServerEvents
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
@@ -49,6 +50,7 @@ class PacketView:
         self._spec_of: dict[str, str] = {}
         self._announced: Announced | None = None
         self._noted: dict[tuple[str, str], tuple[datetime, BootRequest, str]] = {}
+        self._servers = ServerEvents()
         self._lock = threading.Lock()
         self._taking = threading.Lock()
         with registry.db.read() as session:
@@ -133,10 +135,13 @@ class PacketView:
         """Write what was noted since the last time; how many requests that were."""
         with self._lock:
             noted, self._noted = self._noted, {}
-        if noted:
+        servers = self._servers.due(self._registry.notes)
+        if noted or servers:
             with self._registry.db.write() as session:
                 for at, request, outcome in noted.values():
                     _write(session, at, request, outcome)
+                for server in servers:
+                    self._servers.write(session, self._registry.now(), server)
         return len(noted)
 
     def _view(self, session: Session, host: HostRow) -> HostView:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -14,15 +14,29 @@ from pxe_edge.jobs import causes_serial, causes_table
 from pxe_edge.jobs.causes import Asked, Cause, Erased, Refused, Run, Situation
 from pxe_edge.jobs.causes_stranger import Stranger, explain_stranger
 from pxe_edge.jobs.leases import TTL_S
-from pxe_edge.registry import binding, console_logs, credentials, hosts, jobs, leases, records, runs, timeline
+from pxe_edge.registry import (
+    binding,
+    console_logs,
+    credentials,
+    hosts,
+    jobs,
+    leases,
+    noticed,
+    records,
+    runs,
+    timeline,
+)
 from pxe_edge.registry.errors import NotFoundError
 from pxe_edge.registry.registry import Registry, utc_now
 from pxe_edge.registry.site_tables import DhcpLeaseRow, ImageRow, PlanRow, SightingRow
 from pxe_edge.registry.site_view import bootos_view
 from pxe_edge.registry.specsets import Current
-from pxe_edge.registry.tables import AddressRow, BmcLockRow, BootRow, HostRow, JobRow, JournalEntryRow
+from pxe_edge.registry.tables import AddressRow, BmcLockRow, BootRow, HostRow, JobRow, JournalEntryRow, MacRow
+from pxe_edge.servers.ports import PacketNotes
+from specs.durations import seconds
 from specs.identity import mac_identity
 from specs.model import Host, SecretRef
+from specs.phases import Phase
 from specs.records import TimelineEntry
 from specs.sizes import human_size
 
@@ -31,6 +45,7 @@ _STEPS: Final = 200
 _REQUEST_KINDS: Final = ("dhcp", "http", "tftp")
 _ERASED_SHOWN: Final = 8
 _TEXT: Final = 200
+_AWAITED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,8 @@ class Around:
     lease_ttl_s: int = TTL_S
     run_states: Mapping[str, str] = field(default_factory=dict)
     """State type of flow runs, as Prefect told it last."""
+    notes: PacketNotes | None = None
+    """What the packet plane noticed."""
 
 
 def around(registry: Registry) -> Around:
@@ -57,6 +74,7 @@ def around(registry: Registry) -> Around:
         prefect_answers=registry.may_hand_on(),
         lease_ttl_s=registry.timing.lease_ttl_s,
         run_states=registry.run_states(),
+        notes=registry.notes,
     )
 
 
@@ -71,15 +89,15 @@ def explain(session: Session, what: str, beside: Around | None = None) -> dict[s
         history = timeline.of_host(session, host.id, limit=_HISTORY)
         situation = read(session, host, beside, [entry for _, entry in history])
         return _answer(host.name, causes_table.explain(situation), history)
-    stranger = _stranger(session, mac, beside) if mac else None
-    if mac is None or stranger is None:
+    stranger = _stranger(session, what, mac, beside)
+    if stranger is None:
         raise NotFoundError(
             "never seen here",
             hint="is its NIC on a network of the Site? rackflow leases",
             host=what,
         )
     cause = explain_stranger(stranger)
-    return _answer(None, cause, timeline.of_mac(session, mac), reason=stranger.answer)
+    return _answer(None, cause, timeline.of_mac(session, mac) if mac else [])
 
 
 def _is_address(text: str) -> bool:
@@ -102,14 +120,19 @@ def _behind(session: Session, address: str) -> tuple[HostRow | None, str | None]
     return (session.get(HostRow, host_id) if host_id else None), None
 
 
-def _stranger(session: Session, mac: str, beside: Around) -> Stranger | None:
+def _stranger(session: Session, what: str, mac: str | None, beside: Around) -> Stranger | None:
+    server = noticed.server_at(beside.notes, what, mac)
+    if mac is None:
+        return Stranger(now=beside.now, mac=what, server=server) if server is not None else None
     seen = session.get(SightingRow, mac)
     lease = session.scalar(
         select(DhcpLeaseRow).where(DhcpLeaseRow.mac == mac).order_by(DhcpLeaseRow.expires_at.desc()).limit(1)
     )
     refused = _refused([entry for _, entry in timeline.of_mac(session, mac)])
-    if seen is None and lease is None and not refused:
+    ignored = noticed.ignored(beside.notes, [mac])
+    if seen is None and lease is None and server is None and not refused and not ignored:
         return None
+    until = datetime.fromtimestamp(lease.expires_at, beside.now.tzinfo) if lease else None
     return Stranger(
         now=beside.now,
         mac=mac,
@@ -118,8 +141,37 @@ def _stranger(session: Session, mac: str, beside: Around) -> Stranger | None:
         last_at=seen.last_at if seen else None,
         refused=refused,
         address=lease.address if lease else None,
-        leased_until=datetime.fromtimestamp(lease.expires_at, beside.now.tzinfo) if lease else None,
+        leased_at=until - timedelta(seconds=_lease_s(beside, lease.network)) if lease and until else None,
+        leased_until=until,
+        ignored=ignored,
+        awaited=_awaited(session, beside.current),
+        server=server,
     )
+
+
+def _lease_s(beside: Around, network: str) -> int:
+    networks = beside.current.site.networks if beside.current else ()
+    return next((seconds(one.lease) for one in networks if one.name == network), 0)
+
+
+def _awaited(session: Session, current: Current | None) -> tuple[str, ...]:
+    """Hosts and specs of which only the serial is known."""
+    bare = select(HostRow.name).where(
+        HostRow.uuid.is_(None),
+        HostRow.serial.is_not(None),
+        HostRow.phase == Phase.REGISTERED,
+        HostRow.id.not_in(select(MacRow.host_id)),
+    )
+    names = list(session.scalars(bare.order_by(HostRow.name).limit(_AWAITED)))
+    bound = binding.bindings(session)
+    announced = current.announced.by_serial.values() if current else ()
+    alone = (name for name in announced if name not in bound and not _has_more(current, name))
+    return (*names, *sorted(alone)[:_AWAITED])
+
+
+def _has_more(current: Current | None, name: str) -> bool:
+    spec = current.spec(name) if current else None
+    return spec is not None and spec.match is not None and bool(spec.match.mac or spec.match.uuid)
 
 
 def read(session: Session, host: HostRow, beside: Around, history: list[TimelineEntry]) -> Situation:
@@ -151,6 +203,8 @@ def read(session: Session, host: HostRow, beside: Around, history: list[Timeline
         image_state=_image_state(session, image),
         secrets_missing=_missing(spec, credentials.secret_versions(session)),
         bmc_locked_by=lock.owner if lock and lock.expires > beside.now else None,
+        ignored=noticed.ignored(beside.notes, hosts.macs_of(session, host.id)),
+        discovery=beside.current.site.discovery if beside.current else "hold",
     )
 
 
@@ -257,13 +311,11 @@ def _secret_names(value: Any) -> set[str]:
     return set()
 
 
-def _answer(
-    host: str | None, cause: Cause, rows: list[tuple[int, TimelineEntry]], *, reason: str | None = None
-) -> dict[str, Any]:
+def _answer(host: str | None, cause: Cause, rows: list[tuple[int, TimelineEntry]]) -> dict[str, Any]:
     """What REST carries. `reason` is the code on record, `cause` the rule that held."""
     return {
         "host": host,
-        "reason": cause.reason or reason or "ok",
+        "reason": cause.reason or "ok",
         "cause": cause.code,
         "sentence": cause.sentence,
         "next": cause.next_step,

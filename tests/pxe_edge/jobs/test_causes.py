@@ -9,11 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pxe_edge.jobs.causes import Asked, Erased, Refused, Run, Situation
+from pxe_edge.jobs.causes import Asked, Erased, Ignored, Refused, Run, Situation
 from pxe_edge.jobs.causes_serial import LINE_CHARS, SIGNS, Console, clean, read
+from pxe_edge.jobs.causes_silence import OtherServer
 from pxe_edge.jobs.causes_stranger import STRANGER_RULES, Stranger, explain_stranger
 from pxe_edge.jobs.causes_table import RULES, explain
 from pxe_edge.jobs.leases import Lease
+from pxe_edge.policy.silences import SILENCES
 from specs.phases import Phase
 from specs.reasons import REASONS
 from specs.records import Condition, HostRecord, JobRecord, JournalRow, WaitRecord
@@ -107,6 +109,9 @@ SITUATIONS: dict[str, Situation] = {
     "no-seed-given": asked("http", answer="none", reason="boot-refused"),
     "no-report-in": asked("http", answer="script", boot_no="3"),
     "loader-silent": asked("dhcp", answer="OFFER", boot="loader:undionly.kpxe"),
+    "known-by-serial": replace(
+        waits(), host=HOST.model_copy(update={"serial": "S1", "bmc_address": None}), discovery="hold"
+    ),
     "not-asked": waits(),
     "not-asked-no-bmc": replace(waits(), host=HOST.model_copy(update={"bmc_address": None})),
     "os-silent": waits("os"),
@@ -143,6 +148,10 @@ SITUATIONS: dict[str, Situation] = {
     "image-needed": replace(IDLE, image="debian-12"),
     "secret-needed": replace(IDLE, secrets_missing=("ops-password",)),
     "idle": IDLE,
+    "asked-without-work": replace(
+        host(phase=Phase.ACTIVE),
+        asked=(Asked(NOW, "dhcp", "pxe", {"answer": "OFFER", "boot": "no-work-due"}),),
+    ),
     "ok": host(phase=Phase.ACTIVE),
     **{code: failed(code) for code in REASONS if code != "ok"},
 }
@@ -178,6 +187,12 @@ def test_every_reason_code_is_told_with_what_the_run_said(code: str) -> None:
 
 STRANGERS: dict[str, Stranger] = {
     "stranger-refused": Stranger(NOW, "m", 1, "script", NOW, (Refused(NOW, "report-in: another"),)),
+    "foreign-server": Stranger(NOW, "m", server=OtherServer("10.0.0.9", None, "p0", "prov", False, 3, NOW)),
+    "server-beside": Stranger(NOW, "m", server=OtherServer("10.0.0.9", "m", "p0", "prov", True, 3, NOW)),
+    "stranger-perhaps-awaited": Stranger(NOW, "m", 1, "discovery-off", NOW, awaited=("a", "b", "c", "d")),
+    "stranger-unanswered": Stranger(
+        NOW, "m", ignored=(Ignored(NOW, "unknown-relay", 3, None, "giaddr=1.2.3.4"),)
+    ),
     "stranger-no-loader": Stranger(NOW, "m", 1, "no-loader", NOW),
     "stranger-no-address": Stranger(NOW, "m", 1, "pool-exhausted", NOW),
     "stranger-known-reason": Stranger(NOW, "m", 1, "awaiting-approval", NOW),
@@ -192,6 +207,34 @@ def test_a_stranger_is_told_by_its_own_rule(code: str) -> None:
 
     assert cause.code == code
     assert "{" not in cause.sentence + cause.next_step
+
+
+@pytest.mark.parametrize("code", sorted(SILENCES))
+def test_every_silence_is_a_sentence_and_a_next_step_for_strangers_and_hosts(code: str) -> None:
+    one = Ignored(NOW, code, 3, "prov", "interface=prov0 giaddr=10.9.9.9")
+
+    stranger = explain_stranger(Stranger(NOW, "52:54:00:00:00:01", ignored=(one,)))
+    waiting = explain(replace(waits(), ignored=(one,)))
+
+    said = SILENCES[code]
+    for cause in (stranger, waiting):
+        assert said.sentence.rstrip(".") in cause.sentence
+        assert "3 packets (prov, interface prov0, giaddr 10.9.9.9), last at 12:00:00 UTC" in cause.sentence
+        assert "MAC" not in cause.next_step.split()
+        assert "{" not in cause.sentence + cause.next_step
+    assert (stranger.code, stranger.reason) == ("stranger-unanswered", code)
+    assert waiting.code == "no-dhcp-answer"
+
+
+def test_a_silence_before_an_answer_is_history() -> None:
+    one = Ignored(OLD, "pool-exhausted")
+
+    asked_since = explain_stranger(Stranger(NOW, "m", 1, "script", NOW, ignored=(one,)))
+    leased_since = explain_stranger(
+        Stranger(NOW, "m", address="10.0.0.5", leased_at=NOW, leased_until=NOW, ignored=(one,))
+    )
+
+    assert (asked_since.code, leased_since.code) == ("stranger-booting", "stranger-no-boot")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""How full a network is: counted by ranges, so that a /8 costs no more than a /24."""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from ipaddress import IPv4Address, ip_address
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from pxe_edge.registry.addresses import address_range
+from pxe_edge.registry.site_tables import DhcpLeaseRow
+from pxe_edge.registry.specsets import Current
+from pxe_edge.registry.tables import AddressRow
+from specs.site_model import SiteNetwork
+
+Range = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Counts of addresses. `pool` = `used` + `free`: those that may be given to anybody."""
+
+    pool: int
+    used: int
+    """Of the pool: leased, in quarantine, or kept for a host."""
+    free: int
+    reserved: int
+    """In the whole subnet: reserved in the Site, kept for a host, or named by a spec."""
+    leased: int
+    declined: int
+
+
+def usage_of(
+    session: Session, now: datetime, current: Current, networks: Iterable[SiteNetwork]
+) -> list[Usage]:
+    """The usage of some networks of the current set."""
+    live = select(DhcpLeaseRow.address, DhcpLeaseRow.state).where(
+        DhcpLeaseRow.state.in_(("bound", "declined")), DhcpLeaseRow.expires_at > now.timestamp()
+    )
+    leases = {_number(row[0]): row[1] for row in session.execute(live)}
+    kept = {_number(text) for text in (*session.scalars(select(AddressRow.address)), *current.named_by)}
+    return [_usage(network, leases, kept) for network in networks]
+
+
+def shown(usage: Usage) -> dict[str, int]:
+    """Counts as REST carries them."""
+    return asdict(usage)
+
+
+def _usage(network: SiteNetwork, leases: dict[int, str], kept: set[int]) -> Usage:
+    low, high = int(network.subnet.network_address), int(network.subnet.broadcast_address)
+    site = {int(one.address) for one in network.reservations}
+    inside = {number: state for number, state in leases.items() if low <= number <= high}
+    reserved = {number for number in kept if low <= number <= high} | site
+    special = {low, high} if network.subnet.prefixlen < 31 else set()
+    if network.gateway is not None:
+        special.add(int(network.gateway))
+    given = pool_ranges(network, special | site)
+    used = sum(_holds(given, number) for number in inside.keys() | reserved)
+    size = sum(last - first + 1 for first, last in given)
+    declined = sum(state == "declined" for state in inside.values())
+    return Usage(size, used, size - used, len(reserved), len(inside) - declined, declined)
+
+
+def pool_ranges(network: SiteNetwork, barred: set[int]) -> list[Range]:
+    """The pool without what is excluded or barred, as sorted ranges that do not touch."""
+    without = sorted([*(_ints(text) for text in network.exclude), *((number, number) for number in barred)])
+    left: list[Range] = []
+    for first, last in sorted(_ints(text) for text in network.pool):
+        start = max(first, left[-1][1] + 1) if left else first
+        for low, high in without:
+            if high < start or low > last:
+                continue
+            if low > start:
+                left.append((start, low - 1))
+            start = high + 1
+        if start <= last:
+            left.append((start, last))
+    return left
+
+
+def _holds(ranges: list[Range], number: int) -> bool:
+    at = bisect_right(ranges, (number, 1 << 32)) - 1
+    return at >= 0 and ranges[at][0] <= number <= ranges[at][1]
+
+
+def _ints(text: str) -> Range:
+    first, last = address_range(text)
+    return int(first), int(last)
+
+
+def _number(text: str) -> int:
+    """An IPv4 address as a number; another family is in no IPv4 network."""
+    address = ip_address(text)
+    return int(address) if isinstance(address, IPv4Address) else -1

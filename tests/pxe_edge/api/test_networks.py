@@ -1,0 +1,174 @@
+"""What REST and `why` say of networks: usage, leases in pages, silences, sightings, other DHCP servers."""
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from pxe_edge.policy.leases import LeaseRow, LeaseState
+from pxe_edge.policy.silences import SILENCES
+from pxe_edge.registry.lease_store import LeaseStore
+from pxe_edge.registry.packet_view import PacketView
+from pxe_edge.registry.usage import pool_ranges
+from pxe_edge.servers.notes import Notes
+from specs.site_model import SiteNetwork
+
+MAC = "52:54:00:00:00:01"
+SITE = """
+kind: Site
+metadata: {name: t1}
+discovery: hold
+networks:
+  - {name: prov, purpose: provisioning, subnet: 10.77.1.0/24, interface: p0, gateway: 10.77.1.1, lease: 1h,
+     pool: [10.77.1.50-10.77.1.59], exclude: [10.77.1.55],
+     reservations: [{mac: "52:54:00:00:00:77", address: 10.77.1.58}]}
+  - {name: wide, purpose: os, subnet: 11.0.0.0/9, pool: [11.0.0.10-11.127.255.0]}
+"""
+
+
+@pytest.fixture
+def noticed(site: Any) -> Any:
+    site.registry.publish_files({"site.yaml": SITE}, author="test")
+    site.registry.notes = Notes(lambda: float(site.clock.now.timestamp()))
+    return site
+
+
+def lease(site: Any, address: str, mac: str, state: LeaseState = "bound", expires_in: float = 3600) -> None:
+    at = site.clock.now.timestamp() + expires_in
+    LeaseStore(site.registry.db).commit([LeaseRow(IPv4Address(address), mac, "prov", state, at)])
+
+
+def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> None:
+    site = noticed
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"mac": MAC, "address": "10.77.1.50"})
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"serial": "S1", "address": "10.77.1.9"})
+    lease(site, "10.77.1.50", MAC)
+    lease(site, "10.77.1.51", "52:54:00:00:00:02")
+    lease(site, "10.77.1.52", "52:54:00:00:00:03", "declined")
+    lease(site, "10.77.1.53", "52:54:00:00:00:04", "released")
+    lease(site, "10.77.1.54", "52:54:00:00:00:05", expires_in=-1)
+
+    prov, wide = site.call("GET", "/v1/networks")["items"]
+
+    assert prov["mode"] == "full"
+    assert prov["usage"] == {"pool": 8, "used": 3, "free": 5, "reserved": 3, "leased": 2, "declined": 1}
+    assert wide["usage"]["free"] == 127 * 65536 + 255 * 256 + 1 - 10
+
+
+def test_a_pool_is_cut_by_what_is_excluded() -> None:
+    network = SiteNetwork(
+        name="n",
+        purpose="os",
+        subnet="10.0.0.0/24",
+        pool=("10.0.0.30-10.0.0.39", "10.0.0.10-10.0.0.19", "10.0.0.15-10.0.0.22"),
+        exclude=("10.0.0.10", "10.0.0.18-10.0.0.31", "10.0.0.39"),
+    )
+    base = int(IPv4Address("10.0.0.0"))
+
+    assert [(a - base, b - base) for a, b in pool_ranges(network, {base + 12})] == [
+        (11, 11),
+        (13, 17),
+        (32, 38),
+    ]
+
+
+def test_leases_come_in_pages_with_their_state_of_now(noticed: Any) -> None:
+    site = noticed
+    rows = [
+        LeaseRow(IPv4Address("10.77.1.50") + n, f"m{n}", "prov", "bound", site.clock.now.timestamp() + 60)
+        for n in range(1500)
+    ]
+    LeaseStore(site.registry.db).commit(rows)
+    first = site.call("GET", "/v1/leases")
+    second = site.call("GET", "/v1/leases", params={"after": first["next"]})
+
+    assert (len(first["items"]), len(second["items"]), second["next"]) == (1000, 500, None)
+    assert len({item["address"] for item in first["items"] + second["items"]}) == 1500
+    assert first["items"][0].keys() == {
+        "address", "mac", "state", "network", "circuit_id", "remote_id", "expires",
+    }  # fmt: skip
+    assert site.call("GET", "/v1/leases", params={"network": "wide"})["items"] == []
+    site.clock.forward(61)
+    assert {item["state"] for item in site.call("GET", "/v1/leases")["items"]} == {"expired"}
+
+
+@pytest.mark.parametrize("code", sorted(SILENCES))
+def test_why_tells_each_silence_of_a_mac_in_one_sentence_with_one_next_step(noticed: Any, code: str) -> None:
+    site = noticed
+    detail = "interface=p0 giaddr=10.9.9.9"
+    site.registry.notes.silent(MAC, code, kind="DISCOVER", network="prov", detail=detail)
+
+    told = site.call("GET", f"/v1/why/{MAC}")
+
+    assert (told["reason"], told["cause"]) == (code, "stranger-unanswered")
+    assert told["sentence"].startswith(SILENCES[code].sentence.rstrip("."))
+    where = "1 packet (prov, interface p0, giaddr 10.9.9.9)"
+    assert told["sentence"].endswith(f"{where}, last at 12:00:00 UTC (0 s ago).")
+    assert told["next"] == SILENCES[code].next_step.replace("MAC", MAC).replace("INTERFACE", "p0")
+    (listed,) = site.call("GET", "/v1/silences")["items"]
+    assert (listed["mac"], listed["reason"], listed["next"]) == (MAC, code, told["next"])
+
+
+def test_why_of_a_host_tells_what_its_packets_met(noticed: Any) -> None:
+    site = noticed
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"name": "web-01", "mac": MAC})
+    site.clock.forward(60)
+    assert site.call("GET", "/v1/why/web-01")["cause"] == "boot-os-missing"
+    site.registry.notes.silent(MAC, "offers-not-requested", kind="DISCOVER", detail="server=10.77.1.3")
+
+    told = site.call("GET", "/v1/why/web-01")
+
+    assert told["cause"] == "no-dhcp-answer"
+    assert "two offers and requested none" in told["sentence"]
+    assert "server 10.77.1.3" in told["sentence"]
+    assert "rackflow doctor" in told["next"]
+
+
+def test_a_held_stranger_may_be_a_host_that_is_awaited_by_its_serial(noticed: Any) -> None:
+    site = noticed
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"name": "web-07", "serial": "SN-7"})
+    site.registry.notes.silent(MAC, "awaiting-approval", kind="DISCOVER")
+
+    told = site.call("GET", f"/v1/why/{MAC}")
+
+    assert told["cause"] == "stranger-perhaps-awaited"
+    assert "web-07 is known by its serial alone" in told["sentence"]
+    assert told["next"].startswith(f"If it is: rackflow host approve {MAC} --as web-07;")
+    built = site.registry.data / "boot" / "bootos" / "current.json"
+    built.parent.mkdir(parents=True)
+    built.write_text('{"kernel": "k", "initrds": ["i"]}')
+    site.clock.forward(60)
+    assert site.call("GET", "/v1/why/web-07")["cause"] == "known-by-serial"
+
+
+def test_another_dhcp_server_is_a_site_event_and_is_told_by_why(noticed: Any) -> None:
+    site, other = noticed, "52:54:00:00:00:99"
+    view = PacketView(site.registry)
+    where: dict[str, Any] = {"interface": "p0", "network": "prov", "seen_as": "OFFER"}
+    for expected, address in ((False, "10.77.1.3"), (True, "10.77.1.4")):
+        site.registry.notes.foreign(address, mac=other, expected=expected, **where)
+    view.flush()
+    site.registry.notes.foreign("10.77.1.3", mac=other, expected=False, **where)
+    view.flush()
+
+    events = [one for one in site.call("GET", "/v1/events")["items"] if one["kind"] == "dhcp-server"]
+    assert [(one["text"], one["detail"]["mac"]) for one in events] == [
+        ("10.77.1.3 answers DHCP on prov (p0) and is not ours: seen 1 times", other)
+    ]
+    listed = site.call("GET", "/v1/dhcp-servers")["items"]
+    assert [one["address"] for one in listed] == ["10.77.1.3", "10.77.1.4"]
+    prov = site.call("GET", "/v1/networks")["items"][0]
+    assert [one["address"] for one in prov["dhcp_servers"]] == ["10.77.1.3", "10.77.1.4"]
+    told = site.call("GET", "/v1/why/10.77.1.3")
+    assert told["cause"] == "foreign-server"
+    assert told["sentence"].startswith(
+        "10.77.1.3 (52:54:00:00:00:99) is a DHCP server on prov (p0) that is not"
+    )
+    assert site.call("GET", f"/v1/why/{other}")["cause"] == "foreign-server"
+    assert site.call("GET", "/v1/why/10.77.1.4")["cause"] == "server-beside"
+    site.clock.forward(3601)
+    site.registry.notes.foreign("10.77.1.3", mac=other, expected=False, **where)
+    view.flush()
+    events = [one for one in site.call("GET", "/v1/events")["items"] if one["kind"] == "dhcp-server"]
+    assert len(events) == 2
+    site.call("GET", "/v1/why/10.77.1.99", expect=404)
