@@ -1,10 +1,11 @@
-"""How full a network is: counted by ranges, so that a /8 costs no more than a /24."""
+"""How full a network is: counted by ranges, so that a /8, or an IPv6 /64, costs no more than a /24."""
 
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from ipaddress import IPv4Address, ip_address
+from ipaddress import ip_address
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,9 +14,12 @@ from pxe_edge.registry.addresses import address_range
 from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow
+from specs.shapes import IpAddress
 from specs.site_model import SiteNetwork
 
 Range = tuple[int, int]
+_IPV6: Final = 1 << 128
+"""Added to IPv6 addresses, so that no number is both families'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,11 @@ def usage_of(
     live = select(DhcpLeaseRow.address, DhcpLeaseRow.state).where(
         DhcpLeaseRow.state.in_(("bound", "declined")), DhcpLeaseRow.expires_at > now.timestamp()
     )
-    leases = {_number(row[0]): row[1] for row in session.execute(live)}
-    kept = {_number(text) for text in (*session.scalars(select(AddressRow.address)), *current.named_by)}
+    leases = {_number(ip_address(row[0])): row[1] for row in session.execute(live)}
+    kept = {
+        _number(ip_address(text))
+        for text in (*session.scalars(select(AddressRow.address)), *current.named_by)
+    }
     return [_usage(network, leases, kept) for network in networks]
 
 
@@ -50,13 +57,13 @@ def shown(usage: Usage) -> dict[str, int]:
 
 
 def _usage(network: SiteNetwork, leases: dict[int, str], kept: set[int]) -> Usage:
-    low, high = int(network.subnet.network_address), int(network.subnet.broadcast_address)
-    site = {int(one.address) for one in network.reservations}
+    low, high = _number(network.subnet.network_address), _number(network.subnet.broadcast_address)
+    site = {_number(one.address) for one in network.reservations}
     inside = {number: state for number, state in leases.items() if low <= number <= high}
     reserved = {number for number in kept if low <= number <= high} | site
-    special = {low, high} if network.subnet.prefixlen < 31 else set()
+    special = {low, high} if network.subnet.version == 4 else {low}
     if network.gateway is not None:
-        special.add(int(network.gateway))
+        special.add(_number(network.gateway))
     given = pool_ranges(network, special | site)
     used = sum(_holds(given, number) for number in inside.keys() | reserved)
     size = sum(last - first + 1 for first, last in given)
@@ -82,16 +89,14 @@ def pool_ranges(network: SiteNetwork, barred: set[int]) -> list[Range]:
 
 
 def _holds(ranges: list[Range], number: int) -> bool:
-    at = bisect_right(ranges, (number, 1 << 32)) - 1
+    at = bisect_right(ranges, (number, 2 * _IPV6)) - 1
     return at >= 0 and ranges[at][0] <= number <= ranges[at][1]
 
 
 def _ints(text: str) -> Range:
     first, last = address_range(text)
-    return int(first), int(last)
+    return _number(first), _number(last)
 
 
-def _number(text: str) -> int:
-    """An IPv4 address as a number; another family is in no IPv4 network."""
-    address = ip_address(text)
-    return int(address) if isinstance(address, IPv4Address) else -1
+def _number(address: IpAddress) -> int:
+    return int(address) + (_IPV6 if address.version == 6 else 0)

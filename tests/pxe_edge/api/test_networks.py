@@ -9,6 +9,7 @@ from pxe_edge.policy.leases import LeaseRow, LeaseState
 from pxe_edge.policy.silences import SILENCES
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
+from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.registry.usage import pool_ranges
 from pxe_edge.servers.notes import Notes
 from specs.site_model import SiteNetwork
@@ -22,6 +23,7 @@ networks:
   - {name: prov, purpose: provisioning, subnet: 10.77.1.0/24, interface: p0, gateway: 10.77.1.1, lease: 1h,
      pool: [10.77.1.50-10.77.1.59], exclude: [10.77.1.55],
      reservations: [{mac: "52:54:00:00:00:77", address: 10.77.1.58}]}
+  - {name: six, purpose: provisioning, subnet: "fd00:77::/64", pool: ["fd00:77::1-fd00:77::ff"]}
   - {name: wide, purpose: os, subnet: 11.0.0.0/9, pool: [11.0.0.10-11.127.255.0]}
 """
 
@@ -38,6 +40,13 @@ def lease(site: Any, address: str, mac: str, state: LeaseState = "bound", expire
     LeaseStore(site.registry.db).commit([LeaseRow(IPv4Address(address), mac, "prov", state, at)])
 
 
+def _six(until: float) -> DhcpLeaseRow:
+    empty = {"client_id": b"", "circuit_id": b"", "remote_id": b"", "host_name": ""}
+    return DhcpLeaseRow(
+        address="fd00:77::5", mac="m", network="six", state="bound", expires_at=until, **empty
+    )
+
+
 def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> None:
     site = noticed
     site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"mac": MAC, "address": "10.77.1.50"})
@@ -46,12 +55,16 @@ def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> No
     lease(site, "10.77.1.51", "52:54:00:00:00:02")
     lease(site, "10.77.1.52", "52:54:00:00:00:03", "declined")
     lease(site, "10.77.1.53", "52:54:00:00:00:04", "released")
-    lease(site, "10.77.1.54", "52:54:00:00:00:05", expires_in=-1)
 
-    prov, wide = site.call("GET", "/v1/networks")["items"]
+    lease(site, "10.77.1.54", "52:54:00:00:00:05", expires_in=-1)
+    with site.registry.db.write() as session:
+        session.add(_six(site.clock.now.timestamp() + 60))
+
+    prov, six, wide = site.call("GET", "/v1/networks")["items"]
 
     assert prov["mode"] == "full"
     assert prov["usage"] == {"pool": 8, "used": 3, "free": 5, "reserved": 3, "leased": 2, "declined": 1}
+    assert (six["usage"]["used"], six["usage"]["free"]) == (1, 254)
     assert wide["usage"]["free"] == 127 * 65536 + 255 * 256 + 1 - 10
 
 
