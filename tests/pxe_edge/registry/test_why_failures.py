@@ -138,7 +138,7 @@ FAILURES: Final[dict[str, Failure]] = {
         asked("dhcp", "answer=none reason=pool-exhausted"),
         "no-dhcp-answer",
         ("pool-exhausted",),
-        "pool in the Site",
+        "larger pool",
     ),
     "the loader hangs": Failure(
         asked("dhcp", "answer=OFFER boot=loader:undionly.kpxe"),
