@@ -1,13 +1,18 @@
-"""The bench and one edge for all interop tests; tests that need another site start an edge of their own.
+"""The bench for all interop tests; each module starts the edges that it needs.
 
 Without the right to make namespaces the tests are skipped, saying so.
 """
 
+import contextlib
+import itertools
 import shutil
 
 import pytest
 
 from tests.interop.netns import PATH, Lab
+from tests.interop.talk import Talk
+
+NUMBER = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +37,29 @@ def need():
             pytest.fail(f"{program} is missing: run scripts/setup")
 
     return check
+
+
+@pytest.fixture
+def watch(lab):
+    """The edge's link, and the relay's uplink, as R sees it."""
+    with lab.watch("R", "r1") as seen:
+        yield seen
+
+
+@pytest.fixture
+def new(lab, watch):
+    """Makes fresh clients, whose frames go out on R's interface of the edge's link."""
+    with contextlib.ExitStack() as stack:
+
+        def make():
+            talk = Talk(lab, watch, next(NUMBER))
+            stack.callback(talk.close)
+            return talk
+
+        yield make
+
+
+@pytest.fixture
+def client(new):
+    """One fresh client."""
+    return new()

@@ -80,6 +80,7 @@ class Lab:
         self.folder = folder
         self.prefix = f"rf{os.getpid()}"
         self.started = []
+        self.serving = None, contextlib.ExitStack()
 
     def namespace(self, letter):
         """The full name."""
@@ -98,6 +99,7 @@ class Lab:
 
     def down(self, letters="SCRD"):
         """End what runs, and remove everything."""
+        self.quiet()
         for process in list(self.started):
             self.end(process)
         for letter in letters:
@@ -209,11 +211,26 @@ class Lab:
             sock.bind((interface, 0))
             return sock.getsockname()[4]
 
+    def serve(self, name, **told):
+        """The edge of this name: the one that runs, if it is that, else a new one in its place."""
+        if self.serving[0] is None or self.serving[0].name != name:
+            self.quiet()
+            stack = contextlib.ExitStack()
+            self.serving = stack.enter_context(self.edge(name=name, **told)), stack
+        return self.serving[0]
+
+    def quiet(self):
+        """End what `serve` started."""
+        _, stack = self.serving
+        self.serving = None, contextlib.ExitStack()
+        stack.close()
+
     @contextlib.contextmanager
     def edge(self, *, name="edge", letter="S", files=None, hosts=(), **site):
         """The edge, serving: `site` are fields of the Site document, `files` go into the boot folder."""
-        folder = self.folder / f"{name}-{time.monotonic_ns()}"
-        edge = Edge(self, letter, folder)
+        self.quiet()
+        edge = Edge(self, letter, name)
+        folder = edge.folder
         edge.write(*hosts, **site)
         for path, data in (files or {}).items():
             (folder / "data" / "boot" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -228,8 +245,9 @@ class Lab:
 class Edge:
     """One edge with its folders; what it said is in `log`."""
 
-    def __init__(self, lab, letter, folder):
-        self.lab, self.letter, self.folder = lab, letter, folder
+    def __init__(self, lab, letter, name):
+        self.lab, self.letter, self.name = lab, letter, name
+        self.folder = folder = lab.folder / f"{name}-{time.monotonic_ns()}"
         self.data, self.specs, self.log = folder / "data", folder / "specs", folder / "edge.log"
         self.process = None
 
@@ -254,7 +272,7 @@ class Edge:
         ]
         self.log.touch()
         self.process = self.lab.start(self.letter, *argv, log=self.log)
-        wait_for(self.log, r"event=packets", self.process, 40)
+        wait_for(self.log, r"event=packets", self.process, 90)
 
     def stop(self):
         """End it as systemd would."""

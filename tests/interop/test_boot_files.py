@@ -33,10 +33,10 @@ TFTP_CLIENTS = {
 }
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def edge(lab):
-    with lab.edge(name="files", files={"kernel": KERNEL, "exact": EXACT, "deep/er/file": b"x"}) as running:
-        yield running
+    """An edge with three files."""
+    return lab.serve("files", files={"kernel": KERNEL, "exact": EXACT, "deep/er/file": b"x"})
 
 
 @pytest.fixture(params=["C", "D"], ids=["direct", "routed"])

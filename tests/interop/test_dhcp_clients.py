@@ -34,14 +34,14 @@ class Way:
         return re.sub(r"^10\.\d+\.\d+", "10.44.0", address)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def edge(lab):
-    with lab.edge(name="clients") as running:
-        yield running
+    """An edge with two networks, one of them behind a relay."""
+    return lab.serve("clients")
 
 
 @pytest.fixture(scope="module", params=["direct", "dhcrelay", "dnsmasq-relay"])
-def way(request, lab, edge, need):
+def way(request, lab, need):
     if request.param == "direct":
         yield Way("direct", "C", "prov", "10.99.0.10/24")
         return

@@ -57,11 +57,10 @@ def proxied(network):
     return {key: value for key, value in network.items() if key != "pool"} | {"mode": "proxy"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def edge(lab):
     """The edge with full DHCP."""
-    with lab.edge(name="firmware") as running:
-        yield running
+    return lab.serve("firmware")
 
 
 @contextlib.contextmanager
