@@ -9,6 +9,7 @@ from datetime import datetime
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry import hosts, timeline
@@ -165,24 +166,37 @@ def keep_any(
 ) -> AddressRow:
     """The address kept under this key, else the next free one of the network; 409 when none is left.
 
-    `named` are addresses that specs ask for by name: theirs, also before their machine was seen.
+    `named` are addresses that specs ask for by name: theirs, also before their machine was seen. Nobody
+    gets an address twice because the table has one row per address, not because of what is read here:
+    what another writer took since is passed over.
     """
     mine = kept(session, host.id).get(key)
     if mine is not None and mine.network == network.name:
         return mine
-    taken = {*named, *session.scalars(select(AddressRow.address)), *_leased(session, now)}
-    free = next((a for a in pool_addresses(network) if str(a) not in taken), None)
-    if free is None:
-        raise ConflictError(
-            f"network {network.name} has no free address left in {', '.join(network.pool) or 'no pool'}",
-            code="address",
-            hint="give the network a larger pool in the Site",
-            host=host.name,
-        )
     if mine is not None:
         session.delete(mine)
         session.flush()
-    return _insert(session, now, host, key, str(free), network.name)
+    taken = named | _taken(session, now)
+    for free in (str(address) for address in pool_addresses(network)):
+        if free in taken:
+            continue
+        try:
+            with session.begin_nested():
+                return _insert(session, now, host, key, free, network.name)
+        except IntegrityError:
+            if session.get(AddressRow, free) is None:
+                raise
+    raise ConflictError(
+        f"network {network.name} has no free address left in {', '.join(network.pool) or 'no pool'}",
+        code="address",
+        hint="give the network a larger pool in the Site",
+        host=host.name,
+    )
+
+
+def _taken(session: Session, now: datetime) -> set[str]:
+    """Addresses that are kept for a host or leased."""
+    return {*session.scalars(select(AddressRow.address)), *_leased(session, now)}
 
 
 def _insert(

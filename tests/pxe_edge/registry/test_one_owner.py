@@ -1,5 +1,6 @@
 """One address has one owner, whichever of IPAM and DHCP gave it; one publisher wins; a consent ends."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address
@@ -94,6 +95,49 @@ def test_ipam_gives_nobody_an_address_that_dhcp_has_given(registry: Any) -> None
     assert f"10.77.1.50 is leased by DHCP to {OTHER}" in refused.value.findings[0].message
     LeaseStore(registry.db).commit([lease(registry, "10.77.1.50", MAC)])  # the host's own lease is no harm
     publish(registry, WEB)
+
+
+def pool_of(reg: Any) -> Any:
+    return next(n for n in reg.current.site.networks if n.name == "prov")
+
+
+def test_two_threads_that_take_addresses_of_one_pool_get_no_address_twice(registry: Any) -> None:
+    prov, each = pool_of(registry), 20
+    with registry.db.write() as session:
+        for number in range(2 * each):
+            hosts.register(session, registry.now(), f"n{number}", own_name=True, by="test")
+    start, got = threading.Barrier(2), []
+
+    def take(first: int) -> None:
+        start.wait(10)
+        for number in range(first, first + each):
+            with registry.db.write() as session:
+                host = hosts.get(session, f"n{number}")
+                row = addresses.keep_any(session, registry.now(), host, "n/0", prov, named=frozenset())
+                got.append(row.address)
+
+    threads = [threading.Thread(target=take, args=(first,)) for first in (0, each)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    assert len(got) == len(set(got)) == 2 * each
+
+
+def test_an_address_that_another_writer_took_meanwhile_is_passed_over(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prov = pool_of(registry)
+    monkeypatch.setattr(addresses, "_taken", lambda _session, _now: set())  # read before the other wrote
+    got = []
+    for number in range(3):
+        with registry.db.write() as session:
+            host = hosts.register(session, registry.now(), f"n{number}", own_name=True, by="test")
+            row = addresses.keep_any(session, registry.now(), host, "n/0", prov, named=frozenset())
+            got.append(row.address)
+
+    assert got == ["10.77.1.50", "10.77.1.51", "10.77.1.52"]
 
 
 def test_after_a_restart_the_live_lease_counts_and_quarantine_lasts(registry: Any) -> None:
