@@ -24,6 +24,7 @@ from pxe_edge.registry import images
 from pxe_edge.registry.boot_desk import BootDesk
 from pxe_edge.registry.courier import Courier
 from pxe_edge.registry.interfaces import own_addresses
+from pxe_edge.registry.lease6_store import Lease6Store, server_duid
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.prefect import Prefect
@@ -128,6 +129,7 @@ class PacketThread:
         await serve_packets(
             self._view,
             LeaseStore(registry.db),
+            Lease6Store(registry.db),
             BootDesk(registry),
             boot_dir=registry.data / "boot",
             images_dir=registry.data / "images",
@@ -136,6 +138,7 @@ class PacketThread:
             stop=self._stop,
             on_ready=lambda: log.info("event=packets port=%s", registry.ports.boot),
             notes=self._notes,
+            duid=server_duid(registry.data / "edge"),
         )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Anybody, Reg
 from pxe_edge.registry import noticed, sightings, usage
-from pxe_edge.registry.site_tables import DhcpLeaseRow
+from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 
 router = APIRouter(prefix="/v1", tags=["networks"])
 PAGE: Final = 1000
@@ -41,12 +41,18 @@ def networks(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
 
 @router.get("/leases")
 def leases(registry: Reg, _: Anybody, network: Network = None, after: After = "") -> b.Page[dict[str, Any]]:
-    """DHCP leases, by address as text; a lease that has ended is shown as `expired`."""
+    """DHCP leases of both families, by address as text; one that has ended is shown as `expired`."""
     query = select(DhcpLeaseRow).where(DhcpLeaseRow.address > after)
+    query6 = select(Dhcp6LeaseRow).where(Dhcp6LeaseRow.address > after)
     if network is not None:
         query = query.where(DhcpLeaseRow.network == network)
+        query6 = query6.where(Dhcp6LeaseRow.network == network)
     with registry.db.read() as session:
-        rows = list(session.scalars(query.order_by(DhcpLeaseRow.address).limit(PAGE)))
+        found: list[DhcpLeaseRow | Dhcp6LeaseRow] = [
+            *session.scalars(query.order_by(DhcpLeaseRow.address).limit(PAGE)),
+            *session.scalars(query6.order_by(Dhcp6LeaseRow.address).limit(PAGE)),
+        ]
+    rows = sorted(found, key=lambda row: row.address)[:PAGE]
     now = registry.now().timestamp()
     items = [_lease(row, now) for row in rows]
     return b.Page(items=items, next=rows[-1].address if len(rows) == PAGE else None)
@@ -74,15 +80,16 @@ def dhcp_servers(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
     return b.Page(items=[noticed.shown_server(one) for one in noticed.other_servers(registry.notes)])
 
 
-def _lease(row: DhcpLeaseRow, now: float) -> dict[str, object]:
+def _lease(row: DhcpLeaseRow | Dhcp6LeaseRow, now: float) -> dict[str, object]:
     """A lease as `leases --json` prints it; one that has run out is `expired`, whatever its last state."""
+    port = row.circuit_id if isinstance(row, DhcpLeaseRow) else row.interface_id
     ended = row.state != "released" and row.expires_at <= now
     return {
         "address": row.address,
         "mac": row.mac,
         "state": "expired" if ended else row.state,
         "network": row.network,
-        "circuit_id": row.circuit_id.hex() or None,
+        "circuit_id": port.hex() or None,
         "remote_id": row.remote_id.hex() or None,
         "expires": datetime.fromtimestamp(row.expires_at, UTC).isoformat(),
     }

@@ -10,7 +10,7 @@ Which messages must carry which identifiers, and which must be dropped, is one t
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import Final, Literal
 
@@ -59,6 +59,7 @@ class Quiet6:
 
     reason: str
     rows: tuple[Lease6Row, ...] = ()
+    network: str | None = field(default=None, compare=False)
 
 
 Outcome6 = Reply6 | Quiet6
@@ -127,7 +128,8 @@ def answer(
         return Quiet6(place.reason)
     boot = replace(request.boot, network=place.network.name)
     case = Case6(replace(request, boot=boot), arrival, host, server, place, now)
-    return _misaddressed(case, rule) or _not_served(case) or _HANDLERS[request.message.kind](case)
+    outcome = _misaddressed(case, rule) or _not_served(case) or _HANDLERS[request.message.kind](case)
+    return replace(outcome, network=place.network.name) if isinstance(outcome, Quiet6) else outcome
 
 
 def _misaddressed(case: Case6, rule: _Rule) -> Outcome6 | None:

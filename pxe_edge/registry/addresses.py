@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from pxe_edge.registry import hosts, timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError
-from pxe_edge.registry.site_tables import DhcpLeaseRow
+from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
 from specs.model import Host, PoolAddress
@@ -153,12 +153,16 @@ def _giving(site: Site, address: IpAddress, host: HostRow) -> SiteNetwork:
 
 def _leased(session: Session, now: datetime, wanted: Iterable[str] | None = None) -> dict[str, str]:
     """Addresses that DHCP has given away and may not give back yet, with the MACs that have them."""
-    query = select(DhcpLeaseRow.address, DhcpLeaseRow.mac).where(
-        DhcpLeaseRow.state.in_(("bound", "declined")), DhcpLeaseRow.expires_at > now.timestamp()
-    )
-    if wanted is not None:
-        query = query.where(DhcpLeaseRow.address.in_(list(wanted)))
-    return {row[0]: row[1] for row in session.execute(query)}
+    names = None if wanted is None else list(wanted)
+    found: dict[str, str] = {}
+    for table in (DhcpLeaseRow, Dhcp6LeaseRow):
+        query = select(table.address, table.mac).where(
+            table.state.in_(("bound", "declined")), table.expires_at > now.timestamp()
+        )
+        if names is not None:
+            query = query.where(table.address.in_(names))
+        found.update((row[0], row[1]) for row in session.execute(query))
+    return found
 
 
 def keep_any(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pxe_edge.registry.tables import Base
@@ -39,6 +39,23 @@ class DhcpLeaseRow(Base):
     circuit_id: Mapped[bytes] = mapped_column(LargeBinary)
     remote_id: Mapped[bytes] = mapped_column(LargeBinary)
     host_name: Mapped[str]
+
+
+class Dhcp6LeaseRow(Base):
+    """A DHCPv6 binding of one address, bound to the hardware address where it is known."""
+
+    __tablename__ = "dhcp6_leases"
+
+    address: Mapped[str] = mapped_column(String(39), primary_key=True)
+    mac: Mapped[str] = mapped_column(String(600), index=True)
+    network: Mapped[str]
+    state: Mapped[str] = mapped_column(String(12))
+    expires_at: Mapped[float]
+    """Seconds since the epoch, as the packet plane counts."""
+    duid: Mapped[bytes] = mapped_column(LargeBinary)
+    iaid: Mapped[int] = mapped_column(BigInteger)
+    interface_id: Mapped[bytes] = mapped_column(LargeBinary)
+    remote_id: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class SightingRow(Base):

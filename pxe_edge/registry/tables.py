@@ -86,7 +86,7 @@ class AddressRow(Base):
 
     __tablename__ = "addresses"
 
-    address: Mapped[str] = mapped_column(String(15), primary_key=True)
+    address: Mapped[str] = mapped_column(String(39), primary_key=True)
     host_id: Mapped[str] = mapped_column(ForeignKey("hosts.id", ondelete="CASCADE"))
     key: Mapped[str]
     network: Mapped[str]

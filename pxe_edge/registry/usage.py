@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry.addresses import address_range
-from pxe_edge.registry.site_tables import DhcpLeaseRow
+from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow
 from specs.shapes import IpAddress
@@ -40,10 +40,12 @@ def usage_of(
     session: Session, now: datetime, current: Current, networks: Iterable[SiteNetwork]
 ) -> list[Usage]:
     """The usage of some networks of the current set."""
-    live = select(DhcpLeaseRow.address, DhcpLeaseRow.state).where(
-        DhcpLeaseRow.state.in_(("bound", "declined")), DhcpLeaseRow.expires_at > now.timestamp()
-    )
-    leases = {_number(ip_address(row[0])): row[1] for row in session.execute(live)}
+    leases: dict[int, str] = {}
+    for table in (DhcpLeaseRow, Dhcp6LeaseRow):
+        live = select(table.address, table.state).where(
+            table.state.in_(("bound", "declined")), table.expires_at > now.timestamp()
+        )
+        leases.update((_number(ip_address(row[0])), row[1]) for row in session.execute(live))
     kept = {
         _number(ip_address(text))
         for text in (*session.scalars(select(AddressRow.address)), *current.named_by)

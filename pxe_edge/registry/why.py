@@ -28,7 +28,7 @@ from pxe_edge.registry import (
 )
 from pxe_edge.registry.errors import NotFoundError
 from pxe_edge.registry.registry import Registry, utc_now
-from pxe_edge.registry.site_tables import DhcpLeaseRow, ImageRow, PlanRow, SightingRow
+from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow, ImageRow, PlanRow, SightingRow
 from pxe_edge.registry.site_view import bootos_view
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, BmcLockRow, BootRow, HostRow, JobRow, JournalEntryRow, MacRow
@@ -109,7 +109,8 @@ def _is_address(text: str) -> bool:
 
 
 def _behind(session: Session, address: str) -> tuple[HostRow | None, str | None]:
-    lease = session.scalar(select(DhcpLeaseRow).where(DhcpLeaseRow.address == address))
+    address = str(ip_address(address))  # one spelling of an IPv6 address
+    lease = session.get(DhcpLeaseRow, address) or session.get(Dhcp6LeaseRow, address)
     if lease is not None:
         return hosts.by_mac(session, lease.mac), lease.mac
     kept = session.get(AddressRow, address)
@@ -120,14 +121,24 @@ def _behind(session: Session, address: str) -> tuple[HostRow | None, str | None]
     return (session.get(HostRow, host_id) if host_id else None), None
 
 
+def _newest_lease(session: Session, mac: str) -> DhcpLeaseRow | Dhcp6LeaseRow | None:
+    """The lease of either family that ends last."""
+    ours, ours6 = select(DhcpLeaseRow), select(Dhcp6LeaseRow)
+    found = (
+        session.scalar(ours.where(DhcpLeaseRow.mac == mac).order_by(DhcpLeaseRow.expires_at.desc()).limit(1)),
+        session.scalar(
+            ours6.where(Dhcp6LeaseRow.mac == mac).order_by(Dhcp6LeaseRow.expires_at.desc()).limit(1)
+        ),
+    )
+    return max((row for row in found if row is not None), key=lambda row: row.expires_at, default=None)
+
+
 def _stranger(session: Session, what: str, mac: str | None, beside: Around) -> Stranger | None:
     server = noticed.server_at(beside.notes, what, mac)
     if mac is None:
         return Stranger(now=beside.now, mac=what, server=server) if server is not None else None
     seen = session.get(SightingRow, mac)
-    lease = session.scalar(
-        select(DhcpLeaseRow).where(DhcpLeaseRow.mac == mac).order_by(DhcpLeaseRow.expires_at.desc()).limit(1)
-    )
+    lease = _newest_lease(session, mac)
     refused = _refused([entry for _, entry in timeline.of_mac(session, mac)])
     ignored = noticed.ignored(beside.notes, [mac])
     if seen is None and lease is None and server is None and not refused and not ignored:

@@ -8,7 +8,7 @@ after `unshare`.
 import socket
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final
 
 from pxe_edge.policy.networks import Link
@@ -29,16 +29,21 @@ _IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _IFA_ADDRESS: Final = 1
 _IFA_LOCAL: Final = 2
+_UNSTEADY: Final = 0x01 | 0x08 | 0x20 | 0x40
+"""Flags of an IPv6 address that nobody is to be sent to: temporary, dadfailed, deprecated, tentative."""
 _TIMEOUT_S: Final = 2.0
 
 
 def read_links() -> dict[int, Link]:
     """All interfaces by index."""
     addresses: dict[int, list[IPv4Interface]] = {}
-    for family, prefix, _, _, index, values in _addresses():
+    addresses6: dict[int, list[IPv6Interface]] = {}
+    for family, prefix, flags, _, index, values in _addresses():
         local = values.get(_IFA_LOCAL) or values.get(_IFA_ADDRESS, b"")
         if family == socket.AF_INET and len(local) == 4:
             addresses.setdefault(index, []).append(IPv4Interface((local, prefix)))
+        elif family == socket.AF_INET6 and len(local) == 16 and not flags & _UNSTEADY:
+            addresses6.setdefault(index, []).append(IPv6Interface((local, prefix)))
     links: dict[int, Link] = {}
     for kind, payload in _dump(_RTM_GETLINK, _IFINFO.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         if kind == _RTM_NEWLINK:
@@ -48,6 +53,7 @@ def read_links() -> dict[int, Link]:
                 interface=values.get(_IFLA_IFNAME, b"").rstrip(b"\0").decode("ascii", "replace"),
                 index=index,
                 addresses=tuple(addresses.get(index, ())),
+                addresses6=tuple(addresses6.get(index, ())),
                 mac=values.get(_IFLA_ADDRESS, b""),
                 mtu=int.from_bytes(values.get(_IFLA_MTU, b"\xdc\x05\0\0"), "little"),
             )
@@ -55,7 +61,7 @@ def read_links() -> dict[int, Link]:
 
 
 def _addresses() -> Iterator[tuple[int, int, int, int, int, dict[int, bytes]]]:
-    for kind, payload in _dump(_RTM_GETADDR, _IFADDR.pack(socket.AF_INET, 0, 0, 0, 0)):
+    for kind, payload in _dump(_RTM_GETADDR, _IFADDR.pack(socket.AF_UNSPEC, 0, 0, 0, 0)):
         if kind == _RTM_NEWADDR:
             yield (*_IFADDR.unpack_from(payload), dict(_attributes(payload[_IFADDR.size :])))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from pxe_edge.policy.dhcp6_leases import Lease6Row
 from pxe_edge.policy.leases import LeaseRow
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.seeds import SEED_S, SeedTicket, finish_transfer, start_transfer
@@ -63,6 +64,25 @@ class MemoryLeases:
         group = tuple(rows)
         self.commits.append(group)
         self._rows.update({row.address: row for row in group})
+
+
+class MemoryLeases6:
+    """An IPv6 lease store that forgets at the end of the process; `commits` shows the groups."""
+
+    def __init__(self, rows: Iterable[Lease6Row] = ()) -> None:
+        self._rows = {row.address: row for row in rows}
+        self.commits: list[tuple[Lease6Row, ...]] = []
+
+    def load(self) -> Sequence[Lease6Row]:
+        """All rows."""
+        return tuple(self._rows.values())
+
+    def commit(self, rows: Iterable[Lease6Row]) -> frozenset[IPv6Address]:
+        """Keep the rows; refuses none."""
+        group = tuple(rows)
+        self.commits.append(group)
+        self._rows.update({row.address: row for row in group})
+        return frozenset()
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""The packet plane as one coroutine: DHCP, TFTP and router advertisements on one loop, boot HTTP beside it.
+"""The packet plane: DHCP, DHCPv6, TFTP and router advertisements on one loop, boot HTTP beside it.
 
 It is run in a thread with a loop of its own, so that a slow API request never delays an OFFER:
 firmware asks 3 to 4 times and gives up. Boot HTTP has another thread, because image streams would.
@@ -10,17 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from pxe_edge.policy.dhcp6_views import Network6View
 from pxe_edge.policy.networks import Link
-from pxe_edge.policy.views import SiteView
+from pxe_edge.policy.views import NetworkView, SiteView
 from pxe_edge.servers.background import Background
 from pxe_edge.servers.boot_plane import BootPlane
 from pxe_edge.servers.dhcp import DhcpServer
+from pxe_edge.servers.dhcp6 import Dhcp6Server
 from pxe_edge.servers.errors import StartError
 from pxe_edge.servers.http import HttpServer
 from pxe_edge.servers.loaders import publish_loaders
 from pxe_edge.servers.notes import Notes
-from pxe_edge.servers.ports import Boot, LeaseStore, View
-from pxe_edge.servers.ra import RouterAdvertiser
+from pxe_edge.servers.ports import Boot, Lease6Store, LeaseStore, View
+from pxe_edge.servers.ra import Advertised, RouterAdvertiser
 from pxe_edge.servers.tftp import TftpServer
 
 SYNC_S: Final = 2.0
@@ -31,8 +33,10 @@ log = logging.getLogger(__name__)
 async def serve_packets(
     view: View,
     leases: LeaseStore,
+    leases6: Lease6Store,
     boot: Boot,
     *,
+    duid: bytes,
     boot_dir: Path,
     images_dir: Path,
     http_port: int = 8080,
@@ -44,10 +48,12 @@ async def serve_packets(
 ) -> None:
     """Serve until `stop` is set; raises StartError (port in use, missing rights) before `on_ready`.
 
-    `http_proxy`: boot HTTP listens there, for an nginx that listens on `http_port` and sends the files.
+    `duid` is the DHCPv6 server's identifier. `http_proxy`: boot HTTP listens there, for an nginx that
+    listens on `http_port` and sends the files.
     """
     publish_loaders(boot_dir)
     dhcp = DhcpServer(view, leases, notes=notes)
+    dhcp6 = Dhcp6Server(view, leases6, duid, notes=notes)
     tftp = TftpServer(boot_dir, port=tftp_port)
     plane = BootPlane(
         view, boot, boot_dir=boot_dir, images_dir=images_dir, accelerated=http_proxy is not None
@@ -56,9 +62,10 @@ async def serve_packets(
     advertiser = RouterAdvertiser()
     try:
         await dhcp.start()
+        await dhcp6.start(dhcp.links)
         tftp.start()
         await http.start()
-        _follow(view, dhcp, tftp, advertiser)
+        _follow(view, dhcp, dhcp6, tftp, advertiser)
         if on_ready is not None:
             on_ready()
         while not stop.is_set():
@@ -67,29 +74,42 @@ async def serve_packets(
                     await stop.wait()
             except TimeoutError:
                 http.check()
-                _follow(view, dhcp, tftp, advertiser)
+                _follow(view, dhcp, dhcp6, tftp, advertiser)
     finally:
         advertiser.close()
         tftp.close()
         await http.close()
+        await dhcp6.close()
         await dhcp.close()
         log.info("packets=stopped")
 
 
-def _follow(view: View, dhcp: DhcpServer, tftp: TftpServer, advertiser: RouterAdvertiser) -> None:
+def _follow(
+    view: View, dhcp: DhcpServer, dhcp6: Dhcp6Server, tftp: TftpServer, advertiser: RouterAdvertiser
+) -> None:
     try:
         dhcp.sync()
     except StartError as error:
         log.error("dhcp=partly reason=%r", str(error))  # noqa: TRY400 - it says all, a traceback adds nothing
     tftp.follow(dhcp.links, view.site().networks)
+    try:
+        dhcp6.sync(dhcp.links)
+    except StartError as error:
+        log.error("dhcp6=partly reason=%r", str(error))  # noqa: TRY400 - as above
     advertiser.sync(advertised(view.site(), dhcp.links))
 
 
-def advertised(site: SiteView, links: dict[int, Link]) -> dict[str, Link]:
-    """The links that get router advertisements: provisioning networks that ask for them."""
-    wanted = {
-        network.interface
-        for network in site.networks
-        if network.purpose == "provisioning" and network.router_advertisements and network.mode != "off"
+def advertised(site: SiteView, links: dict[int, Link]) -> dict[str, Advertised]:
+    """The interfaces that get router advertisements: provisioning networks that ask for them.
+
+    Where a link has an IPv6 network, that one says whether: its own routers may advertise already.
+    """
+    networks: list[NetworkView | Network6View] = [*site.networks, *site.networks6]
+    served = [n for n in networks if n.purpose == "provisioning" and n.interface and n.mode != "off"]
+    wanted = {network.interface: network.router_advertisements for network in served}
+    prefixes = {n.interface: (n.subnet,) for n in served if isinstance(n, Network6View)}
+    return {
+        link.interface: Advertised(link, link.interface in prefixes, prefixes.get(link.interface, ()))
+        for link in links.values()
+        if wanted.get(link.interface)
     }
-    return {link.interface: link for link in links.values() if link.interface in wanted}

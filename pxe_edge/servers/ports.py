@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 
+from pxe_edge.policy.dhcp6_leases import Lease6Row
 from pxe_edge.policy.leases import LeaseRow
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import BootPlan, HostView, SiteView
@@ -106,6 +107,19 @@ class PacketNotes(Protocol):
 
     def counts(self) -> Mapping[str, int]:
         """Packets since start by what became of them: message types received and sent, reasons of silence."""
+
+
+class Lease6Store(Protocol):
+    """Stable storage of IPv6 leases; the rules of `LeaseStore`."""
+
+    def load(self) -> Sequence[Lease6Row]:
+        """All stored rows, at start (blocking)."""
+
+    def commit(self, rows: Iterable[Lease6Row]) -> frozenset[IPv6Address]:
+        """Make these rows durable before returning (blocking); says which addresses it refused.
+
+        Refused is an address that the storage knows another holder of: no Reply may leave for it.
+        """
 
 
 class Boot(Protocol):

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import socket
 import struct
+from dataclasses import dataclass
+from ipaddress import IPv6Network
 from typing import Final
 
 from pxe_edge.policy.networks import Link
@@ -22,22 +24,33 @@ _HOP_LIMIT: Final = 255
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Advertised:
+    """An interface and what is said on it."""
+
+    link: Link
+    managed: bool = False
+    """Addresses come from DHCPv6."""
+    prefixes: tuple[IPv6Network, ...] = ()
+    """What is on the link."""
+
+
 class RouterAdvertiser:
     """Sends advertisements on a changing set of interfaces."""
 
     def __init__(self) -> None:
-        self._sockets: dict[str, tuple[socket.socket, Link]] = {}
+        self._sockets: dict[str, tuple[socket.socket, Advertised]] = {}
         self._failed: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def sync(self, links: dict[str, Link]) -> None:
-        """Advertise on exactly these interfaces (name -> link)."""
+    def sync(self, wanted: dict[str, Advertised]) -> None:
+        """Advertise on exactly these interfaces, by name."""
         for name in list(self._sockets):
-            if links.get(name) != self._sockets[name][1]:
+            if wanted.get(name) != self._sockets[name][1]:
                 self._drop(name)
-        for name, link in links.items():
+        for name, advertised in wanted.items():
             if name not in self._sockets:
-                self._add(name, link)
+                self._add(name, advertised)
         if self._timer is None and self._sockets:
             self._tick()
 
@@ -48,9 +61,9 @@ class RouterAdvertiser:
         for name in list(self._sockets):
             self._drop(name)
 
-    def _add(self, name: str, link: Link) -> None:
+    def _add(self, name: str, advertised: Advertised) -> None:
         try:
-            sock = _open(link)
+            sock = _open(advertised.link)
         except OSError as error:
             if name not in self._failed:
                 log.warning(
@@ -59,7 +72,7 @@ class RouterAdvertiser:
             self._failed.add(name)
             return
         self._failed.discard(name)
-        self._sockets[name] = (sock, link)
+        self._sockets[name] = (sock, advertised)
         asyncio.get_running_loop().add_reader(sock, self._readable, name)
         log.info("ra=on interface=%s", name)
         self._send(name, _ALL_NODES)
@@ -82,9 +95,11 @@ class RouterAdvertiser:
             log.info("ra=answered interface=%s client=%s", name, source[0])
 
     def _send(self, name: str, target: str) -> None:
-        sock, link = self._sockets[name]
+        sock, said = self._sockets[name]
+        link = said.link
+        data = router_advertisement(mac=link.mac, mtu=link.mtu, managed=said.managed, prefixes=said.prefixes)
         try:
-            sock.sendto(router_advertisement(mac=link.mac, mtu=link.mtu), (target, 0, 0, link.index))
+            sock.sendto(data, (target, 0, 0, link.index))
         except OSError as error:  # no link-local address yet, or the link is down: the next tick tries again
             log.debug("ra=unsent interface=%s reason=%r", name, error.strerror)
 

@@ -9,7 +9,7 @@ from pxe_edge.policy.leases import LeaseRow, LeaseState
 from pxe_edge.policy.silences import SILENCES
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
-from pxe_edge.registry.site_tables import DhcpLeaseRow
+from pxe_edge.registry.site_tables import Dhcp6LeaseRow
 from pxe_edge.registry.usage import pool_ranges
 from pxe_edge.servers.notes import Notes
 from specs.site_model import SiteNetwork
@@ -40,11 +40,11 @@ def lease(site: Any, address: str, mac: str, state: LeaseState = "bound", expire
     LeaseStore(site.registry.db).commit([LeaseRow(IPv4Address(address), mac, "prov", state, at)])
 
 
-def _six(until: float) -> DhcpLeaseRow:
-    empty = {"client_id": b"", "circuit_id": b"", "remote_id": b"", "host_name": ""}
-    return DhcpLeaseRow(
-        address="fd00:77::5", mac="m", network="six", state="bound", expires_at=until, **empty
-    )
+def _six(until: float) -> Dhcp6LeaseRow:
+    return Dhcp6LeaseRow(
+        address="fd00:77::5", mac="m", network="six", state="bound", expires_at=until,
+        duid=b"d", iaid=7, interface_id=b"port 7", remote_id=b"",
+    )  # fmt: skip
 
 
 def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> None:
@@ -65,6 +65,10 @@ def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> No
     assert prov["mode"] == "full"
     assert prov["usage"] == {"pool": 8, "used": 3, "free": 5, "reserved": 3, "leased": 2, "declined": 1}
     assert (six["usage"]["used"], six["usage"]["free"]) == (1, 254)
+    told = {row["address"]: row for row in site.call("GET", "/v1/leases")["items"]}
+    assert told.keys() == {"10.77.1.50", "10.77.1.51", "10.77.1.52", "10.77.1.53", "10.77.1.54", "fd00:77::5"}
+    assert told["fd00:77::5"]["circuit_id"] == b"port 7".hex()
+    assert [row["mac"] for row in site.call("GET", "/v1/leases?network=six")["items"]] == ["m"]
     assert wide["usage"]["free"] == 127 * 65536 + 255 * 256 + 1 - 10
 
 

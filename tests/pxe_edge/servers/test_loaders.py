@@ -7,6 +7,7 @@ from pxe_edge.policy.views import NetworkView, SiteView
 from pxe_edge.servers.links import read_links
 from pxe_edge.servers.loaders import publish_loaders
 from pxe_edge.servers.packets import advertised
+from pxe_edge.servers.ra import Advertised
 
 
 def test_loaders_are_published_and_a_sites_own_build_stays(tmp_path):
@@ -40,4 +41,4 @@ def test_only_provisioning_links_that_want_it_are_advertised_on():
         ),
     )
     links = {number: Link(name, number) for number, name in enumerate("abcd", 1)}
-    assert advertised(SiteView("lab", networks=networks), links) == {"a": links[1]}
+    assert advertised(SiteView("lab", networks=networks), links) == {"a": Advertised(links[1])}

@@ -1,0 +1,104 @@
+"""IPv6 on the edge that an operator starts: real DHCPv6 clients, a real relay, and what they then fetch."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from tests.interop.clients6 import CLIENTS6, bound
+from tests.interop.netns import DIRECT, RELAYED
+from tests.interop.places6 import DIRECT6, RELAYED6, RESERVED, lease, machine, with_ipv6
+
+pytestmark = pytest.mark.interop
+
+DHCRELAY6 = ("dhcrelay", "-6", "-d", "-I", "-l", "br1", "-u", "fd00:99::1%r1")
+
+
+@pytest.fixture(scope="module")
+def edge(lab):
+    """The edge on both families, with a boot file to fetch."""
+    with_ipv6(lab)
+    reserved = {"reservations": [{"mac": RESERVED, "address": "fd00:99::99"}]}
+    networks = [DIRECT, RELAYED, DIRECT6 | reserved, RELAYED6]
+    with lab.edge(name="v6", networks=networks, files={"hello.efi": b"x" * 5000}) as running:
+        yield running
+
+
+@pytest.fixture
+def letter(request, lab, edge, need):
+    """The namespace of a client on the edge's link, or behind dhcrelay."""
+    if request.param == "direct":
+        yield "C"
+        return
+    need("dhcrelay")
+    with lab.running("R", *DHCRELAY6, ready="Sending on   Socket", name="dhcrelay6"):
+        yield "D"
+
+
+# Behind the relay it is the router that would have to advertise, and only dhclient asks unbidden.
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [*(("direct", name) for name in CLIENTS6), ("dhcrelay", "dhclient")],
+    indirect=["letter"],
+)
+def test_a_client_gets_an_address_of_its_link(lab, edge, letter, need, tmp_path, name):
+    client = CLIENTS6[name]
+    need(client.program)
+    mac = machine(lab, letter)
+    with bound(client, lab, letter, tmp_path) as got:
+        row = lease(edge, mac)
+
+    assert ip_address(row["address"]) == ip_address(got.address)
+    network = DIRECT6 if letter == "C" else RELAYED6
+    assert (row["network"], row["state"]) == (network["name"], "bound")
+    assert row["address"].startswith(network["subnet"].removesuffix("/64") + "1")
+    assert bool(row["circuit_id"]) == (letter == "D")  # dhcrelay's interface-id
+
+
+def test_stages_with_other_identifiers_keep_the_address_of_the_machine(lab, edge, need, tmp_path):
+    mac = machine(lab, "C")
+    addresses = set()
+    for name, client in CLIENTS6.items():
+        need(client.program)
+        folder = tmp_path / name
+        folder.mkdir()
+        with bound(client, lab, "C", folder) as got:
+            addresses.add(ip_address(got.address))
+        lab.ip("C", "addr flush dev c0 scope global")
+    assert len(addresses) == 1
+    assert str(addresses.pop()) == lease(edge, mac)["address"]
+
+
+def test_a_reservation_by_hardware_address(lab, edge, need, tmp_path):
+    need("dhclient")
+    machine(lab, "C", RESERVED)
+    with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
+        assert got.address == "fd00:99::99"
+
+
+def test_a_machine_fetches_its_boot_file_over_ipv6(lab, edge, need, tmp_path):
+    need("curl")
+    need("dhclient")
+    machine(lab, "C")
+    with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
+        lab.ip("C", f"addr add {got.address}/64 dev c0 nodad")
+        for url in ("http://[fd00:99::1]:8080/hello.efi", "tftp://[fd00:99::1]/hello.efi"):
+            target = tmp_path / "got"
+            lab.run("C", "curl", "-sgf", "-o", str(target), url)
+            assert target.read_bytes() == b"x" * 5000
+    lab.ip("C", "addr flush dev c0 scope global")
+
+
+def test_damaged_messages_are_counted_and_end_nothing(lab, edge, need, tmp_path):
+    need("dhclient")
+    machine(lab, "C")
+    code = (
+        "import os, socket\n"
+        "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+        "to = ('ff02::1:2', 547, 0, socket.if_nametoindex('c0'))\n"
+        "for n in range(300): s.sendto(bytes([n % 14]) + os.urandom(n), to)\n"
+    )
+    lab.run("C", "python3", "-c", code)
+    with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
+        assert got.address.startswith("fd00:99::1")
+    assert "reason=damaged" in edge.said()
+    assert "Traceback" not in edge.said()

@@ -1,0 +1,48 @@
+"""IPv6 on edges of their own: short leases, and who is answered."""
+
+import re
+
+import pytest
+
+from tests.interop.clients6 import CLIENTS6, bound
+from tests.interop.netns import DIRECT
+from tests.interop.places6 import DIRECT6, lease, machine, with_ipv6
+
+pytestmark = pytest.mark.interop
+
+
+def test_renew_confirm_and_release(lab, need, tmp_path):
+    need("dhclient")
+    client = CLIENTS6["dhclient"]
+    with_ipv6(lab)
+    with lab.edge(name="v6-short", networks=[DIRECT, DIRECT6 | {"lease": "8s"}]) as edge:
+        mac = machine(lab, "C")
+        with bound(client, lab, "C", tmp_path) as got:
+            got.wait_for(r"XMT: Renew(?:.*\n)*.*RCV: Reply")
+            first = lease(edge, mac)["address"]
+        with bound(client, lab, "C", tmp_path) as got:  # it has a lease, so it begins with Confirm
+            assert re.search(r"XMT: (Confirm|Rebind)", got.log.read_text())
+            assert got.address == first
+        lab.run("C", *client.releasing(tmp_path))
+        assert lease(edge, mac)["state"] == "released"
+        assert "answer=REPLY" in edge.said()
+
+
+def test_an_unknown_machine_under_hold_is_silent_with_its_reason(lab, need, tmp_path):
+    need("dhclient")
+    with_ipv6(lab)
+    with lab.edge(name="v6-hold", discovery="hold", networks=[DIRECT, DIRECT6]) as edge:
+        mac = machine(lab, "C")
+        duid = f"'\\x00\\x03\\x00\\x01' + bytes.fromhex('{mac.replace(':', '')}').decode('latin1')"
+        code = (
+            "import socket\n"
+            f"duid = ({duid}).encode('latin1')\n"
+            "o = lambda c, v: c.to_bytes(2, 'big') + len(v).to_bytes(2, 'big') + v\n"
+            "s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)\n"
+            "m = b'\\1\\0\\0\\7' + o(1, duid) + o(3, bytes(12)) + o(61, b'\\0\\7')\n"
+            "s.sendto(m, ('ff02::1:2', 547, 0, socket.if_nametoindex('c0')))\n"
+        )
+        lab.run("C", "python3", "-c", code)
+        told = edge.why(mac)
+    assert "approve" in told, told
+    assert (edge.data / "edge" / "dhcp6.duid").exists()
