@@ -119,7 +119,7 @@ def keep_fixed(
     special: dict[IpAddress | None, str] = {
         network.gateway: "the gateway",
         network.subnet.network_address: "the network's own",
-        network.subnet.broadcast_address: "the broadcast address",
+        **({network.subnet.broadcast_address: "the broadcast address"} if address.version == 4 else {}),
         **dict.fromkeys(own, "the edge's own"),
     }
     macs = hosts.macs_of(session, host.id)

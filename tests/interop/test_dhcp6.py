@@ -1,5 +1,6 @@
 """IPv6 on the edge that an operator starts: real DHCPv6 clients, a real relay, and what they then fetch."""
 
+import socket
 from ipaddress import ip_address
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.interop.clients6 import CLIENTS6, bound
 from tests.interop.netns import DIRECT, RELAYED
 from tests.interop.places6 import DIRECT6, RELAYED6, RESERVED, lease, machine, with_ipv6
+from tests.interop.wire6 import advertisements, decode, messages, option, wrapped
 
 pytestmark = pytest.mark.interop
 
@@ -44,14 +46,47 @@ def test_a_client_gets_an_address_of_its_link(lab, edge, letter, need, tmp_path,
     client = CLIENTS6[name]
     need(client.program)
     mac = machine(lab, letter)
-    with bound(client, lab, letter, tmp_path) as got:
+    with lab.watch("S", "br0") as watch, bound(client, lab, letter, tmp_path) as got:
         row = lease(edge, mac)
 
     assert ip_address(row["address"]) == ip_address(got.address)
+    if letter == "D":
+        asked = next(m for m in messages(watch) if m.kind == "RELAY-FORW" and m.inner.kind == "REQUEST")
+        told = next(m for m in messages(watch) if m.kind == "RELAY-REPL" and m.inner.kind == "REPLY")
+        assert told.option(18) == asked.option(18) == bytes.fromhex(row["circuit_id"])
+        assert (told.target, told.ports) == ("fd00:99::2", (547, 547))
+    elif name != "dhclient":
+        assert {(flags, *prefixes) for _, flags, prefixes in advertisements(watch)} == {
+            (0x80, "fd00:99::/64")
+        }
     network = DIRECT6 if letter == "C" else RELAYED6
     assert (row["network"], row["state"]) == (network["name"], "bound")
     assert row["address"].startswith(network["subnet"].removesuffix("/64") + "1")
     assert bool(row["circuit_id"]) == (letter == "D")  # dhcrelay's interface-id
+
+
+def test_an_answer_goes_back_through_a_chain_of_relays(lab, edge):
+    duid = b"\0\4" + bytes(range(16))  # says nothing of the hardware; the relay next to the client does
+    solicit = b"\1\0\0\7" + option(1, duid) + option(3, bytes(12)) + option(14, b"")
+    told = option(79, b"\0\1" + bytes.fromhex("525400060077"))
+    near = wrapped(solicit, option(18, b"port 7"), told, link="fd00:88::1")
+    middle = wrapped(near, option(18, b"\0\xffuplink"), hops=1)
+    with lab.socket("R", socket.AF_INET6, socket.SOCK_DGRAM) as relay:
+        relay.settimeout(10)
+        relay.bind(("fd00:99::2", 547))
+        relay.sendto(wrapped(middle, hops=2), ("fd00:99::1", 547))
+        back = decode(relay.recv(2000))
+
+    kinds, options = [], []
+    while back is not None:
+        kinds.append(back.kind)
+        options.append(back.option(18))
+        reply, back = back, back.inner
+    assert kinds == ["RELAY-REPL", "RELAY-REPL", "RELAY-REPL", "REPLY"]
+    assert options == [None, b"\0\xffuplink", b"port 7", None]
+    row = lease(edge, "52:54:00:06:00:77")
+    assert (row["address"], row["network"]) == (reply.address, "far6")
+    assert reply.address.startswith("fd00:88::1")
 
 
 def test_stages_with_other_identifiers_keep_the_address_of_the_machine(lab, edge, need, tmp_path):
@@ -85,6 +120,8 @@ def test_a_machine_fetches_its_boot_file_over_ipv6(lab, edge, need, tmp_path):
             target = tmp_path / "got"
             lab.run("C", "curl", "-sgf", "-o", str(target), url)
             assert target.read_bytes() == b"x" * 5000
+        script = lab.run("C", "curl", "-sgf", "http://[fd00:99::1]:8080/boot.ipxe").stdout
+        assert "chain http://[fd00:99::1]:8080/boot.ipxe?mac=" in script
     lab.ip("C", "addr flush dev c0 scope global")
 
 

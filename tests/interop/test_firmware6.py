@@ -1,0 +1,65 @@
+"""Real firmware on a link with IPv6 only: OVMF by PXE and by HTTP boot, then iPXE, up to the boot script."""
+
+import pytest
+
+from tests.interop.places6 import DIRECT6, RELAYED6, with_ipv6
+from tests.interop.test_firmware import EDK2, PLACES, Machine, uefi
+from tests.interop.wire6 import advertisements, messages
+
+pytestmark = [pytest.mark.interop, pytest.mark.rack, pytest.mark.timeout(400)]
+SERVER6 = "[fd00:99::1]"
+
+
+@pytest.fixture
+def machine(lab, tmp_path, need):
+    """A new machine on the edge's link."""
+    need("qemu-system-x86_64")
+    return Machine(lab, PLACES["direct"], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def edge(lab):
+    """The edge on IPv6 alone: whatever boots, boots by it."""
+    with_ipv6(lab)
+    with lab.edge(name="firmware6", networks=[DIRECT6, RELAYED6]) as running:
+        yield running
+
+
+def of_firmware(watch):
+    """DHCPv6 answers to firmware, and those to iPXE, by the user class of the question."""
+    seen = messages(watch)
+    asked = [m for m in seen if m.kind == "REQUEST"]
+    replies = [m for m in seen if m.kind == "REPLY"]
+    return asked, replies
+
+
+def test_uefi_pxe_over_ipv6_loads_ipxe_by_tftp_and_then_its_script(edge, machine, tmp_path):
+    with machine.on(uefi(tmp_path, "IPv4PXESupport"), EDK2) as watch:
+        machine.script_at(watch, 200)
+
+    asked, replies = of_firmware(watch)
+    assert asked[0].option(61) == b"\0\7"  # V1: architecture, and network interface
+    assert asked[0].option(62) is not None
+    assert replies[0].option(59) == f"tftp://{SERVER6}/snponly.efi".encode()
+    assert replies[0].option(60) is None
+    assert watch.times(b"\0\x01snponly.efi\0octet\0")
+    assert any(m.option(15) == b"\0\4iPXE" for m in asked)
+    scripts = [m.option(59) for m in replies if b"boot.ipxe?mac=" in (m.option(59) or b"")]
+    assert scripts[0].startswith(f"http://{SERVER6}:8080/".encode())
+    # Firmware and iPXE show two identities and are one machine, with one address.
+    assert len({m.address for m in replies if m.address}) == 1
+    assert [row["address"] for row in edge.leases() if row["mac"] == machine.mac.hex(":")] == [
+        replies[0].address
+    ]
+    assert all(flags & 0x80 and prefixes == ["fd00:99::/64"] for _, flags, prefixes in advertisements(watch))
+
+
+def test_uefi_http_boot_over_ipv6_loads_ipxe_by_http(edge, machine, tmp_path):
+    with machine.on(uefi(tmp_path, "IPv4PXESupport", "IPv6PXESupport"), EDK2) as watch:
+        machine.script_at(watch, 300)
+
+    asked, replies = of_firmware(watch)
+    assert asked[0].option(61) == b"\0\x10"
+    assert replies[0].option(59) == f"http://{SERVER6}:8080/snponly.efi".encode()
+    assert replies[0].option(16)[6:] == b"HTTPClient"
+    assert watch.times(b"GET /snponly.efi")
