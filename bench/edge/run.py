@@ -63,9 +63,9 @@ def figure(measured: Sequence[Measured], missing: str = "") -> Figure:
     if missing or not measured:
         return Figure(missing=missing or "not measured")
     middle = sorted(measured)[len(measured) // 2]
-    return Figure(
-        tuple(value for value, _, _ in measured), tuple(cpu for _, cpu, _ in measured), note=middle[2]
-    )
+    cpu = tuple(each for _, each, _ in measured)
+    # A server that disowns its children leaves no account of them.
+    return Figure(tuple(value for value, _, _ in measured), cpu if all(cpu) else (), note=middle[2])
 
 
 def split(figures: Mapping[str, Figure]) -> tuple[Figure, dict[str, Figure]]:

@@ -19,6 +19,8 @@ from bench.edge import processes
 CLONE = Path(__file__).parents[2]
 PEERS = CLONE / "build" / "tools" / "peers"
 SERVER, LOAD = "10.77.0.1", "10.77.0.2"
+CLIENTS = "10.78.0.0/16"
+"""Addresses of clients that need one each; all of them are the load generator's."""
 SERVER_LINK, LOAD_LINK = "s0", "l0"
 SUBNET, NETMASK, PREFIX = "10.64.0.0", "255.240.0.0", 12
 POOL = ("10.64.1.0", "10.71.255.255")
@@ -33,6 +35,8 @@ netns add load
 -n load addr add {LOAD}/{PREFIX} dev {LOAD_LINK}
 -n server link set {SERVER_LINK} up
 -n load link set {LOAD_LINK} up
+-n load route add local {CLIENTS} dev lo
+-n server route add {CLIENTS} via {LOAD}
 """
 START_S = 60.0
 STOP_S = 15.0
