@@ -19,7 +19,7 @@ from bench.edge import processes
 CLONE = Path(__file__).parents[2]
 PEERS = CLONE / "build" / "tools" / "peers"
 SERVER, LOAD = "10.77.0.1", "10.77.0.2"
-CLIENTS = "10.78.0.0/16"
+CLIENTS, FIRST_CLIENT = "10.78.0.0/16", "10.78.0.1"
 """Addresses of clients that need one each; all of them are the load generator's."""
 SERVER_LINK, LOAD_LINK = "s0", "l0"
 SUBNET, NETMASK, PREFIX = "10.64.0.0", "255.240.0.0", 12

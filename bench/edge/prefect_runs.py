@@ -1,0 +1,63 @@
+"""What Prefect holds and how fast it is, as a process of its own in the server's namespace.
+
+`prefect_runs.py URL AUTH_FILE rate FLOW/DEPLOYMENT COUNT` makes runs one after the other, as the edge does,
+and prints how many a second it took. `prefect_runs.py URL AUTH_FILE list` prints each run's tags and when
+it was made. `... count` prints how many there are.
+"""
+
+import json
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+PAGE = 200
+
+
+def rate(client: httpx.Client, deployment: str, count: int) -> float:
+    """Runs per second, made by one client as fast as they are taken."""
+    found = client.get(f"deployments/name/{deployment}").raise_for_status().json()["id"]
+    began = time.monotonic()
+    for number in range(count):
+        body = {
+            "parameters": {"host": f"rate-{number}", "job": 1, "specset": None},
+            "idempotency_key": f"rate:{uuid.uuid4()}",
+            "tags": ["rate"],
+            "name": f"rate {number}",
+            "state": {"type": "SCHEDULED"},
+        }
+        client.post(f"deployments/{found}/create_flow_run", json=body).raise_for_status()
+    return count / (time.monotonic() - began)
+
+
+def runs(client: httpx.Client) -> list[dict[str, Any]]:
+    """Every run that the edge had made."""
+    found: list[dict[str, Any]] = []
+    while True:
+        body = {"limit": PAGE, "offset": len(found), "sort": "ID_DESC", **MINE}
+        page = client.post("flow_runs/filter", json=body).raise_for_status().json()
+        found += [{"tags": run["tags"], "created": run["created"]} for run in page]
+        if len(page) < PAGE:
+            return found
+
+
+MINE = {"flow_runs": {"tags": {"all_": ["rackflow"]}}}
+
+
+def main(url: str, auth_file: str, verb: str, *more: str) -> None:
+    """One question."""
+    user, _, password = Path(auth_file).read_text().strip().partition(":")
+    with httpx.Client(base_url=f"{url}/", auth=(user, password), timeout=60, trust_env=False) as client:
+        if verb == "rate":
+            print(rate(client, more[0], int(more[1])))
+        elif verb == "list":
+            print(json.dumps(runs(client)))
+        else:
+            print(client.post("flow_runs/count", json=MINE).raise_for_status().json())
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

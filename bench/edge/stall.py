@@ -1,0 +1,98 @@
+"""How long the packet loop stands still while the API works: a DISCOVER every 5 ms, and its answer's time.
+
+The API meanwhile takes facts of 1 MiB, the most that a body may have, and tells the list of 10,000 hosts
+page by page. Without the API's load the same probe shows what this machine does by itself.
+"""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.edge import ours
+from bench.edge.loaders import Exchanges, dhcp_load
+from bench.edge.results import Aim, Figure, Row
+from bench.edge.run import Run
+from bench.edge.testbed import SERVER, BenchError
+from pxe_edge.registry import hosts
+from pxe_edge.registry.registry import open_registry
+
+HOSTS = 10_000
+PROBE_US = 5_000
+CLIENTS = 500
+"""A client asks once in 2.5 s then, which no rate limit minds."""
+AIM = (Aim("value", "<=", 20),)
+
+
+def steps(rounds: int) -> int:
+    """How often `say` is called."""
+    return 1 + 2 * rounds
+
+
+def measure(run: Run) -> list[Row]:
+    """The longest answer time, with an idle API and with a busy one."""
+    seconds = 5.0 if run.options.quick else 20.0
+    idle, busy = [], []
+    run.say(f"registering {HOSTS:,} hosts")
+    _, data = ours.lay_out(run.testbed.folder)
+    register(data)
+    with ours.edge(run.testbed, keep=True) as subject:
+        dhcp_load(run.testbed, times="offer", first=1, clients=CLIENTS, probe_us=PROBE_US, seconds=1)
+        for number in range(run.options.rounds):
+            run.say(f"API idle, round {number + 1}")
+            idle.append(probe(run, seconds))
+            run.say(f"API busy, round {number + 1}")
+            busy.append(probe_under_load(run, data, seconds))
+        subject.check()
+    what = "longest wait for an OFFER, API"
+    return [
+        Row(f"{what} idle", "ms", longest(idle)),
+        Row(f"{what} busy (facts of 1 MiB, {HOSTS:,} hosts)", "ms", longest(busy), aims=AIM),
+    ]
+
+
+def longest(seen: list[Exchanges]) -> Figure:
+    """The longest waits; unanswered probes are told."""
+    middle = sorted(seen, key=lambda one: one.longest_offer_ms)[len(seen) // 2]
+    return Figure(tuple(one.longest_offer_ms for one in seen), note=middle.note)
+
+
+def register(data: Path) -> None:
+    """Hosts in the registry, before the edge opens it."""
+    registry = open_registry(data)
+    try:
+        with registry.db.write() as session:
+            for number in range(HOSTS):
+                mac = f"52:54:0a:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+                hosts.register(
+                    session, registry.now(), f"bench-{number:05}", own_name=True, macs=[mac], by="bench"
+                )
+    finally:
+        registry.db.close()
+
+
+def probe(run: Run, seconds: float) -> Exchanges:
+    """One DISCOVER every 5 ms."""
+    return dhcp_load(run.testbed, times="offer", first=1, clients=CLIENTS, probe_us=PROBE_US, seconds=seconds)
+
+
+def probe_under_load(run: Run, data: Path, seconds: float) -> Exchanges:
+    """The same while the API is asked; what it was asked goes into the notes."""
+    with ThreadPoolExecutor(1) as pool:
+        load = pool.submit(api_load, run, data, seconds + 2)
+        seen = probe(run, seconds)
+        done = load.result()
+    if done.returncode:
+        raise BenchError(f"the API's load failed: {done.stderr.strip()[-400:]}")
+    run.notes.append(f"API load in {seconds:.0f} s: {done.stdout.strip()}")
+    return seen
+
+
+def api_load(run: Run, data: Path, seconds: float) -> subprocess.CompletedProcess[str]:
+    """The clients of the API, in the load's namespace."""
+    edge = data / "edge"
+    script = str(Path(__file__).with_name("api_load.py"))
+    url = f"https://{SERVER}:{ours.CONTROL_PORT}"
+    token = (edge / "tokens" / "admin").read_text().strip()
+    own = (url, str(edge / "tls" / "ca.pem"), token, str(seconds), "50")
+    return run.testbed.run("load", sys.executable, script, *own, timeout_s=seconds + 120)
