@@ -134,7 +134,7 @@ def main(argv: list[str] | None = None) -> int:
     data = options.data.absolute()
     try:
         # The port comes first: a second edge on this machine must not touch the first one's data.
-        listening = bind("0.0.0.0", options.port)
+        listening = bind(options.port)
         with only_one(data):
             registry = open_registry(
                 data, ports=Ports(options.port, options.boot_port, boot_proxy), timing=timing

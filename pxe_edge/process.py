@@ -145,7 +145,7 @@ class PacketThread:
 class Edge:
     """One running edge."""
 
-    def __init__(self, registry: Registry, settings: PrefectSettings, listening: socket.socket) -> None:
+    def __init__(self, registry: Registry, settings: PrefectSettings, listening: list[socket.socket]) -> None:
         self._registry = registry
         self.view = PacketView(registry)
         ImageStore(registry.data / "images").clean()

@@ -10,6 +10,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
+from pxe_edge.servers.peers import NO_IPV6
+
 log = logging.getLogger("edge.api")
 
 
@@ -17,14 +19,31 @@ class StartError(Exception):
     """The control plane can't start: one sentence with the fix."""
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Bind the port now, so that a port in use is said at start and not in a log."""
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def bind(port: int) -> list[socket.socket]:
+    """Bind the port now, so that a port in use is said at start and not in a log; IPv6 where there is any."""
+    bound = [_bind(socket.AF_INET, "0.0.0.0", port)]
+    try:
+        bound.append(_bind(socket.AF_INET6, "::", bound[0].getsockname()[1]))
+    except OSError as error:
+        if error.errno not in NO_IPV6:
+            raise
+    except StartError:
+        bound[0].close()
+        raise
+    return bound
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listening.bind((host, port))
     except OSError as error:
         listening.close()
+        if family == socket.AF_INET6 and error.errno in NO_IPV6:
+            raise
         if error.errno == errno.EADDRINUSE:
             raise StartError(
                 f"TCP port {port} (API) is in use by another program; see which: ss -ltnp sport = :{port}"
@@ -36,7 +55,7 @@ def bind(host: str, port: int) -> socket.socket:
 class ApiThread:
     """Serves an application until stopped."""
 
-    def __init__(self, app: FastAPI, listening: socket.socket, *, certificate: Path, key: Path) -> None:
+    def __init__(self, app: FastAPI, listening: list[socket.socket], *, certificate: Path, key: Path) -> None:
         config = uvicorn.Config(
             app,
             ssl_certfile=str(certificate),
@@ -66,4 +85,4 @@ class ApiThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        asyncio.run(self._server.serve([self._listening]))
+        asyncio.run(self._server.serve(self._listening))

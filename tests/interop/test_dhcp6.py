@@ -1,5 +1,6 @@
 """IPv6 on the edge that an operator starts: real DHCPv6 clients, a real relay, and what they then fetch."""
 
+import json
 import socket
 from ipaddress import ip_address
 
@@ -110,7 +111,7 @@ def test_a_reservation_by_hardware_address(lab, edge, need, tmp_path):
         assert got.address == "fd00:99::99"
 
 
-def test_a_machine_fetches_its_boot_file_over_ipv6(lab, edge, need, tmp_path):
+def test_a_machine_fetches_its_boot_file_over_ipv6_and_the_api_answers(lab, edge, need, tmp_path):
     need("curl")
     need("dhclient")
     machine(lab, "C")
@@ -122,6 +123,8 @@ def test_a_machine_fetches_its_boot_file_over_ipv6(lab, edge, need, tmp_path):
             assert target.read_bytes() == b"x" * 5000
         script = lab.run("C", "curl", "-sgf", "http://[fd00:99::1]:8080/boot.ipxe").stdout
         assert "chain http://[fd00:99::1]:8080/boot.ipxe?mac=" in script
+        health = lab.run("C", "curl", "-sgk", "https://[fd00:99::1]:8443/v1/healthz").stdout
+        assert json.loads(health)["ok"] is True
     lab.ip("C", "addr flush dev c0 scope global")
 
 
