@@ -9,7 +9,8 @@ import shutil
 
 import pytest
 
-from tests.interop.netns import PATH, Lab
+from tests.interop.machines import PLACES, Machine
+from tests.interop.netns import DHCRELAY, DHCRELAY_READY, PATH, Lab
 from tests.interop.talk import Talk
 
 NUMBER = itertools.count(1)
@@ -63,3 +64,21 @@ def new(lab, watch):
 def client(new):
     """One fresh client."""
     return new()
+
+
+@pytest.fixture(params=list(PLACES))
+def place(request, lab, need):
+    """Where a machine is plugged in: the edge's link, or the link behind dhcrelay."""
+    if request.param == "direct":
+        yield PLACES["direct"]
+        return
+    need("dhcrelay")
+    with lab.running("R", *DHCRELAY, ready=DHCRELAY_READY, name="dhcrelay"):
+        yield PLACES["relayed"]
+
+
+@pytest.fixture
+def machine(lab, place, tmp_path, need):
+    """A new machine, off."""
+    need("qemu-system-x86_64")
+    return Machine(lab, place, tmp_path)

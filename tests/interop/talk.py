@@ -96,10 +96,10 @@ class Talk:
         self.send(message, **how)
         return self.hear(message.xid)
 
-    def hear(self, xid):
+    def hear(self, xid, quiet_s=QUIET_S):
         """The answer to a transaction, or None after a decent time."""
         mark = time.monotonic()
-        mine = self._answer_to(xid, QUIET_S)
+        mine = self._answer_to(xid, quiet_s)
         if mine is None:
             # A busy computer is not a silent server: what is sent later must have been answered.
             probe = Message(xid=xid ^ 0x20000000, mac=self.witness, flags=0x8000)

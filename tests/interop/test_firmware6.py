@@ -1,20 +1,16 @@
-"""Real firmware on a link with IPv6 only: OVMF by PXE and by HTTP boot, then iPXE, up to the boot script."""
+"""Real firmware on links with IPv6 only: OVMF by PXE and by HTTP boot, then iPXE, up to the boot script."""
 
 import pytest
 
+from tests.interop.machines import EDK2, PLACES, uefi
 from tests.interop.places6 import DIRECT6, RELAYED6, with_ipv6
-from tests.interop.test_firmware import EDK2, PLACES, Machine, uefi
+from tests.interop.test_dhcp6 import DHCRELAY6
 from tests.interop.wire6 import advertisements, messages
 
 pytestmark = [pytest.mark.interop, pytest.mark.rack, pytest.mark.timeout(400)]
 SERVER6 = "[fd00:99::1]"
-
-
-@pytest.fixture
-def machine(lab, tmp_path, need):
-    """A new machine on the edge's link."""
-    need("qemu-system-x86_64")
-    return Machine(lab, PLACES["direct"], tmp_path)
+ROUTER_SOLICITATION = b"\xff\x02" + bytes(13) + b"\x02\x85\0"
+"""To all routers, ICMPv6 type 133 (RFC 4861 section 4.1)."""
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +19,18 @@ def edge(lab):
     with_ipv6(lab)
     with lab.edge(name="firmware6", networks=[DIRECT6, RELAYED6]) as running:
         yield running
+
+
+@pytest.fixture(params=["direct"])
+def place(request, lab, need):
+    """The edge's link, or the link behind dhcrelay -6."""
+    with_ipv6(lab)
+    if request.param == "direct":
+        yield PLACES["direct"]
+        return
+    need("dhcrelay")
+    with lab.running("R", *DHCRELAY6, ready="Sending on   Socket", name="dhcrelay6"):
+        yield PLACES["relayed"]
 
 
 def of_firmware(watch):
@@ -63,3 +71,18 @@ def test_uefi_http_boot_over_ipv6_loads_ipxe_by_http(edge, machine, tmp_path):
     assert replies[0].option(59) == f"http://{SERVER6}:8080/snponly.efi".encode()
     assert replies[0].option(16)[6:] == b"HTTPClient"
     assert watch.times(b"GET /snponly.efi")
+
+
+@pytest.mark.parametrize("place", ["relayed"], indirect=True)
+def test_uefi_pxe_over_ipv6_loads_ipxe_through_a_relay(edge, machine, tmp_path):
+    """Up to the loader: after it iPXE waits for an advertisement, and behind a relay that is the router's."""
+    with machine.on(uefi(tmp_path, "IPv4PXESupport"), EDK2) as watch:
+        machine.seen(watch, b"\0\x01snponly.efi\0octet\0", timeout=200)
+        solicited = len(watch.times(b"\x86\xdd", ROUTER_SOLICITATION))
+        watch.wait_all(
+            lambda _: True if len(watch.times(b"\x86\xdd", ROUTER_SOLICITATION)) > solicited else None, 60
+        )
+
+    replies = [m for m in messages(watch) if m.kind == "REPLY"]
+    assert replies[0].option(59) == f"tftp://{SERVER6}/snponly.efi".encode()
+    assert replies[0].address.startswith("fd00:88::1")
