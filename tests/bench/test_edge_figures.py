@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from bench.edge import loaders, page, perfdhcp, processes, results, table
+from bench.edge import http, loaders, memory, page, perfdhcp, processes, reports, results, table
 from bench.edge.results import Aim, Figure, Row, Section
 from bench.edge.run import Options, Run, figure
 from bench.edge.testbed import BenchError
@@ -67,6 +67,65 @@ def test_the_load_tells_rate_percentiles_and_faults() -> None:
     assert seen.per_s == 1500
     assert seen.longest_offer_ms == 0.9
     assert seen.note == "p50 1.5 ms, p99 4.0 ms, 2 repeated, 1 given twice"
+
+
+WRK = """
+  1 threads and 64 connections
+  208 requests in 4.00s, 3.25GB read
+  Socket errors: connect 0, read 1, write 0, timeout 2
+  Non-2xx or 3xx responses: 3
+Transfer/sec:    831.50MB
+"""
+
+
+def test_wrk_tells_bytes_and_what_failed() -> None:
+    seen = http.read_wrk(WRK)
+
+    assert (seen.bytes, seen.seconds, seen.failed) == (int(3.25 * (1 << 30)), 4.0, 6)
+    assert http.read_wrk("0 requests in 900.00ms, 0.00B read").note == ""
+    with pytest.raises(BenchError, match="unable to connect"):
+        http.read_wrk("unable to connect")
+
+
+def test_the_tftp_load_tells_failures_with_their_reason() -> None:
+    told = {
+        "transfers": 9,
+        "failed": 1,
+        "reason": "no answer",
+        "repeats": 3,
+        "wrong": 0,
+        "bytes": 9000,
+        "seconds": 3.0,
+        "blksize": 1468,
+        "windowsize": 16,
+    }
+    seen = loaders.read_transfers(json.dumps(told))
+
+    assert (seen.per_s, seen.windowsize) == (3000, 16)
+    assert seen.note == "3 repeated, 1 failed (no answer)"
+
+
+def test_reports_are_matched_to_runs_by_the_machine() -> None:
+    told = [{"mac": f"02:be:00:00:00:0{n}", "reported_s": 1000.0 + n, "heard": True} for n in range(4)]
+    runs = [
+        {"tags": ["rackflow", f"host:mac-02be0000000{n}"], "created": f"1970-01-01T00:16:{at}Z"}
+        for n, at in (
+            (0, "40.500000"),
+            (1, "42.000000"),
+            (1, "49.000000"),
+            (2, "44.000000"),
+            (7, "50.000000"),
+        )
+    ]
+    seen = reports.outcome(told, runs)
+
+    assert seen.delays_s == (0.5, 1.0, 2.0)
+    assert (seen.lost, seen.doubled, seen.seconds) == (1, 1, 4.0)
+    assert (seen.quantile(0.5), seen.quantile(1)) == (1.0, 2.0)
+
+
+def test_the_highest_memory_is_read_from_its_line() -> None:
+    assert memory.read_peak_kib("Name:\tx\nVmPeak:\t 900 kB\nVmHWM:\t  1234 kB\nVmRSS:\t 1000 kB\n") == 1234
 
 
 def test_processor_time_of_a_family_counts_the_living_and_the_dead() -> None:
