@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Interface, IPv6Network
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pxe_edge.policy import dhcp6 as policy
+from pxe_edge.policy import dhcp6_leases as leases
 from pxe_edge.policy.dhcp6_leases import Lease6Table
 from pxe_edge.policy.dhcp6_links import Arrival6
 from pxe_edge.policy.dhcp6_requests import eui64_mac, read_request
@@ -466,3 +468,56 @@ def test_any_messages_leave_a_sound_table_or_are_named(messages):
                 assert bench.table.at(each).state in ("offered", "bound")
     held = [row for row in bench.table.rows() if row.holds(bench.now)]
     assert all(row.address in PROV.subnet and row.address != SERVER for row in held)
+
+
+def test_what_is_held_may_still_give_its_address_back():
+    bench = Bench()
+    bench.bind(options=PXE)
+    bench.site = replace(bench.site, discovery="off")
+    released = bench.ask(wire.RELEASE, ia(1, "fd00:77::50"), server=OWN, options=PXE)
+    assert [row.state for row in released.rows] == ["released"]
+
+
+def test_only_what_is_named_is_given_back(bench):
+    bench.bind(ia(1), ia(2))
+    released = bench.ask(wire.RELEASE, ia(1, "fd00:77::50"), server=OWN)
+    assert [str(row.address) for row in released.rows] == ["fd00:77::50"]
+
+
+def test_who_invents_associations_does_not_drain_the_pool():
+    bench = Bench(replace(PROV, pool=span("fd00:77::50", "fd00:77::ff")))
+    hidden = address("fe80::1234:5678:9abc:def0")
+    got = [given_to(bench.bind(ia(number), source=hidden)) for number in range(20)]
+    assert sum(map(len, got)) == 16
+    with pytest.raises(WireError, match="9 associations"):
+        bench.ask(wire.SOLICIT, *map(ia, range(9)))
+
+
+def test_offers_are_bounded_and_old_ones_forgotten(monkeypatch):
+    monkeypatch.setattr(leases, "MAX_OFFERS", 2)
+    bench = Bench()
+    machines = [ll(f"52:54:00:00:00:{n:02x}") for n in range(4)]
+    got = [given_to(bench.ask(wire.SOLICIT, ia(), duid=duid)) for duid in machines[:3]]
+    assert got[2] == []
+    bench.now += leases.OFFER_S + 1
+    assert given_to(bench.ask(wire.SOLICIT, ia(), duid=machines[3])) != []
+
+
+def test_a_relay_that_a_network_names_speaks_for_that_one_alone():
+    named = replace(FAR, name="named", subnet=IPv6Network("fd00:99::/64"), relays=(address("fd00:88::1"),))
+    bench = Bench(PROV, FAR, replace(named, pool=span("fd00:99::50", "fd00:99::99")))
+    bench.site = replace(bench.site, server_addresses6={"far6": SERVER, "named": SERVER})
+    assert given_to(bench.bind(relays=(relay("fd00:88::1"),))) == ["fd00:99::50"]
+    assert given_to(bench.bind(relays=(relay("fd00:88::2"),))) == ["fd00:88::50"]
+    elsewhere = bench.ask(wire.SOLICIT, ia(), relays=(relay("fd00:99::1"),))
+    assert elsewhere == policy.Quiet6("unknown-relay")
+
+
+def test_the_machines_uuid_in_either_order_of_its_octets():
+    machine = UUID("01234567-89ab-cdef-0123-456789abcdef")
+
+    def told(raw, options):
+        return read_request(Message(wire.SOLICIT, 1, ((wire.CLIENT_ID, raw), *options)), EUI64).boot.uuid
+
+    assert told(b"\0\4" + machine.bytes_le, PXE) == str(machine)  # EDK2
+    assert told(b"\0\4" + machine.bytes, IPXE) == str(machine)
