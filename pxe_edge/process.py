@@ -30,6 +30,7 @@ from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.prefect import Prefect
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.sweeper import Sweeper
+from pxe_edge.servers.loaders import publish_loaders
 from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.packets import serve_packets
 
@@ -147,6 +148,7 @@ class Edge:
 
     def __init__(self, registry: Registry, settings: PrefectSettings, listening: list[socket.socket]) -> None:
         self._registry = registry
+        publish_loaders(registry.data / "boot")
         self.view = PacketView(registry)
         ImageStore(registry.data / "images").clean()
         with registry.db.write() as session:

@@ -9,6 +9,7 @@ from pxe_edge.api.access import Admin, Anybody, Reg, Worker
 from pxe_edge.registry import boot_files, specsets, timeline, why
 from pxe_edge.registry.site_tables import FleetRunRow
 from specs.records import SpecSetRecord
+from specs.site_model import SiteBoot
 
 router = APIRouter(prefix="/v1", tags=["site"])
 
@@ -48,7 +49,8 @@ def get_specset(set_id: str, registry: Reg, _: Anybody) -> SpecSetRecord:
 @router.get("/boot-files")
 def list_boot_files(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
     """Loaders by architecture, kernel and initrds, with size and digest; null for what is missing."""
-    return b.Page(items=boot_files.listed(registry.data / "boot", registry.boot_url))
+    boot = registry.current.site.boot if registry.current is not None else SiteBoot()
+    return b.Page(items=boot_files.listed(registry.data / "boot", registry.boot_url, boot))
 
 
 @router.get("/why/{what}")

@@ -4,25 +4,16 @@ A plain start of an installed machine never depends on the edge: without due wor
 silence about booting (an address, no boot file), and the firmware goes on to its disk.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
+from pxe_edge.policy.loaders import Loader, find_loader
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteView
 
 
 @dataclass(frozen=True, slots=True)
-class Loader:
-    """First stage: a network boot program, by its name in the boot folder; `http` asks for a URL."""
-
-    file: str
-    http: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Script:
-    """Second stage: the iPXE script that boots the boot OS."""
+    """Second stage: the iPXE script, or GRUB's configuration, that boots the boot OS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +32,6 @@ class Silence:
 
 BootAnswer = Loader | Script | LocalDisk | Silence
 
-LOADERS: Final[Mapping[int, Loader]] = {
-    0: Loader("undionly.kpxe"),
-    7: Loader("snponly.efi"),
-    9: Loader("snponly.efi"),
-    16: Loader("snponly.efi", http=True),
-}
-"""Option 93 -> loader. An architecture that is not here gets no boot file, never another one's."""
-
-LOADER_FILES: Final = tuple(sorted({loader.file for loader in LOADERS.values()}))
-
 
 def decide(request: BootRequest, host: HostView | None, site: SiteView) -> BootAnswer:
     """Say what a boot request gets; `host` is the registered host that the request is from, if any."""
@@ -68,15 +49,25 @@ def decide(request: BootRequest, host: HostView | None, site: SiteView) -> BootA
 
 def _stage(request: BootRequest, site: SiteView) -> BootAnswer:
     match request.client:
-        case "ipxe":
+        case "grub":
             return Script()
+        case "ipxe":
+            return _ipxe_stage(request, site)
         case "plain":
             return Silence("no-boot-client")
         case "pxe" | "http":
-            loader = LOADERS.get(request.arch) if request.arch is not None else None
-            if site.loader != "ipxe" or loader is None or loader.http != (request.client == "http"):
-                return Silence("no-loader")
-            return loader
+            loader = find_loader(request.arch, site, http=request.client == "http")
+            return loader or Silence("no-loader")
+
+
+def _ipxe_stage(request: BootRequest, site: SiteView) -> BootAnswer:
+    # An iPXE in a NIC's ROM may lack HTTP: it loads ours by TFTP. One that says to be ours and lacks it
+    # as well would be told to load itself for ever.
+    if request.http:
+        return Script()
+    if request.own:
+        return Silence("ipxe-without-http")
+    return find_loader(request.arch, site, http=False) or Silence("no-loader")
 
 
 def held(request: BootRequest, host: HostView | None, site: SiteView) -> Silence | None:

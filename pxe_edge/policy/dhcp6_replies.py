@@ -8,9 +8,10 @@ sent unasked: EDK2 stumbles over one that it does not expect (edk2 #10114).
 from ipaddress import IPv6Address
 from typing import Final
 
-from pxe_edge.policy.boot import BootAnswer, Loader, LocalDisk, Script
+from pxe_edge.policy.boot import BootAnswer, LocalDisk, Script
 from pxe_edge.policy.dhcp6_links import Place6
 from pxe_edge.policy.dhcp6_requests import Request6
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.replies import script_url
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteOption, SiteView

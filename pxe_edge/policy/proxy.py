@@ -8,8 +8,9 @@ finding, and what OVMF does with dnsmasq). iPXE must not hear `no-pxedhcp` here:
 from typing import Final
 
 from pxe_edge.policy import replies
-from pxe_edge.policy.boot import Loader, Script, Silence, decide, held
+from pxe_edge.policy.boot import Script, Silence, decide, held
 from pxe_edge.policy.dhcp import Outcome, Quiet, Reply
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Arrival, Place, find_place
 from pxe_edge.policy.replies import Target
 from pxe_edge.policy.requests import BootRequest

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from typing import Final, Literal
 
-from pxe_edge.policy.boot import BootAnswer, Loader, LocalDisk, Script
+from pxe_edge.policy.boot import BootAnswer, LocalDisk, Script
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Arrival, Place
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteOption, SiteView
@@ -84,7 +85,7 @@ def boot_file(answer: BootAnswer, request: BootRequest, place: Place, site: Site
             return BootFile(f"{base}/{file}", {opt.VENDOR_CLASS: pxe.HTTP_CLIENT})
         case Loader(file=file):
             # No option 60: with it and without 43, OVMF takes us for BINL and fails with PXE-E16.
-            return BootFile(file, {})
+            return BootFile(file, extra)
         case Script():
             return BootFile(script_url(base, request), extra)
         case LocalDisk() if request.client == "ipxe":

@@ -8,7 +8,7 @@ from pxe_edge.wire import options as opt
 from pxe_edge.wire import pxe
 from pxe_edge.wire.dhcp import Packet
 
-Client = Literal["plain", "pxe", "http", "ipxe"]
+Client = Literal["plain", "pxe", "http", "ipxe", "grub"]
 Via = Literal["dhcp", "tftp", "http"]
 _ETHERNET: Final = 1
 
@@ -24,6 +24,10 @@ class BootRequest:
     network: str | None = None
     address: IPv4Address | IPv6Address | None = None
     via: Via = "dhcp"
+    http: bool = True
+    """Of iPXE: whether it can fetch by HTTP; the feature list of its option 175 says so."""
+    own: bool = False
+    """Of iPXE: whether it bears the mark of a site's own build, the user class `rackflow`."""
 
     @property
     def boots(self) -> bool:
@@ -68,4 +72,6 @@ def read_boot_request(packet: Packet, network: str | None = None) -> BootRequest
         uuid=str(uuid) if uuid is not None else None,
         network=network,
         address=packet.ciaddr if int(packet.ciaddr) else None,
+        http=client != "ipxe" or pxe.ipxe_speaks_http(options.get(opt.IPXE, b"")),
+        own=pxe.OWN_CLASS in pxe.user_classes(options.get(opt.USER_CLASS, b"")),
     )

@@ -125,6 +125,11 @@ _OF_PACKETS: Final = (
         "Its lease could not be stored, so it was not acknowledged.",
         "Look at the disk of the data folder; the edge's log has the error.",
     ),
+    Reason(
+        "ipxe-without-http",
+        "It runs the site's own iPXE, and that can't fetch by HTTP.",
+        "Build the loader in <data>/boot with DOWNLOAD_PROTO_HTTP, or take the ipxe package's.",
+    ),
     Reason("no-boot-client", "It is no firmware and no loader.", "Nothing to do."),
 )
 _CAPTURE6: Final = "Capture it: tcpdump -i INTERFACE -w FILE port 547."

@@ -125,6 +125,9 @@ class SiteView:
     discovery: Discovery = "hold"
     boot_order: BootOrder = "disk-first"
     loader: LoaderKind = "ipxe"
+    secure_boot: bool = False
+    absent_loaders: frozenset[str] = frozenset()
+    """Loaders that are not in the boot folder: no machine is told to fetch them."""
     networks: tuple[NetworkView, ...] = ()
     server_addresses: Mapping[str, IPv4Address] = field(default_factory=lambda: MappingProxyType({}))
     """Network name -> the edge's address for it; absent: that of the interface a packet came in by."""

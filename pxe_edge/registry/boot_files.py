@@ -7,17 +7,19 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from pxe_edge.policy.boot import LOADERS
+from pxe_edge.policy.loaders import loaders
 from pxe_edge.registry.site_view import bootos_view
+from specs.site_model import SiteBoot
 
 _BLOCK_BYTES: Final = 1 << 20
 
 
-def listed(boot_folder: Path, boot_url: str) -> list[dict[str, Any]]:
+def listed(boot_folder: Path, boot_url: str, boot: SiteBoot) -> list[dict[str, Any]]:
     """Every file with size and sha256; both are None for one that is not there."""
     architectures: dict[str, list[int]] = {}
-    for arch, loader in LOADERS.items():
-        architectures.setdefault(loader.file, []).append(arch)
+    for arch, loader in loaders(boot.loader, secure_boot=boot.secure_boot).items():
+        for name in (loader.file, *((loader.then,) if loader.then else ())):
+            architectures.setdefault(name, []).append(arch)
     items = [_item(boot_folder, boot_url, name, "loader", archs) for name, archs in architectures.items()]
     bootos = bootos_view(boot_folder)
     if bootos is not None:

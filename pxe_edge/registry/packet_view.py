@@ -25,6 +25,7 @@ from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
+from pxe_edge.servers.loaders import absent_loaders
 from specs.identity import serial_in_uuid, uuid_identity
 from specs.shapes import IpAddress
 
@@ -75,6 +76,7 @@ class PacketView:
                 self._registry.addresses,
                 http_port=self._registry.ports.boot,
                 bootos=bootos_view(self.boot_folder),
+                absent_loaders=absent_loaders(self.boot_folder),
                 kept=self._owners(current),
                 fixed=self._fixed(),
             )

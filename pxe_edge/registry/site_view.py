@@ -22,6 +22,7 @@ def site_view(
     bootos: BootOsView | None,
     kept: Mapping[IpAddress, frozenset[str]] = MappingProxyType({}),
     fixed: Mapping[str, IpAddress] = MappingProxyType({}),
+    absent_loaders: Iterable[str] = (),
 ) -> SiteView:
     """One immutable view of the site.
 
@@ -35,6 +36,8 @@ def site_view(
         discovery=site.discovery,
         boot_order=site.boot.order,
         loader=site.boot.loader,
+        secure_boot=site.boot.secure_boot,
+        absent_loaders=frozenset(absent_loaders),
         networks=tuple(
             _network(network, network.subnet, parts[network.name])
             for network in site.networks

@@ -1,6 +1,7 @@
 """The boot plane's URLs: loaders and kernel, scripts, seeds, image chunks, report-in, phone-home.
 
-`/boot.ipxe?mac=…` and `/v1/boot/{mac}/script.ipxe` are the script; `/seed/{nonce}` the seed;
+`/boot.ipxe?mac=…` and `/v1/boot/{mac}/script.ipxe` are the iPXE script, `/v1/boot/{mac}/grub.cfg` is its
+peer for GRUB, which `/grub/…/grub.cfg` leads to; `/seed/{nonce}` the seed;
 `/images/{digest}/{manifest.json,blob}` images; `POST /v1/report-in` and `/v1/phone-home` what machines
 say; `/healthz`; every other path is a file of the boot folder.
 """
@@ -10,23 +11,21 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from pxe_edge.policy.boot import LocalDisk, Script, Silence, decide
-from pxe_edge.policy.requests import BootRequest
-from pxe_edge.policy.script import boot_script, chain_script, message_script
+from pxe_edge.policy import grub
 from pxe_edge.servers.files import FileTable, Missing, ServedFile
-from pxe_edge.servers.hosts import find_host
 from pxe_edge.servers.http import Request
 from pxe_edge.servers.http_answer import Response, problem
 from pxe_edge.servers.ports import Boot, Problem, View
-from specs.identity import normalise_mac, normalise_uuid
+from pxe_edge.servers.scripts import GRUB, IPXE, Scripts
 
 _IMAGE: Final = re.compile(r"/images/(?:sha256:)?([0-9a-f]{64})/(manifest\.json|blob)")
 _SCRIPT: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/script\.ipxe")
+_GRUB_CONFIG: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/grub\.cfg")
 _SEED: Final = re.compile(r"/seed/([0-9A-Za-z_-]{16,128})")
 _MAX_DEPTH: Final = 16
 _TYPES: Final = {".json": "application/json", ".ipxe": "text/plain; charset=utf-8", ".efi": "application/efi"}
@@ -41,8 +40,8 @@ class BootPlane:
     def __init__(
         self, view: View, boot: Boot, *, boot_dir: Path, images_dir: Path, accelerated: bool = False
     ) -> None:
-        self._view = view
         self._boot = boot
+        self._scripts = Scripts(view, boot)
         self._accelerated = accelerated
         """An nginx in front sends the files (X-Accel-Redirect): it is only told which."""
         self._boot_files = FileTable(boot_dir)
@@ -55,7 +54,12 @@ class BootPlane:
             return await self._said(request) if head.method == "POST" else _not_allowed("POST")
         if head.method not in ("GET", "HEAD"):
             return _not_allowed("GET, HEAD")
-        return await self._made(request) or self._stored(head.path)
+        if (made := await self._made(request)) is not None:
+            return made
+        stored = self._stored(head.path)
+        if stored.status == HTTPStatus.NOT_FOUND and head.path.removeprefix("/") in grub.ENTRANCES:
+            return await self._scripts.make(request, None, GRUB)
+        return stored
 
     async def _made(self, request: Request) -> Response | None:
         # What is made for the one who asks; None: it is no such path.
@@ -63,9 +67,11 @@ class BootPlane:
         if path == "/healthz":
             return Response(body=b"ok\n")
         if path == "/boot.ipxe":
-            return await self._script(request, request.head.query.get("mac"))
+            return await self._scripts.make(request, request.head.query.get("mac"), IPXE)
         if found := _SCRIPT.fullmatch(path):
-            return await self._script(request, found[1])
+            return await self._scripts.make(request, found[1], IPXE)
+        if found := _GRUB_CONFIG.fullmatch(path):
+            return await self._scripts.make(request, found[1], GRUB)
         if found := _SEED.fullmatch(path):
             return await self._seed(request, found[1])
         return None
@@ -89,42 +95,6 @@ class BootPlane:
         served.file.close()
         where = quote(f"{inside}{served.name}".encode("utf-8", "surrogateescape"))
         return Response(content_type=content_type, headers={"X-Accel-Redirect": where})
-
-    async def _script(self, request: Request, mac: str | None) -> Response:
-        base = f"http://{request.local}"
-        query = request.head.query
-        if mac is None:
-            return _text(chain_script(base))
-        try:
-            mac = normalise_mac(mac)
-            uuid = normalise_uuid(query["uuid"]) if query.get("uuid") else None
-            arch = int(query["arch"]) if query.get("arch") else None
-        except ValueError as error:
-            return problem(400, Problem("bad-identity", str(error), "Ask for /boot.ipxe without arguments."))
-        wanted = BootRequest(mac, "ipxe", arch, uuid, address=request.peer, via="http")
-        text, outcome = await self._boot_text(base, wanted, request.peer, begin=request.head.method == "GET")
-        if request.head.method == "GET":
-            self._view.sighting(wanted, outcome)
-            log.info("boot=script mac=%s client=%s %s", mac, request.peer, outcome)
-        return _text(text)
-
-    async def _boot_text(
-        self, base: str, wanted: BootRequest, peer: IPv4Address | IPv6Address, *, begin: bool
-    ) -> tuple[str, str]:
-        site = self._view.site()
-        host = find_host(self._view, wanted)
-        answer = host if isinstance(host, Silence) else decide(wanted, host, site)
-        if not isinstance(answer, Script):
-            reason = answer.reason if isinstance(answer, LocalDisk | Silence) else "no-script"
-            return message_script(answer, site), f"answer=none reason={reason}"
-        if site.bootos is None:
-            return message_script(answer, site), "answer=none reason=no-boot-os"
-        if not begin:  # a HEAD begins no boot, so its script can't name a seed
-            return message_script(Silence("head-request"), site), "answer=none reason=head-request"
-        plan = await _in_thread(lambda: self._boot.boot_begin(wanted.mac, wanted.uuid, wanted.arch, peer))
-        if plan is None:
-            return message_script(Silence("no-work-due"), site), "answer=none reason=boot-refused"
-        return boot_script(base, wanted.mac, plan, site.bootos), f"answer=script boot_no={plan.boot_no}"
 
     async def _seed(self, request: Request, nonce: str) -> Response:
         # A nonce is a secret until it is spent: it is not in the log, and a part of a seed is no use.
@@ -187,10 +157,6 @@ def _nothing(path: str) -> Response:
 def _not_allowed(allowed: str) -> Response:
     refused = problem(405, Problem("method", f"Only {allowed} here."))
     return Response(405, refused.body, refused.content_type, headers={"Allow": allowed})
-
-
-def _text(text: str) -> Response:
-    return Response(body=text.encode(), headers={"Cache-Control": "no-store"})
 
 
 async def _in_thread(call: Callable[[], _Value]) -> _Value:

@@ -21,9 +21,10 @@ from ipaddress import IPv4Address
 from typing import Final
 
 from pxe_edge.policy import limits
-from pxe_edge.policy.boot import Loader, LocalDisk, Script, Silence
+from pxe_edge.policy.boot import LocalDisk, Script, Silence
 from pxe_edge.policy.dhcp import Outcome, Quiet, Reply, answer
 from pxe_edge.policy.leases import LeaseRow, LeaseTable
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Arrival, Link, find_place
 from pxe_edge.policy.proxy import PROXY_PORT, answer_proxy
 from pxe_edge.policy.replies import MANDATORY, SERVER_PORT

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from pxe_edge.policy import limits
-from pxe_edge.policy.boot import Loader, LocalDisk, Script, Silence
+from pxe_edge.policy.boot import LocalDisk, Script, Silence
 from pxe_edge.policy.dhcp6 import SERVER_PORT, Outcome6, Quiet6, Reply6, Server6, answer
 from pxe_edge.policy.dhcp6_leases import QUARANTINE_S, Lease6Row, Lease6Table
 from pxe_edge.policy.dhcp6_links import Arrival6
 from pxe_edge.policy.dhcp6_requests import Request6, read_request
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import SiteView
 from pxe_edge.servers import udp6

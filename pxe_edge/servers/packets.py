@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from pxe_edge.policy import grub
 from pxe_edge.policy.dhcp6_views import Network6View
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import NetworkView, SiteView
@@ -19,7 +20,6 @@ from pxe_edge.servers.dhcp import DhcpServer
 from pxe_edge.servers.dhcp6 import Dhcp6Server
 from pxe_edge.servers.errors import StartError
 from pxe_edge.servers.http import HttpServer
-from pxe_edge.servers.loaders import publish_loaders
 from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import Boot, Lease6Store, LeaseStore, View
 from pxe_edge.servers.ra import Advertised, RouterAdvertiser
@@ -51,10 +51,9 @@ async def serve_packets(
     `duid` is the DHCPv6 server's identifier. `http_proxy`: boot HTTP listens there, for an nginx that
     listens on `http_port` and sends the files.
     """
-    publish_loaders(boot_dir)
     dhcp = DhcpServer(view, leases, notes=notes)
     dhcp6 = Dhcp6Server(view, leases6, duid, notes=notes)
-    tftp = TftpServer(boot_dir, port=tftp_port)
+    tftp = TftpServer(boot_dir, port=tftp_port, made=lambda name, local: _made(view, name, local))
     plane = BootPlane(
         view, boot, boot_dir=boot_dir, images_dir=images_dir, accelerated=http_proxy is not None
     )
@@ -97,6 +96,14 @@ def _follow(
     except StartError as error:
         log.error("dhcp6=partly reason=%r", str(error))  # noqa: TRY400 - as above
     advertiser.sync(advertised(view.site(), dhcp.links))
+
+
+def _made(view: View, name: str, local: str) -> bytes | None:
+    # GRUB comes by TFTP for its first file only; a site's own file of that name wins.
+    if name.removeprefix("/") not in grub.ENTRANCES:
+        return None
+    host = f"[{local}]" if ":" in local else local
+    return grub.entrance(f"{host}:{view.site().http_port}").encode()
 
 
 def advertised(site: SiteView, links: dict[int, Link]) -> dict[str, Advertised]:

@@ -52,15 +52,15 @@ _UNPROVEN_S: Final = 2.0
 _LINES_PER_S: Final = 20.0
 log = logging.getLogger(__name__)
 
-Made = Callable[[str], bytes | None]
-"""Content that is no file, by name."""
+Made = Callable[[str, str], bytes | None]
+"""Content that is no file, by its name and the address of ours that was asked."""
 
 
 class TftpServer:
     """Serves one folder, and what `made` makes."""
 
     def __init__(
-        self, root: Path, *, port: int = PORT, made: Made = lambda _name: None, offload: bool = True
+        self, root: Path, *, port: int = PORT, made: Made = lambda _name, _local: None, offload: bool = True
     ) -> None:
         self._mappings = Mappings(FileTable(root))
         self._root = root
@@ -184,8 +184,9 @@ class TftpServer:
         if data is None:
             self._refuse(arrived, tftp.Error(tftp.NOT_DEFINED, "no port is free"), "no-data-socket")
             return
-        made = self._made(name)
-        content = mapped.of_bytes(made) if made is not None else self._mappings.take(name)
+        content = self._mappings.take(name)
+        if content == "no-such-file" and (made := self._made(name, str(arrived.local[0]))) is not None:
+            content = mapped.of_bytes(made)
         if not isinstance(content, Mapped):
             code = tftp.ACCESS_VIOLATION if content in ("not-inside", "not-readable") else tftp.FILE_NOT_FOUND
             refusal = tftp.Error(code, content.replace("-", " "))

@@ -18,6 +18,12 @@ PXE_CLIENT: Final = b"PXEClient"
 HTTP_CLIENT: Final = b"HTTPClient"
 IPXE_CLASS: Final = b"iPXE"
 
+OWN_CLASS: Final = b"rackflow"
+"""User class that marks a site's own build of iPXE (`set user-class rackflow` in its embedded script)."""
+IPXE_HTTP: Final = 19
+_IPXE_FEATURES: Final = range(16, 48)
+"""Sub-options of 175 by which iPXE lists what it was built with (its features.h)."""
+
 IPXE_NO_PXEDHCP: Final = 176
 """iPXE's `no-pxedhcp`: 1 ends the 3 s wait for a proxy after the first offer (measured)."""
 PXE_DISCOVERY_CONTROL: Final = 6
@@ -111,6 +117,12 @@ def ipxe_features(value: bytes) -> dict[int, bytes]:
         return suboptions(value)
     except WireError:
         return {}
+
+
+def ipxe_speaks_http(value: bytes) -> bool:
+    """Whether this iPXE can fetch by HTTP; one that lists no features at all is taken to."""
+    listed = ipxe_features(value).keys()
+    return IPXE_HTTP in listed or not any(code in _IPXE_FEATURES for code in listed)
 
 
 def vendor_class_architecture(value: bytes) -> int | None:

@@ -4,8 +4,9 @@ from ipaddress import IPv4Address, IPv4Interface
 
 import pytest
 
-from pxe_edge.policy.boot import Loader, LocalDisk, Script, Silence, decide
+from pxe_edge.policy.boot import LocalDisk, Script, Silence, decide
 from pxe_edge.policy.dhcp import Quiet, Reply
+from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Arrival, Link
 from pxe_edge.policy.proxy import answer_proxy
 from pxe_edge.policy.requests import BootRequest, read_boot_request
@@ -40,7 +41,11 @@ IPXE = {
         ("pxe", 7, "boot-os", Loader("snponly.efi")),
         ("pxe", 9, "boot-os", Loader("snponly.efi")),
         ("http", 16, "boot-os", Loader("snponly.efi", http=True)),
-        ("pxe", 11, "boot-os", Silence("no-loader")),
+        ("pxe", 11, "boot-os", Loader("snponly-arm64.efi")),
+        ("http", 19, "boot-os", Loader("snponly-arm64.efi", http=True)),
+        ("pxe", 16, "boot-os", Silence("no-loader")),
+        ("pxe", 6, "boot-os", Silence("no-loader")),
+        ("http", 15, "boot-os", Silence("no-loader")),
         ("pxe", 41, "boot-os", Silence("no-loader")),
         ("pxe", None, "boot-os", Silence("no-loader")),
         ("http", 7, "boot-os", Silence("no-loader")),
@@ -54,6 +59,64 @@ IPXE = {
 )
 def test_a_known_host(bench, make_host, client, arch, due, answer):
     assert decide(BootRequest(MAC, client, arch), make_host(due), bench.site) == answer
+
+
+SHIM, SHIM_BY_HTTP = (Loader("shimx64.efi", http=http, then="grubx64.efi") for http in (False, True))
+SHIM_ARM = Loader("shimaa64.efi", then="grubaa64.efi")
+
+
+@pytest.mark.parametrize("site", [{"loader": "grub"}, {"secure_boot": True}])
+@pytest.mark.parametrize(
+    ("client", "arch", "answer"),
+    [
+        ("pxe", 0, Loader("undionly.kpxe")),
+        ("pxe", 7, SHIM),
+        ("pxe", 9, SHIM),
+        ("pxe", 11, SHIM_ARM),
+        ("http", 16, SHIM_BY_HTTP),
+        ("grub", None, Script()),
+        ("ipxe", 7, Script()),
+    ],
+)
+def test_secure_boot_gets_what_is_signed(make_bench, make_host, site, client, arch, answer):
+    site = make_bench(**site).site
+    assert decide(BootRequest(MAC, client, arch), make_host("boot-os"), site) == answer
+
+
+@pytest.mark.parametrize(
+    ("absent", "arch", "answer"),
+    [
+        ({"snponly-arm64.efi"}, 11, Silence("no-loader")),
+        ({"snponly-arm64.efi"}, 7, Loader("snponly.efi")),
+        ({"snponly.efi"}, 7, Silence("no-loader")),
+        ({"snponly.efi"}, 0, Loader("undionly.kpxe")),
+    ],
+)
+def test_a_loader_that_is_not_there_is_not_named(make_bench, make_host, absent, arch, answer):
+    site = make_bench(absent_loaders=frozenset(absent)).site
+    assert decide(BootRequest(MAC, "pxe", arch), make_host("boot-os"), site) == answer
+
+
+def test_shim_without_grub_is_no_loader(make_bench, make_host):
+    site = make_bench(secure_boot=True, absent_loaders=frozenset({"grubx64.efi"})).site
+    assert decide(BootRequest(MAC, "pxe", 7), make_host("boot-os"), site) == Silence("no-loader")
+
+
+@pytest.mark.parametrize(
+    ("told", "user_class", "answer"),
+    [
+        ({19: b"\1", 18: b"\1"}, b"iPXE", Script()),
+        ({}, b"iPXE", Script()),
+        ({0xB1: b"\1\x1a\xf4\x10\0"}, b"iPXE", Script()),
+        ({18: b"\1", 21: b"\1"}, b"iPXE", Loader("snponly.efi")),
+        ({18: b"\1", 21: b"\1"}, b"rackflow", Silence("ipxe-without-http")),
+        ({19: b"\1"}, b"rackflow", Script()),
+    ],
+)
+def test_an_ipxe_without_http_loads_ours_and_ours_never_itself(bench, make_host, told, user_class, answer):
+    options = {**IPXE, 77: user_class, 175: b"".join(bytes((code, len(v))) + v for code, v in told.items())}
+    packet = dhcp.Packet(op=1, xid=1, chaddr=bytes.fromhex("525400000001"), options={53: b"\1", **options})
+    assert decide(read_boot_request(packet), make_host("boot-os"), bench.site) == answer
 
 
 @pytest.mark.parametrize(
@@ -92,7 +155,8 @@ def test_an_unknown_pxe_machine_gets_silence_and_a_plain_client_an_address(make_
         (UEFI, b"snponly.efi"),
         ({**UEFI, 93: b"\x27\x0f\0\x09"}, b"snponly.efi"),
         (HTTP, b"http://10.77.1.2:8080/snponly.efi"),
-        (ARM, b""),
+        (ARM, b"snponly-arm64.efi"),
+        ({**ARM, 93: b"\0\x1b"}, b""),
         ({**UEFI, 97: GUID[:-1]}, b""),
         ({k: v for k, v in BIOS.items() if k != 97}, b"undionly.kpxe"),
         ({60: b"PXEClient:Arch:00007:UNDI:003016"}, b"snponly.efi"),

@@ -197,6 +197,30 @@ def test_a_script_begins_a_boot_whose_seed_goes_to_one_address_once(tmp_path):
     serve(tmp_path, talk)
 
 
+def test_grub_is_led_to_its_machines_configuration_which_begins_a_boot(tmp_path):
+    async def talk(plane):
+        port = plane.server.port
+        leads = f"configfile (http,127.0.0.1:{port})/v1/boot/$net_default_mac/grub.cfg"
+        for path in ("/grub/x86_64-efi/grub.cfg", "//grub/grub.cfg"):
+            assert leads in (await plane.ask(path))[2].decode()
+        path = f"/v1/boot/{MAC}/grub.cfg"
+        assert b"head-request" not in (await plane.ask(path, "HEAD"))[2]
+        assert plane.boot.boots == []
+        status, _, text = await plane.ask(path)
+        assert (status, plane.boot.boots) == (200, [(1, MAC)])
+        assert f"linux (http,127.0.0.1:{port})/bootos/vmlinuz " in text.decode()
+        seed = "/seed/" + text.decode().split("/seed/")[1].split(";")[0]
+        assert (await plane.ask(seed))[2] == f"seed 1 {MAC}\n".encode()
+        assert [(seen.client, said) for seen, said in plane.view.sightings] == [
+            ("grub", "answer=script boot_no=1")
+        ]
+        (tmp_path / "boot" / "grub").mkdir()
+        (tmp_path / "boot" / "grub" / "grub.cfg").write_bytes(b"the site's own")
+        assert (await plane.ask("/grub/grub.cfg"))[2] == b"the site's own"
+
+    serve(tmp_path, talk)
+
+
 @pytest.mark.parametrize(
     ("site", "host", "said"),
     [
@@ -208,10 +232,12 @@ def test_a_script_begins_a_boot_whose_seed_goes_to_one_address_once(tmp_path):
 def test_a_script_without_a_boot_says_why(tmp_path, site, host, said):
     async def talk(plane):
         plane.view.swap(plane.view.site(), [host] if host else [])
-        status, _, text = await plane.ask(f"/v1/boot/{MAC.replace(':', '-')}/script.ipxe")
-        assert (status, plane.boot.boots) == (200, [])
-        assert said in text.decode()
-        assert text.decode().endswith("exit 1\n")
+        mac = MAC.replace(":", "-")
+        for file, end in (("script.ipxe", "exit 1\n"), ("grub.cfg", "exit\n")):
+            status, _, text = await plane.ask(f"/v1/boot/{mac}/{file}")
+            assert (status, plane.boot.boots) == (200, [])
+            assert said in text.decode()
+            assert text.decode().endswith(end)
 
     serve(tmp_path, talk, **site)
 

@@ -2,28 +2,57 @@
 
 from ipaddress import IPv4Address, IPv4Network
 
+from pxe_edge.policy.loaders import LOADER_FILES
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import NetworkView, SiteView
+from pxe_edge.servers.files import FileTable
 from pxe_edge.servers.links import read_links
-from pxe_edge.servers.loaders import publish_loaders
+from pxe_edge.servers.loaders import SOURCES, publish_loaders
 from pxe_edge.servers.packets import advertised
 from pxe_edge.servers.ra import Advertised
 
 
+def packaged(root, name, content=b"packaged"):
+    path = root / SOURCES[name][1]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
 def test_loaders_are_published_and_a_sites_own_build_stays(tmp_path):
-    source, boot = tmp_path / "ipxe", tmp_path / "data" / "boot"
-    source.mkdir()
-    (source / "snponly.efi").write_bytes(b"packaged")
-    (source / "undionly.kpxe").write_bytes(b"packaged")
+    root, boot = tmp_path / "root", tmp_path / "data" / "boot"
+    for name in SOURCES:
+        packaged(root, name)
     boot.mkdir(parents=True)
     (boot / "snponly.efi").write_bytes(b"signed by the site")
-    assert publish_loaders(boot, source) == ()
-    assert (boot / "snponly.efi").read_bytes() == b"signed by the site"
-    assert (boot / "undionly.kpxe").read_bytes() == b"packaged"
+    for _ in range(2):
+        assert publish_loaders(boot, root) == ()
+        assert (boot / "snponly.efi").read_bytes() == b"signed by the site"
+        assert (boot / "undionly.kpxe").read_bytes() == b"packaged"
+    assert FileTable(boot).names() == set(SOURCES)
+
+
+def test_a_new_version_of_the_package_reaches_the_machines_unless_the_site_changed_the_file(tmp_path):
+    root, boot = tmp_path / "root", tmp_path / "boot"
+    for name in ("snponly.efi", "undionly.kpxe"):
+        packaged(root, name)
+    publish_loaders(boot, root)
+    (boot / "undionly.kpxe").write_bytes(b"the site's")
+    for name in ("snponly.efi", "undionly.kpxe"):
+        packaged(root, name, b"upgraded")
+    publish_loaders(boot, root)
+    assert (boot / "snponly.efi").read_bytes() == b"upgraded"
+    assert (boot / "undionly.kpxe").read_bytes() == b"the site's"
 
 
 def test_loaders_that_are_not_installed_are_named(tmp_path):
-    assert publish_loaders(tmp_path / "boot", tmp_path / "none") == ("snponly.efi", "undionly.kpxe")
+    packaged(tmp_path / "root", "undionly.kpxe")
+    assert publish_loaders(tmp_path / "boot", tmp_path / "root") == tuple(
+        sorted(SOURCES.keys() - {"undionly.kpxe"})
+    )
+
+
+def test_every_loader_of_the_tables_has_a_source():
+    assert SOURCES.keys() == set(LOADER_FILES)
 
 
 def test_the_loopback_interface_is_seen():

@@ -422,6 +422,17 @@ def test_t11_a_full_table_drops_who_never_acknowledged_and_nobody_else(root, mon
     serve(root, talk)
 
 
+def test_what_is_made_is_served_where_there_is_no_file_and_knows_the_address_that_was_asked(root):
+    def made(name, local):
+        return f"for {local}".encode() if name in ("grub/grub.cfg", "small") else None
+
+    async def talk(client, server):
+        assert (await client().fetch("grub/grub.cfg"))[0] == b"for 127.0.0.1"
+        assert (await client().fetch("small"))[0] == b"x" * 600
+
+    serve(root, talk, made=made)
+
+
 def test_junk_is_not_answered_and_ends_nothing(root):
     async def talk(client, server):
         one = client()
