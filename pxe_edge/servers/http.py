@@ -4,8 +4,8 @@ A core feeds some 18 Gbit/s by sendfile; the API framework is 4 to 6 times slowe
 what is served: a handler turns `Request` into `Response`.
 
 Connections are bounded per address (an IPv6 /64 is one) and in all; when all are taken, the one that has
-been idle longest gives way. A head has a size and a deadline, a body too, and a reader that takes less
-than 1 kB/s is dropped.
+been idle longest gives way. A head has a size and a deadline, a body too, and a reader that takes
+less than 64 KiB in five minutes is dropped.
 """
 
 import asyncio

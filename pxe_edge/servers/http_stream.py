@@ -14,9 +14,10 @@ import termios
 from time import monotonic
 from typing import BinaryIO, Final
 
-STALL_S: Final = 60.0
+STALL_S: Final = 300.0
+"""GRUB opens all of a boot's files and then reads one after the other: the last waits for the first."""
 LEAST_BYTES: Final = 65536
-"""What a reader takes in STALL_S at least: 1 kB/s."""
+"""What a reader takes in STALL_S at least: 200 octets a second."""
 LINGER_S: Final = 2.0
 LINGER_BYTES: Final = 1 << 20
 _PIECE_BYTES: Final = 1 << 20

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from posixpath import normpath
 from typing import Final
 
 from pxe_edge.policy import grub
@@ -100,7 +101,7 @@ def _follow(
 
 def _made(view: View, name: str, local: str) -> bytes | None:
     # GRUB comes by TFTP for its first file only; a site's own file of that name wins.
-    if name.removeprefix("/") not in grub.ENTRANCES:
+    if normpath(f"./{name}") not in grub.ENTRANCES:
         return None
     host = f"[{local}]" if ":" in local else local
     return grub.entrance(f"{host}:{view.site().http_port}").encode()
