@@ -4,7 +4,7 @@ from ipaddress import IPv6Address
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pxe_edge.wire import dhcp6, duid
@@ -90,7 +90,13 @@ def test_an_association_in_both_directions() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [b"\0" * 11, b"\0" * 12 + b"\0\5\0\x17" + bytes(23), b"\0" * 12 + b"\0\x0d\0\1x"]
+    "value",
+    [
+        b"\0" * 11,
+        bytes(12) + b"\0\5\0\x17" + bytes(23),
+        bytes(12) + b"\0\x0d\0\1x",
+        bytes(12) + (b"\0\5\0\x18" + bytes(24)) * 17,
+    ],
 )
 def test_a_damaged_association_is_a_wire_error(value: bytes) -> None:
     with pytest.raises(WireError):
@@ -118,6 +124,7 @@ def test_what_a_duid_tells() -> None:
             duid.read(raw)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=400) | st.binary(max_size=60).map(lambda tail: RELAYED_BYTES[:70] + tail))
 def test_any_bytes_are_a_message_or_a_wire_error(data: bytes) -> None:
     try:
@@ -148,6 +155,7 @@ _RELAYS = st.lists(
 ).map(tuple)
 
 
+@settings(deadline=None)
 @given(st.builds(Message, st.integers(1, 11), st.integers(0, 0xFFFFFF), _OPTIONS, _RELAYS))
 def test_every_message_survives_the_wire(message: Message) -> None:
     assert dhcp6.decode(dhcp6.encode(message)) == message
