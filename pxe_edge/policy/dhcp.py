@@ -210,6 +210,9 @@ def _inform(case: Case) -> Outcome:
     packet = case.packet
     if not int(packet.ciaddr) and not int(packet.giaddr):
         return Quiet("inform-without-address")
+    if int(packet.ciaddr) and packet.ciaddr not in case.place.network.subnet:
+        # The answer goes to ciaddr, so whoever may write anything there would have us send anywhere.
+        return Quiet("inform-from-elsewhere")
     nothing = replies.BootFile()
     values = replies.network_options(packet, case.place, nothing, case.request, case.host)
     reply = replies.build(packet, case.place, dhcp.ACK, values)

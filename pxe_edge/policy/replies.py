@@ -58,7 +58,8 @@ def target_of(reply: Packet, request: Packet, arrival: Arrival, place: Place) ->
         return Target(request.giaddr, port, "unicast")
     if reply.message_type == dhcp.NAK:
         return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
-    if int(request.ciaddr):
+    if request.ciaddr in place.network.subnet:
+        # Any other one is a forger's, who would have us send to somebody else.
         return Target(request.ciaddr, CLIENT_PORT, "unicast")
     if request.broadcast or len(request.chaddr) != 6 or not int(reply.yiaddr):
         return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")

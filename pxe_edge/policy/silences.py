@@ -92,6 +92,11 @@ _OF_PACKETS: Final = (
     Reason("released-not-its-address", "It gave back an address that it does not have.", "Nothing to do."),
     Reason("inform-without-address", "Its INFORM has no address to answer to.", "Nothing to do."),
     Reason(
+        "inform-from-elsewhere",
+        "The address in its INFORM is not of the network that it came from.",
+        "Correct the address that is set on the machine by hand.",
+    ),
+    Reason(
         "proxy-mode", "Its network is in proxy mode and the message is none for a proxy.", "Nothing to do."
     ),
     Reason(

@@ -195,6 +195,15 @@ def test_a_release_wants_the_right_client_and_address(bench):
     assert bench.table.of("prov", "52:54:00:00:00:01").address == taken
 
 
+def test_a_discover_with_a_foreign_ciaddr_is_not_answered_there(bench):
+    outcome = bench.ask(dhcp.DISCOVER, ciaddr="192.0.2.7")
+    assert outcome.target.how == "layer2"
+
+
+def test_inform_with_a_foreign_address_sends_nothing_there(bench):
+    assert bench.ask(dhcp.INFORM, ciaddr="192.0.2.7") == Quiet("inform-from-elsewhere")
+
+
 def test_inform_gets_options_and_no_lease(bench):
     outcome = bench.ask(dhcp.INFORM, ciaddr="10.77.1.120", options={60: b"PXEClient", 93: b"\0\7"})
     assert (kind(outcome), outcome.rows) == (dhcp.ACK, ())
