@@ -10,7 +10,8 @@ help:
 	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
 	@echo "make test      lint, unit, property, interop tests and one rack scenario per firmware"
 	@echo "make test-rack all rack scenarios, resumable [K=expression]; writes docs/rack-results.md"
-	@echo "make soak      simulated machines live and 200 times something is killed [KILLS=200 MACHINES=8 SEED=1]"
+	@echo "make soak      the edge is killed in 50 boot storms; then simulated machines live and 200 times"
+	@echo "               something is killed [STORMS=50 KILLS=200 MACHINES=8 SEED=1]"
 	@echo "make lint      ruff, mypy, import contracts"
 	@echo "make bench     benchmarks, as ratios"
 	@echo "make bench-edge  the PXE edge against Kea, dnsmasq, dhcpd, TFTP servers, nginx [ONLY=dhcp,tftp QUICK=1 WRITE=1]"
@@ -40,6 +41,7 @@ test-rack: setup
 	$(PY) tests/rack/run.py $(if $(K),-k "$(K)")
 
 soak: setup
+	@$(PY) -m lab.sim avalanche --kills $(or $(STORMS),50) --seed $(or $(SEED),1)
 	@$(PY) -m lab.sim soak --kills $(or $(KILLS),200) --machines $(or $(MACHINES),8) --seed $(or $(SEED),1)
 
 bench: setup

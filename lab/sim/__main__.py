@@ -1,8 +1,9 @@
-"""`python -m lab.sim soak --kills 200 [--machines N] [--seed S]`: lives and deaths of simulated machines."""
+"""`python -m lab.sim soak|avalanche`: deaths among simulated machines; an edge killed in a boot storm."""
 
 import argparse
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,17 +13,19 @@ from lab.cli import default_directory
 from lab.demo import CLONE
 from lab.errors import LabError
 from lab.namespace import Namespace
+from lab.sim.avalanche import EDGE, Avalanche, StormOptions, summary
 from lab.sim.soak import Options, Soak, table
 
 INSIDE = "RACKFLOW_SOAK_INSIDE"
 
 
-def parse(argv: list[str]) -> Options:
+def parse(argv: list[str]) -> Options | StormOptions:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.sim", description="Simulated machines.")
     verbs = parser.add_subparsers(dest="verb", required=True)
     soak = verbs.add_parser("soak", help="kill at random; all machines must end in sync")
-    default = Options(default_directory().parent / "soak")
+    folder = default_directory().parent
+    default = Options(folder / "soak")
     soak.add_argument("--data", type=Path, default=default.data, help="data folder (default: %(default)s)")
     soak.add_argument("--kills", type=int, default=default.kills)
     soak.add_argument("--machines", type=int, default=default.machines)
@@ -34,7 +37,19 @@ def parse(argv: list[str]) -> Options:
     soak.add_argument(
         "--settle", type=float, default=default.settle_s, help="seconds to be in sync after them"
     )
+    storm = verbs.add_parser("avalanche", help="kill the edge in the middle of a boot storm")
+    default_storm = StormOptions(folder / "avalanche")
+    storm.add_argument(
+        "--data", type=Path, default=default_storm.data, help="data folder (default: %(default)s)"
+    )
+    storm.add_argument("--kills", type=int, default=default_storm.kills)
+    storm.add_argument("--clients", type=int, default=default_storm.clients, help="new clients per kill")
+    storm.add_argument("--seed", type=int, default=default_storm.seed)
+    storm.add_argument("--edge", default=shlex.join(EDGE), help="how the edge is started")
     given = parser.parse_args(argv)
+    if given.verb == "avalanche":
+        edge = tuple(shlex.split(given.edge))
+        return StormOptions(given.data.absolute(), given.kills, given.clients, given.seed, edge)
     return Options(
         data=given.data.absolute(),
         kills=given.kills,
@@ -46,7 +61,7 @@ def parse(argv: list[str]) -> Options:
     )
 
 
-def outside(options: Options, argv: list[str]) -> int:
+def outside(options: Options | StormOptions, argv: list[str]) -> int:
     """Make the namespace and run this same command inside; its end ends everything."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the namespace must not outlive us
     options.data.mkdir(parents=True, exist_ok=True)
@@ -61,13 +76,23 @@ def outside(options: Options, argv: list[str]) -> int:
         namespace.stop()
 
 
-def inside(options: Options) -> int:
-    """The soak itself."""
-    (options.data / "witness.jsonl").unlink(missing_ok=True)
-    report = Soak(options, lambda text: print(text, file=sys.stderr, flush=True)).run()
-    (options.data / "soak.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(table(report), flush=True)
+def inside(options: Options | StormOptions) -> int:
+    """The soak or the avalanche itself."""
+    if isinstance(options, StormOptions):
+        report = Avalanche(options, say).run()
+        (options.data / "avalanche.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(summary(report), flush=True)
+    else:
+        (options.data / "witness.jsonl").unlink(missing_ok=True)
+        report = Soak(options, say).run()
+        (options.data / "soak.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(table(report), flush=True)
     return 0 if report["passed"] else 1
+
+
+def say(text: str) -> None:
+    """Progress."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def main(argv: list[str]) -> int:
