@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
 export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
-.PHONY: help setup demo test lint unit rack test-rack soak bench bench-edge lock docs
+.PHONY: help setup demo test lint unit rack test-rack soak fuzz bench bench-edge lock docs
 
 help:
 	@echo "make demo      two virtual machines from power-on to the OS their specs declare (KEEP=1 leaves it running)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-rack all rack scenarios, resumable [K=expression]; writes docs/rack-results.md"
 	@echo "make soak      the edge is killed in 50 boot storms; then simulated machines live and 200 times"
 	@echo "               something is killed [STORMS=50 KILLS=200 MACHINES=8 SEED=1]"
+	@echo "make fuzz      what the edge reads from the network, under libFuzzer [SECONDS=600 TARGETS=...]"
 	@echo "make lint      ruff, mypy, import contracts"
 	@echo "make bench     benchmarks, as ratios"
 	@echo "make bench-edge  the PXE edge against Kea, dnsmasq, dhcpd, TFTP servers, nginx [ONLY=dhcp,tftp QUICK=1 WRITE=1]"
@@ -50,6 +51,10 @@ bench: setup
 bench-edge:
 	@scripts/setup --bench
 	@$(PY) -m bench.edge $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick) $(if $(WRITE),--write)
+
+fuzz: setup
+	@scripts/setup --fuzz
+	@$(PY) -m tests.fuzz.run --seconds $(or $(SECONDS),600) $(TARGETS)
 
 lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
