@@ -169,6 +169,8 @@ def main(argv: Sequence[str]) -> int:
     except LabError as failure:
         print(failure, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

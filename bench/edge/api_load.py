@@ -1,4 +1,4 @@
-"""Load on the edge's API, as a process of its own: `api_load.py URL CA TOKEN SECONDS HOSTS`.
+"""Load on the edge's API, as a process of its own: `bench.edge.api_load URL CA TOKEN SECONDS HOSTS`.
 
 Two clients at a time: one stores facts that are as large as a body may be, one reads the list of all hosts,
 page by page. Prints one line of JSON.

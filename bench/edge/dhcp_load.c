@@ -21,6 +21,8 @@
 enum { DISCOVER = 1, OFFER, REQUEST, DECLINE, ACK, NAK };
 enum { BATCH = 64, PACKET_BYTES = 576, MAX_SLOTS = 4096, MAX_TRIES = 8, ADDRESS_BITS = 20 };
 
+enum { TIMEOUT_US = 1000000, PROBE_TIMEOUT_US = 10000000 }; /* a probe wants to know how long, not to be served */
+
 static const uint8_t WANTED[] = {1,  2,  3,  4,  5,  6,  12, 13, 15, 17, 18, 22,  23,  28,  40,  41,  42, 43,
                                  50, 51, 54, 58, 59, 60, 66, 67, 97, 128, 129, 130, 131, 132, 133, 134, 135};
 
@@ -200,7 +202,7 @@ static void drain(void) {
 static void repeat(uint64_t now) {
     for (uint32_t i = 0; i < L.window; i++) {
         struct slot *s = &L.slots[i];
-        if (!s->stage || now - s->sent_us < 1000000) continue;
+        if (!s->stage || now - s->sent_us < (L.probe_us ? PROBE_TIMEOUT_US : TIMEOUT_US)) continue;
         if (s->tries++ >= MAX_TRIES || L.probe_us) { L.lost++; s->stage = 0; continue; }
         L.repeats++;
         transmit(s);

@@ -149,5 +149,7 @@ def server(testbed: Testbed, name: str) -> Iterator[Subject]:
     for file in folder.iterdir():
         file.unlink()
     command = PEERS[name](folder)
-    with testbed.subject(name, command.argv, lambda: testbed.listens("u", 67), env=command.env) as subject:
+    with testbed.subject(
+        name, command.argv, lambda started: started.listens("udp", 67), env=command.env
+    ) as subject:
         yield subject

@@ -116,8 +116,8 @@ def server(testbed: Testbed, name: str) -> Iterator[Subject]:
     config.write_text(CONFIG.format(folder=folder, server=SERVER, port=BOOT_PORT, root=root(testbed)))
     argv = (binary, "-c", str(config), "-e", "stderr", "-p", str(folder))
 
-    def ready() -> bool:
-        return testbed.listens("t", BOOT_PORT)
+    def ready(started: Subject) -> bool:
+        return started.listens("tcp", BOOT_PORT)
 
     with testbed.subject(name, argv, ready, env={**env, **without_groups()}) as subject:
         yield subject

@@ -1,4 +1,4 @@
-"""New machines, as a process of its own: `machines.py URL FIRST COUNT AT_A_TIME PAUSE_S`.
+"""New machines, as a process of its own: `bench.edge.machines URL FIRST COUNT AT_A_TIME PAUSE_S`.
 
 Each fetches its script and its seed, and then reports in, with the boot OS's own back-off, from an address
 of its own. Prints a list of JSON: MAC, time of the first report (seconds since 1970), whether it was heard.

@@ -48,8 +48,8 @@ def edge(
         specs, data = lay_out(testbed.folder)
     argv = (sys.executable, "-m", "metal.cli", "edge", "--specs", str(specs), "--data", str(data))
 
-    def ready() -> bool:
-        return all(testbed.listens(*port) for port in (("u", 67), ("u", 69), ("t", BOOT_PORT)))
+    def ready(started: Subject) -> bool:
+        return all(started.listens(*port) for port in (("udp", 67), ("udp", 69), ("tcp", BOOT_PORT)))
 
     with testbed.subject(NAME, argv, ready, env=env, cpu=cpu) as subject:
         yield subject

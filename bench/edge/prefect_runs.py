@@ -1,8 +1,8 @@
 """What Prefect holds and how fast it is, as a process of its own in the server's namespace.
 
-`prefect_runs.py URL AUTH_FILE rate FLOW/DEPLOYMENT COUNT` makes runs one after the other, as the edge does,
-and prints how many a second it took. `prefect_runs.py URL AUTH_FILE list` prints each run's tags and when
-it was made. `... count` prints how many there are.
+`bench.edge.prefect_runs URL AUTH_FILE rate FLOW/DEPLOYMENT COUNT` makes runs one after the other, as the edge
+does, and prints how many a second it took. `... list` prints the tags of each run of the edge's and when it
+was made, `... count` how many there are.
 """
 
 import json

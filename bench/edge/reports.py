@@ -13,13 +13,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Self
 
 from bench.edge import ours
 from bench.edge.results import Aim, Figure, Row
 from bench.edge.run import Run
-from bench.edge.testbed import CLONE, SERVER, BenchError, Subject, Testbed
+from bench.edge.testbed import SERVER, BenchError, Subject, Testbed
 from metal.cli.up import parts
 from metal.cli.up.command import make_auth
 
@@ -164,8 +163,8 @@ class Prefect:
 
     @contextmanager
     def _subject(self) -> Iterator[Subject]:
-        def ready() -> bool:
-            return self._testbed.listens("t", parts.PREFECT_PORT)
+        def ready(started: Subject) -> bool:
+            return started.listens("tcp", parts.PREFECT_PORT)
 
         with self._testbed.subject("prefect", self._part.argv, ready, env=self._part.env) as subject:
             yield subject
@@ -184,9 +183,9 @@ class Prefect:
         return told
 
     def _ask(self, *words: str) -> str:
-        script = str(Path(__file__).with_name("prefect_runs.py"))
         url = f"http://127.0.0.1:{parts.PREFECT_PORT}/api"
-        argv = (sys.executable, script, url, str(self._site.auth_file), *words)
+        module = ("-m", "bench.edge.prefect_runs")
+        argv = (sys.executable, *module, url, str(self._site.auth_file), *words)
         done = self._testbed.run("server", *argv)
         if done.returncode:
             raise BenchError(f"Prefect could not be asked: {done.stderr.strip()[-400:]}")
@@ -213,7 +212,7 @@ def machines(run: Run, first: int, count: int, *, at_a_time: int, pause_s: float
         str(at_a_time),
         str(pause_s),
     )
-    done = run.testbed.run("load", *argv, env={"PYTHONPATH": str(CLONE)}, timeout_s=WAIT_S)
+    done = run.testbed.run("load", *argv, timeout_s=WAIT_S)
     if done.returncode:
         raise BenchError(f"the machines failed: {done.stderr.strip()[-600:]}")
     told: list[dict[str, Any]] = json.loads(done.stdout)

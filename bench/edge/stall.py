@@ -91,8 +91,7 @@ def probe_under_load(run: Run, data: Path, seconds: float) -> Exchanges:
 def api_load(run: Run, data: Path, seconds: float) -> subprocess.CompletedProcess[str]:
     """The clients of the API, in the load's namespace."""
     edge = data / "edge"
-    script = str(Path(__file__).with_name("api_load.py"))
     url = f"https://{SERVER}:{ours.CONTROL_PORT}"
     token = (edge / "tokens" / "admin").read_text().strip()
     own = (url, str(edge / "tls" / "ca.pem"), token, str(seconds), "50")
-    return run.testbed.run("load", sys.executable, script, *own, timeout_s=seconds + 120)
+    return run.testbed.run("load", sys.executable, "-m", "bench.edge.api_load", *own, timeout_s=seconds + 120)

@@ -40,7 +40,7 @@ netns add load
 """
 START_S = 600.0
 STOP_S = 15.0
-LOOK_S = 0.05
+LOOK_S = 0.1
 
 
 class BenchError(Exception):
@@ -94,6 +94,11 @@ class Subject:
         cost.append(Cost(time.monotonic() - began, processes.cpu_s(self.family()) - cpu_s))
         self.check()
 
+    def listens(self, kind: str, port: int) -> bool:
+        """Whether somebody in its namespace has a UDP or TCP port open."""
+        tables = (Path(f"/proc/{self.process.pid}/net/{kind}{family}") for family in ("", "6"))
+        return any(table.exists() and is_open(table.read_text(), kind, port) for table in tables)
+
     def check(self) -> None:
         """Fail with its last words if it has ended."""
         if self.process.poll() is not None:
@@ -102,6 +107,13 @@ class Subject:
     def last_words(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-800:].strip()
+
+
+def is_open(table: str, kind: str, port: int) -> bool:
+    """Whether a table of /proc/net has a socket that waits for anybody at this port."""
+    waiting = "07" if kind == "udp" else "0A"
+    rows = (line.split() for line in table.splitlines()[1:])
+    return any(row[1].endswith(f":{port:04X}") and row[3] == waiting for row in rows)
 
 
 @dataclass
@@ -139,7 +151,7 @@ class Testbed:
         self,
         name: str,
         argv: Sequence[str],
-        ready: Callable[[], bool],
+        ready: Callable[[Subject], bool],
         *,
         env: Mapping[str, str] | None = None,
         cpu: int | None = None,
@@ -165,10 +177,10 @@ class Testbed:
         finally:
             self.end(subject)
 
-    def wait(self, subject: Subject, ready: Callable[[], bool], timeout_s: float = START_S) -> None:
+    def wait(self, subject: Subject, ready: Callable[[Subject], bool], timeout_s: float = START_S) -> None:
         """Until it answers."""
         ends_at = time.monotonic() + timeout_s
-        while not ready():
+        while not ready(subject):
             subject.check()
             if time.monotonic() > ends_at:
                 raise BenchError(
@@ -193,11 +205,6 @@ class Testbed:
                 os.kill(pid, 9)
             except ProcessLookupError:
                 continue
-
-    def listens(self, kind: str, port: int) -> bool:
-        """Whether somebody in the server's namespace has a UDP (u) or TCP (t) port open."""
-        done = self.run("server", "ss", f"-H{kind}ln", "sport", "=", f":{port}")
-        return bool(done.stdout.strip())
 
     def down(self) -> None:
         """End every server that still runs and take the namespaces away."""

@@ -66,8 +66,8 @@ def server(testbed: Testbed, name: str, *, cpu: int | None = None) -> Iterator[S
         return
     command = PEERS[name](folder(testbed))
 
-    def ready() -> bool:
-        return testbed.listens("u", 69)
+    def ready(started: Subject) -> bool:
+        return started.listens("udp", 69)
 
     with testbed.subject(f"{name}-tftp", command.argv, ready, env=command.env, cpu=cpu) as subject:
         yield subject
