@@ -5,11 +5,14 @@ answer leaves, offers never stored. A binding hangs on the hardware address wher
 firmware, iPXE and the system show three DUIDs; a client whose hardware address stays unknown is
 bound by DUID and association, as RFC 8415 section 6.5 has it.
 
-A pool is kept as intervals: an IPv6 pool may have 2^64 addresses, and what it leaves out too.
+A pool is kept as intervals: an IPv6 pool may have 2^64 addresses, and what it leaves out too. So it is
+no bound for who makes up clients: offers that were not taken up are forgotten with their addresses, and
+above `MAX_ROWS` only addresses that came free are given again.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from ipaddress import IPv6Address
 from typing import Final
@@ -22,6 +25,8 @@ OFFER_S: Final = 60
 QUARANTINE_S: Final = 600
 """How long a declined address is left alone."""
 MAX_OFFERS: Final = 65536
+MAX_ROWS: Final = 131_072
+"""Addresses that are remembered, bound or not; above the 100,000 machines of the largest site."""
 MAX_PER_HOLDER: Final = 16
 """Addresses of one client on one network; who invents associations does not drain a pool."""
 
@@ -52,7 +57,7 @@ class Lease6Table:
     def __init__(self, rows: Iterable[Lease6Row] = ()) -> None:
         self._by_address: dict[IPv6Address, Lease6Row] = {}
         self._by_holder: dict[tuple[str, str], dict[IPv6Address, Lease6Row]] = {}
-        self._offers = 0
+        self._offers: dict[IPv6Address, Lease6Row] = {}
         self._pools: dict[str, _Pool] = {}
         for row in sorted(rows, key=lambda row: row.expires_at):
             self.put(row)
@@ -73,9 +78,10 @@ class Lease6Table:
         """Apply a row: it replaces the address's former one."""
         before = self._by_address.get(row.address)
         if before is not None:
-            self._offers -= before.state == "offered"
+            self._offers.pop(row.address, None)
             self._unlink(before)
-        self._offers += row.state == "offered"
+        if row.state == "offered":
+            self._offers[row.address] = row
         self._by_address[row.address] = row
         if row.state != "declined":
             self._by_holder.setdefault((row.network, row.mac), {})[row.address] = row
@@ -96,9 +102,9 @@ class Lease6Table:
             return reserved
         if network.mode == "reservations":
             return None
-        if self._offers >= MAX_OFFERS:
-            self._forget_offers(now)
-            if self._offers >= MAX_OFFERS:
+        if len(self._offers) >= MAX_OFFERS:
+            self.forget_offers(now)
+            if len(self._offers) >= MAX_OFFERS:
                 return None
         pool = self._pool(network)
         for wish in wishes:
@@ -131,9 +137,20 @@ class Lease6Table:
             if not held:
                 del self._by_holder[key]
 
-    def _forget_offers(self, now: float) -> None:
-        for row in [r for r in self._by_address.values() if r.state == "offered" and r.expires_at <= now]:
-            self.put(replace(row, state="released"))
+    def __len__(self) -> int:
+        """How many addresses are remembered."""
+        return len(self._by_address)
+
+    def forget_offers(self, now: float) -> None:
+        """Drop offers that were not taken up in time; their addresses are the next to be given."""
+        while self._offers:
+            row = next(iter(self._offers.values()))  # all live equally long, so the oldest ends first
+            if row.expires_at > now:
+                return
+            self._unlink(row)
+            del self._by_address[row.address], self._offers[row.address]
+            if (pool := self._pools.get(row.network)) is not None:
+                pool.returned.append(row.address)
 
     def _pool(self, network: Network6View) -> "_Pool":
         pool = self._pools.get(network.name)
@@ -152,6 +169,8 @@ class _Pool:
             | ({network.gateway} if network.gateway is not None else frozenset())
             | frozenset(network.relays)
         )
+        self.returned: deque[IPv6Address] = deque(maxlen=MAX_OFFERS)
+        """Addresses that were offered and are nobody's again."""
         self._fresh = self._addresses()
         self._used = [(row.expires_at, int(row.address)) for row in rows if row.address in network.subnet]
         heapify(self._used)
@@ -178,7 +197,11 @@ class _Pool:
             self._compact_at = max(4096, 4 * len(self._used))
 
     def next(self, table: Lease6Table, now: float, avoid: frozenset[IPv6Address]) -> IPv6Address | None:
-        for address in self._fresh:
+        while self.returned:
+            address = self.returned.popleft()
+            if table.at(address) is None and address not in avoid and self.offers(address):
+                return address
+        for address in self._fresh if len(table) < MAX_ROWS else ():
             if table.at(address) is None and address not in avoid:
                 return address
         while self._used and self._used[0][0] <= now:

@@ -104,7 +104,7 @@ class Dhcp6Server:
             log.info("dhcp6=started leases=%d sockets=%d", len(rows), len(self._sockets))
 
     def sync(self, links: Mapping[int, Link]) -> None:
-        """Follow site and interfaces; raises StartError for a taken port."""
+        """Follow site and interfaces, forget old offers; raises StartError for a taken port."""
         self._links = links
         site = self._view.site()
         wanted = wanted_sockets(site, links)
@@ -114,6 +114,7 @@ class Dhcp6Server:
             self._open(key)
         for key, opened in self._sockets.items():
             self._join(key, opened, site)
+        self._table.forget_offers(self._clock())
 
     async def close(self) -> None:
         """Stop receiving, finish the commits under way, close everything."""

@@ -270,6 +270,26 @@ def test_who_invents_associations_does_not_drain_the_pool():
         bench.ask(wire.SOLICIT, *map(ia, range(9)))
 
 
+def test_made_up_clients_leave_no_trace_and_no_gap_in_a_huge_pool():
+    bench = Bench(replace(PROV, pool=span("fd00:77::50", "fd00:77::ffff:ffff:ffff")))
+    for number in range(300):
+        bench.ask(wire.SOLICIT, ia(), duid=ll(f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}"))
+        bench.now += 7
+        bench.table.forget_offers(bench.now)
+    assert len(bench.table) < 12
+    assert max(row.address for row in bench.table.rows()) < address("fd00:77::60")
+
+
+def test_what_is_remembered_is_bounded_and_what_came_free_is_given_again(monkeypatch):
+    monkeypatch.setattr(leases, "MAX_ROWS", 3)
+    bench = Bench(replace(PROV, pool=span("fd00:77::50", "fd00:77::ffff:ffff:ffff")))
+    got = [given_to(bench.bind(duid=ll(f"52:54:00:00:00:{n:02x}"))) for n in range(4)]
+    assert got == [["fd00:77::50"], ["fd00:77::51"], ["fd00:77::52"], []]
+    bench.now += 3601
+    assert given_to(bench.bind(duid=ll("52:54:00:00:00:09"))) == ["fd00:77::50"]
+    assert len(bench.table) == 3
+
+
 def test_offers_are_bounded_and_old_ones_forgotten(monkeypatch):
     monkeypatch.setattr(leases, "MAX_OFFERS", 2)
     bench = Bench()
