@@ -19,6 +19,7 @@ from metal.cli import (
     plans,
     power,
     secret,
+    site,
     specs_command,
     why,
 )
@@ -52,6 +53,7 @@ app.command()(networks.networks)
 app.command()(networks.leases)
 app.command()(networks.sightings)
 app.command()(doctor.doctor)
+app.add_typer(site.group, name="site")
 app.add_typer(secret.group, name="secret")
 app.command()(secret.credentials)
 app.command()(console.console)

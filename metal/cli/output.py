@@ -13,8 +13,9 @@ from metal.errors import RackflowError, SpecError, Unreachable
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_PENDING, EXIT_CONSENT, EXIT_UNREACHABLE = 0, 1, 2, 3, 4, 5
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without emoji=False the `:ab:` of a MAC becomes a picture.
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:

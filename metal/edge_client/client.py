@@ -106,6 +106,15 @@ class EdgeClient(RunCalls):
         """DHCP leases, of one network or of all."""
         return self.items("/v1/leases", network=network)
 
+    def snippet(
+        self, kind: str, *, network: str | None = None, edge: str | None = None, vendor: str | None = None
+    ) -> dict[str, Any]:
+        """Configuration for a foreign DHCP server or a relay: `text`, and `notes` for who uses it."""
+        given = {"network": network, "edge": edge, "vendor": vendor}
+        params = {name: value for name, value in given.items() if value is not None}
+        answer: dict[str, Any] = self.json("GET", f"/v1/site/snippets/{kind}", params=params)
+        return answer
+
     def sightings(self) -> list[dict[str, Any]]:
         """Unknown machines that were seen."""
         return self.items("/v1/sightings")

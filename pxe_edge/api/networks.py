@@ -1,19 +1,21 @@
 """The site's networks and who is on them: usage, leases, sightings, silences, other DHCP servers."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
 from sqlalchemy import select
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Anybody, Reg
-from pxe_edge.registry import noticed, sightings, usage
+from pxe_edge.registry import noticed, sightings, snippets, usage
 from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 
 router = APIRouter(prefix="/v1", tags=["networks"])
 PAGE: Final = 1000
 _NOTICED_MAX: Final = 4096
+Kind = Literal["dnsmasq", "kea", "isc", "relay"]
 After = Annotated[str, Query(description="`next` of the page before")]
 Network = Annotated[str | None, Query(description="only of this network")]
 
@@ -78,6 +80,21 @@ def silences(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
 def dhcp_servers(registry: Reg, _: Anybody) -> b.Page[dict[str, Any]]:
     """DHCP servers on the site's links that are not ours, the one seen last first."""
     return b.Page(items=[noticed.shown_server(one) for one in noticed.other_servers(registry.notes)])
+
+
+@router.get("/site/snippets/{kind}")
+def site_snippet(
+    kind: Kind,
+    registry: Reg,
+    _: Anybody,
+    network: Network = None,
+    edge: Annotated[IPv4Address | None, Query(description="said as the edge's address")] = None,
+    vendor: Annotated[str | None, Query(description="of the relay")] = None,
+) -> dict[str, Any]:
+    """Configuration for a DHCP server that is not ours, or the lines of a relay."""
+    with registry.db.read() as session:
+        found = snippets.snippet(session, registry, kind, network=network, edge=edge, vendor=vendor)
+    return {"kind": kind, "text": found.text, "notes": found.notes}
 
 
 def _lease(row: DhcpLeaseRow | Dhcp6LeaseRow, now: float) -> dict[str, object]:

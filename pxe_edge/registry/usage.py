@@ -10,6 +10,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from pxe_edge.policy.ranges import Range, without
 from pxe_edge.registry.addresses import address_range
 from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
@@ -17,7 +18,6 @@ from pxe_edge.registry.tables import AddressRow
 from specs.shapes import IpAddress
 from specs.site_model import SiteNetwork
 
-Range = tuple[int, int]
 _IPV6: Final = 1 << 128
 """Added to IPv6 addresses, so that no number is both families'."""
 
@@ -66,28 +66,12 @@ def _usage(network: SiteNetwork, leases: dict[int, str], kept: set[int]) -> Usag
     special = {low, high} if network.subnet.version == 4 else {low}
     if network.gateway is not None:
         special.add(_number(network.gateway))
-    given = pool_ranges(network, special | site)
+    barred = [*map(_ints, network.exclude), *((number, number) for number in special | site)]
+    given = without(map(_ints, network.pool), barred)
     used = sum(_holds(given, number) for number in inside.keys() | reserved)
     size = sum(last - first + 1 for first, last in given)
     declined = sum(state == "declined" for state in inside.values())
     return Usage(size, used, size - used, len(reserved), len(inside) - declined, declined)
-
-
-def pool_ranges(network: SiteNetwork, barred: set[int]) -> list[Range]:
-    """The pool without what is excluded or barred, as sorted ranges that do not touch."""
-    without = sorted([*(_ints(text) for text in network.exclude), *((number, number) for number in barred)])
-    left: list[Range] = []
-    for first, last in sorted(_ints(text) for text in network.pool):
-        start = max(first, left[-1][1] + 1) if left else first
-        for low, high in without:
-            if high < start or low > last:
-                continue
-            if low > start:
-                left.append((start, low - 1))
-            start = high + 1
-        if start <= last:
-            left.append((start, last))
-    return left
 
 
 def _holds(ranges: list[Range], number: int) -> bool:

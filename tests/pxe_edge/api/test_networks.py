@@ -10,9 +10,7 @@ from pxe_edge.policy.silences import SILENCES
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.site_tables import Dhcp6LeaseRow
-from pxe_edge.registry.usage import pool_ranges
 from pxe_edge.servers.notes import Notes
-from specs.site_model import SiteNetwork
 
 MAC = "52:54:00:00:00:01"
 SITE = """
@@ -70,23 +68,6 @@ def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> No
     assert told["fd00:77::5"]["circuit_id"] == b"port 7".hex()
     assert [row["mac"] for row in site.call("GET", "/v1/leases?network=six")["items"]] == ["m"]
     assert wide["usage"]["free"] == 127 * 65536 + 255 * 256 + 1 - 10
-
-
-def test_a_pool_is_cut_by_what_is_excluded() -> None:
-    network = SiteNetwork(
-        name="n",
-        purpose="os",
-        subnet="10.0.0.0/24",
-        pool=("10.0.0.30-10.0.0.39", "10.0.0.10-10.0.0.19", "10.0.0.15-10.0.0.22"),
-        exclude=("10.0.0.10", "10.0.0.18-10.0.0.31", "10.0.0.39"),
-    )
-    base = int(IPv4Address("10.0.0.0"))
-
-    assert [(a - base, b - base) for a, b in pool_ranges(network, {base + 12})] == [
-        (11, 11),
-        (13, 17),
-        (32, 38),
-    ]
 
 
 def test_leases_come_in_pages_with_their_state_of_now(noticed: Any) -> None:
@@ -189,3 +170,23 @@ def test_another_dhcp_server_is_a_site_event_and_is_told_by_why(noticed: Any) ->
     events = [one for one in site.call("GET", "/v1/events")["items"] if one["kind"] == "dhcp-server"]
     assert len(events) == 2
     site.call("GET", "/v1/why/10.77.1.99", expect=404)
+
+
+def test_snippets_are_printed_with_what_to_know_before_they_are_used(noticed: Any) -> None:
+    site = noticed
+    path = "/v1/site/snippets"
+    found = site.call("GET", f"{path}/dnsmasq", params={"edge": "10.77.1.2"})
+    assert "dhcp-range=set:prov,10.77.1.50,10.77.1.54," in found["text"]
+    assert found["notes"] == ["prov is in mode full: publish it with mode: off before this server starts"]
+    lines = site.call(
+        "GET", f"{path}/relay", params={"edge": "10.77.1.2", "network": "prov", "vendor": "eos"}
+    )
+    assert "ip helper-address 10.77.1.2" in lines["text"]
+    assert lines["notes"] == ["the Site gives no vlan for prov: write it in place of <VLAN>"]
+    for kind, params, said in (
+        ("kea", {}, "has no address on prov"),
+        ("relay", {"edge": "10.77.1.2"}, "none needs a relay"),
+        ("relay", {"edge": "10.77.1.2", "network": "prov", "vendor": "x"}, "no relay lines for x"),
+    ):
+        refused = site.call("GET", f"{path}/{kind}", params=params, expect=422)
+        assert (refused["code"], said in refused["detail"], bool(refused["hint"])) == ("snippet", True, True)
