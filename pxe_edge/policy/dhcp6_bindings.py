@@ -172,7 +172,14 @@ def _end(desk: Desk, state: LeaseState, seconds: float) -> Bound:
     for given in desk.request.associations:
         told = {each.address for each in given.addresses}
         mine = desk.table.of(desk.network.name, desk.request.holder(given.iaid))
-        found = [row for row in mine if row.address in told and row.state != "released"]
+        # Only by whom it is bound now: EDK2's network stack gives back what its PXE client took over.
+        found = [
+            row
+            for row in mine
+            if row.address in told
+            and row.state != "released"
+            and (row.duid, row.iaid) == (desk.duid, given.iaid)
+        ]
         rows += (replace(row, state=state, expires_at=desk.now + seconds) for row in found)
         if not found:
             answers.append(replace(given, addresses=(), t1_s=0, t2_s=0, status=_NO_BINDING))

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
 from typing import Final
 
 from pxe_edge.policy import limits
@@ -78,6 +79,7 @@ class Dhcp6Server:
         self._clock = clock
         self._notes = notes if notes is not None else Notes(clock)
         self._links: Mapping[int, Link] = {}
+        self._own: frozenset[IPv6Address] = frozenset()
         self._sockets: dict[Key, _Open] = {}
         self._table = Lease6Table()
         self._clients = limits.RateLimit(limits.MAC_PACKETS_PER_S)
@@ -106,6 +108,7 @@ class Dhcp6Server:
     def sync(self, links: Mapping[int, Link]) -> None:
         """Follow site and interfaces, forget old offers; raises StartError for a taken port."""
         self._links = links
+        self._own = frozenset(each.ip for one in links.values() for each in one.addresses6)
         site = self._view.site()
         wanted = wanted_sockets(site, links)
         for key in self._sockets.keys() - wanted:
@@ -206,8 +209,9 @@ class Dhcp6Server:
         if link is None or reason:
             self._silent(request, datagram, reason)
             return
-        own = frozenset(each.ip for one in self._links.values() for each in one.addresses6)
-        arrival = Arrival6(link, datagram.source, datagram.source_port, datagram.target.is_multicast, own)
+        arrival = Arrival6(
+            link, datagram.source, datagram.source_port, datagram.target.is_multicast, self._own
+        )
         outcome = self._decide(request, arrival, now)
         self._carry_out(sock, request, datagram, outcome)
 

@@ -187,6 +187,14 @@ def test_nobody_gives_back_for_another(bench):
     assert bench.table.at(address("fd00:77::50")).state == "bound"
 
 
+def test_a_stage_that_ends_late_does_not_give_back_what_the_next_one_has(bench):
+    bench.bind(ia(77), duid=uuid_duid(1))
+    assert given_to(bench.bind(ia(5))) == ["fd00:77::50"]
+    late = bench.ask(wire.RELEASE, ia(77, "fd00:77::50"), duid=uuid_duid(1), server=OWN)
+    assert ([each.status.code for each in associations(late)], late.rows) == ([wire.NO_BINDING], ())
+    assert bench.table.at(address("fd00:77::50")).state == "bound"
+
+
 def test_confirm_says_whether_the_link_fits(bench):
     assert status(bench.ask(wire.CONFIRM, ia(1, "fd00:77::50"))) == wire.SUCCESS
     assert status(bench.ask(wire.CONFIRM, ia(1, "fd00:99::50"))) == wire.NOT_ON_LINK
