@@ -64,7 +64,7 @@ def read_request(message: Message, source: IPv6Address) -> Request6:
     )
     if len(associations) > MAX_ASSOCIATIONS:
         raise WireError(f"DHCPv6: {len(associations)} associations, at most {MAX_ASSOCIATIONS} are served")
-    key = mac.hex(":") if mac is not None else f"duid-{raw.hex() if raw else ''}"
+    key = mac.hex(":") if mac is not None else f"duid-{raw.hex() if raw else f'none-{source}'}"
     vendor = message.option(dhcp6.VENDOR_CLASS) or b""
     vendors = dhcp6.classes(vendor[_ENTERPRISE_BYTES:])
     users = dhcp6.classes(message.option(dhcp6.USER_CLASS) or b"")

@@ -41,6 +41,8 @@ class Network6View:
     exclude: tuple[Range6, ...] = ()
     dns: tuple[IPv6Address, ...] = ()
     ntp: tuple[IPv6Address, ...] = ()
+    mtu: int | None = None
+    """Told by router advertisements."""
     lease_s: int = 3600
     mode: Mode6 = "full"
     router_advertisements: bool = True

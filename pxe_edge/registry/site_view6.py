@@ -36,6 +36,7 @@ def network6(network: SiteNetwork, subnet: IPv6Network, part: Part) -> Network6V
         exclude=_ranges(network.exclude),
         dns=tuple(_v6(network.dns)),
         ntp=tuple(_v6(network.ntp)),
+        mtu=network.mtu,
         lease_s=seconds(network.lease),
         # There is no proxyDHCP in DHCPv6; the lint says so, and the edge then leaves the link alone.
         mode="off" if network.mode == "proxy" else network.mode,

@@ -115,9 +115,11 @@ def advertised(site: SiteView, links: dict[int, Link]) -> dict[str, Advertised]:
     networks: list[NetworkView | Network6View] = [*site.networks, *site.networks6]
     served = [n for n in networks if n.purpose == "provisioning" and n.interface and n.mode != "off"]
     wanted = {network.interface: network.router_advertisements for network in served}
-    prefixes = {n.interface: (n.subnet,) for n in served if isinstance(n, Network6View)}
+    six = {network.interface: network for network in served if isinstance(network, Network6View)}
     return {
-        link.interface: Advertised(link, link.interface in prefixes, prefixes.get(link.interface, ()))
+        link.interface: Advertised(link, managed=True, prefixes=(network.subnet,), mtu=network.mtu)
+        if (network := six.get(link.interface))
+        else Advertised(link)
         for link in links.values()
         if wanted.get(link.interface)
     }

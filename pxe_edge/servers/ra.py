@@ -33,6 +33,8 @@ class Advertised:
     """Addresses come from DHCPv6."""
     prefixes: tuple[IPv6Network, ...] = ()
     """What is on the link."""
+    mtu: int | None = None
+    """Where the Site says another one than the interface has."""
 
 
 class RouterAdvertiser:
@@ -97,7 +99,9 @@ class RouterAdvertiser:
     def _send(self, name: str, target: str) -> None:
         sock, said = self._sockets[name]
         link = said.link
-        data = router_advertisement(mac=link.mac, mtu=link.mtu, managed=said.managed, prefixes=said.prefixes)
+        data = router_advertisement(
+            mac=link.mac, mtu=said.mtu or link.mtu, managed=said.managed, prefixes=said.prefixes
+        )
         try:
             sock.sendto(data, (target, 0, 0, link.index))
         except OSError as error:  # no link-local address yet, or the link is down: the next tick tries again

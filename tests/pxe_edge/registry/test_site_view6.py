@@ -12,6 +12,8 @@ PROV6 = {
     "purpose": "provisioning",
     "subnet": "fd00:77::/64",
     "interface": "p0",
+    "mtu": 1400,
+    "lease": "30m",
     "pool": ["fd00:77::10-fd00:77:0:0:f000::"],
     "exclude": ["fd00:77::12-fd00:77:0:0:e000::"],
     "reservations": [{"mac": "52:54:00:00:00:01", "address": "fd00:77::11"}],
@@ -48,6 +50,7 @@ def test_each_network_goes_to_the_plane_of_its_family() -> None:
 
     assert [network.name for network in view.networks] == ["prov"]
     assert [network.name for network in view.networks6] == ["prov6", "far6"]
+    assert (view.networks6[0].mtu, view.networks6[0].lease_s) == (1400, 1800)
     assert view.networks6[0].kept == {IPv6Address("fd00:77::10"): frozenset({"m"})}
     assert [(option.code, option.arch) for option in view.networks6[0].options] == [(24, None), (24, 7)]
     assert {name: str(address) for name, address in view.server_addresses.items()} == {"prov": "10.0.0.1"}

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -230,5 +231,8 @@ def test_advertisements_say_dhcpv6_and_the_prefix_where_the_link_is_ipv6():
         "a": (False, ()),
         "b": (True, (prefix,)),
     }
-    shared = advertised(SiteView("lab", networks=(v4,), networks6=(network("n", "a"),)), links)
-    assert (shared["a"].managed, shared["a"].prefixes) == (True, (prefix,))
+    six = replace(network("n", "a"), mtu=1400)
+    shared = advertised(SiteView("lab", networks=(v4,), networks6=(six,)), links)
+    assert (shared["a"].managed, shared["a"].prefixes, shared["a"].mtu) == (True, (prefix,), 1400)
+    quiet = replace(six, router_advertisements=False)  # its own routers advertise, whatever IPv4 says
+    assert advertised(SiteView("lab", networks=(v4,), networks6=(quiet,)), links) == {}
