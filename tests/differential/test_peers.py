@@ -15,7 +15,7 @@ from tests.differential.aspects import Compared
 from tests.differential.messages import CAPTURES, TALKS
 from tests.differential.servers import KEA, SERVERS, Bench
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 TABLE = Path(__file__).with_name("differences.md")
 
 

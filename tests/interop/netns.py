@@ -272,7 +272,7 @@ class Edge:
         ]
         self.log.touch()
         self.process = self.lab.start(self.letter, *argv, log=self.log)
-        wait_for(self.log, r"event=packets", self.process, 90)
+        wait_for(self.log, r"event=packets", self.process, 240)
 
     def stop(self):
         """End it as systemd would."""
