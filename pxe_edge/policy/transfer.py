@@ -84,6 +84,7 @@ class Transfer:
         "outcome",
         "sent",
         "size_bytes",
+        "wait_s",
         "window",
     )
 
@@ -97,6 +98,8 @@ class Transfer:
         self.sent = 0
         self.outcome = ""
         """How it ended; empty while it runs."""
+        self.wait_s = terms.wait_s
+        """Seconds until `expire` is due, from the last thing sent."""
         self._terms = terms
         self._tries = 1
         self._silent_s = 0.0
@@ -106,15 +109,6 @@ class Transfer:
     def oack(self) -> Mapping[str, str]:
         """The options of block 0."""
         return self._terms.accepted or {}
-
-    @property
-    def wait_s(self) -> float:
-        """Seconds until `expire` is due, from the last thing sent."""
-        wait_s = self._terms.wait_s
-        if self._tries == 1:
-            return wait_s
-        longer: float = wait_s * 2.0 ** (self._tries - 1)
-        return min(longer, max(MAX_WAIT_S, wait_s))
 
     @property
     def sent_bytes(self) -> int:
@@ -149,7 +143,8 @@ class Transfer:
             self._restarts = _RESTARTED  # what was behind it goes out again; its late copies are no news
         elif self._restarts:
             self._restarts -= 1
-        self._tries = 1
+        if self._tries > 1:
+            self._tries, self.wait_s = 1, self._terms.wait_s
         self.sent = min(self.acked + self.window, self.last)
         return True
 
@@ -160,6 +155,7 @@ class Transfer:
             self.outcome = "timed-out"
             return False
         self._tries += 1
+        self.wait_s = min(2.0 * self.wait_s, max(MAX_WAIT_S, self._terms.wait_s))
         return True
 
     def _duplicate(self) -> bool:

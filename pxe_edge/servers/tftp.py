@@ -267,10 +267,11 @@ class TftpServer:
         # The hot path: per packet one call to receive, one to send, and as little as can be between.
         sessions, receive = data.sessions, data.sock.recvfrom
         now = time.monotonic()
-        for _ in range(_DRAIN):
+        for found in range(data.expected):
             try:
                 packet, peer = receive(_DATAGRAM_BYTES)
             except OSError:
+                data.expected = max(1, found)
                 return
             session = sessions.get(peer)
             if session is None:
@@ -281,6 +282,7 @@ class TftpServer:
                 self._send(session, now)
             elif transfer.outcome:
                 self._end(session, transfer.outcome)
+        data.expected = min(2 * data.expected, _DRAIN)
 
     def _send(self, session: Session, now: float | None = None) -> None:
         now = time.monotonic() if now is None else now

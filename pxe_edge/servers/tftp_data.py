@@ -50,6 +50,8 @@ class DataSocket:
     offload: bool
     """Whether windows go out as one call."""
     sessions: dict[Address, Session] = field(default_factory=dict)
+    expected: int = 1
+    """How many datagrams the next turn reads: twice what the last found, so that few turns end in vain."""
     _ended: set[Address] = field(default_factory=set)
     _ended_before: set[Address] = field(default_factory=set)
 
