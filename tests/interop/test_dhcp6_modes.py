@@ -1,12 +1,17 @@
 """IPv6 on edges of their own: short leases, and who is answered."""
 
+import os
 import re
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.interop.clients6 import CLIENTS6, bound
 from tests.interop.netns import DIRECT
 from tests.interop.places6 import DIRECT6, lease, machine, with_ipv6
+from tests.interop.wire6 import messages
 
 pytestmark = pytest.mark.interop
 
@@ -46,3 +51,31 @@ def test_an_unknown_machine_under_hold_is_silent_with_its_reason(lab, need, tmp_
         told = edge.why(mac)
     assert "approve" in told, told
     assert (edge.data / "edge" / "dhcp6.duid").exists()
+
+
+def edges(lab):
+    """The processes of the edge in the server's namespace."""
+    inside = subprocess.run(
+        ["ip", "netns", "pids", lab.namespace("S")], check=True, capture_output=True, text=True
+    ).stdout.split()
+    return [int(pid) for pid in inside if b"pxe_edge" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_a_lease_and_the_servers_identifier_survive_kill_9(lab, need, tmp_path):
+    need("dhclient")
+    with_ipv6(lab)
+    with lab.edge(name="v6-kill", networks=[DIRECT, DIRECT6]) as edge:
+        mac = machine(lab, "C")
+        with lab.watch("S", "br0") as watch:
+            with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
+                address = got.address
+            for pid in edges(lab):
+                os.kill(pid, signal.SIGKILL)
+            edge.process.wait(10)
+            edge.start()
+            assert lease(edge, mac)["address"] == address
+            (tmp_path / "dhclient6.leases").unlink()  # it forgets, the edge does not
+            with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
+                assert got.address == address
+        servers = {m.option(2) for m in messages(watch) if m.kind == "REPLY"}
+        assert len(servers) == 1
