@@ -6,22 +6,18 @@ server reads the snippet in its own check, then answers firmware on the wire as 
 
 import contextlib
 import itertools
-from pathlib import Path
 
 import pytest
 
-from tests.interop.netns import BEHIND, DIRECT, RELAYED, REPOSITORY, SERVER
+from tests.interop.netns import BEHIND, DIRECT, RELAY, RELAYED, SERVER
+from tests.interop.own_servers import OWN, SERVERS, own_server
 from tests.interop.talk import PXE_PARAMETERS, Talk, packed, pxe
 from tests.interop.wire import DISCOVER, NOBODY, REQUEST, encode
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
-OWN = "10.99.0.10"
-"""The site's own server: C, on the edge's link."""
 RESERVED = "02:00:00:20:00:01"
-DIRECT_RELAY = "10.99.0.2"
 SCRIPT = f"http://{SERVER}:8080/boot.ipxe"
 NUMBER = itertools.count(0x200001)
-PEERS = REPOSITORY / "build" / "tools" / "peers"
 NETWORKS = [
     DIRECT
     | {
@@ -52,53 +48,12 @@ NETWORKS = [
 IPXE = {77: b"iPXE", 175: b"\xb1\x01\x01", 93: b"\0\7", 55: PXE_PARAMETERS + b"\xaf"}
 
 
-def dnsmasq(lab, config):
-    """What checks the file, what runs it, and what it says when it serves."""
-    leases = f"--dhcp-leasefile={config.with_suffix('.leases')}"
-    told = ["dnsmasq", f"--conf-file={config}", "--port=0", leases]
-    return (
-        [*told, "--test"],
-        [*told, "--no-daemon", "--no-ping", "--bind-interfaces", "--interface=c0"],
-        "IP range",
-    )
-
-
-def kea(lab, config):
-    root = PEERS / "kea-dhcp4-server"
-    folder = config.with_suffix(".state")
-    folder.mkdir(exist_ok=True)
-    text = config.read_text().replace('"persist": true', f'"persist": true, "name": "{folder}/leases.csv"')
-    config.write_text(text)
-    env = [f"LD_LIBRARY_PATH={root}/usr/lib/x86_64-linux-gnu", f"KEA_LFC_EXECUTABLE={root}/usr/sbin/kea-lfc"]
-    env += [f"KEA_{what}_DIR={folder}" for what in ("LOCKFILE", "PIDFILE")]
-    told = ["env", *env, str(root / "usr/sbin/kea-dhcp4")]
-    return [*told, "-t", str(config)], [*told, "-c", str(config)], "DHCP4_STARTED"
-
-
-def isc(lab, config):
-    root, leases = PEERS / "isc-dhcp-server", config.with_suffix(".leases")
-    leases.touch()
-    told = [str(root / "usr/sbin/dhcpd"), "-4", "-cf", str(config), "-lf", str(leases)]
-    pid = ["-pf", str(config.with_suffix(".pid"))]
-    return [*told, "-t"], [*told, *pid, "-d", "-f", "c0"], "Sending on   Socket/fallback"
-
-
-SERVERS = {"dnsmasq": dnsmasq, "kea": kea, "isc": isc}
-
-
 @pytest.fixture(scope="module", params=SERVERS)
 def server(request, lab):
     """The edge with both networks off, and the site's own server with what the edge prints."""
-    name = request.param
     edge = lab.serve("snippets", networks=NETWORKS)
-    config = Path(lab.folder) / f"snippet-{name}.conf"
-    config.write_text(edge.cli("site", "snippet", name).stdout)
-    check, run, ready = SERVERS[name](lab, config)
-    lab.run("C", *check)
-    lab.ip("C", f"route replace 10.88.0.0/24 via {DIRECT_RELAY}")
-    with lab.running("C", *run, ready=ready, name=name):
-        yield name
-    lab.ip("C", "route del 10.88.0.0/24")
+    with own_server(lab, edge, request.param):
+        yield request.param
 
 
 class Machine(Talk):
@@ -108,7 +63,7 @@ class Machine(Talk):
         if message.giaddr == NOBODY:
             super().send(message, **how)
             return
-        how = {"source": DIRECT_RELAY, "target": OWN, "ports": (67, 67), "source_mac": self.relay_mac}
+        how = {"source": RELAY, "target": OWN, "ports": (67, 67), "source_mac": self.relay_mac}
         self.lab.send("R", "r1", encode(message), target_mac=self.lab.mac("C", "c0"), **how)
 
     def offered(self, options=None, **fields):
