@@ -20,6 +20,8 @@ EXIT_LOST: Final = 70
 EXIT_EPOCH: Final = 75
 EXIT_DISK: Final = 77
 EXIT_BUSY: Final = 79
+OWN_EXITS: Final = frozenset({64, EXIT_LOST, EXIT_EPOCH, EXIT_DISK, 78, EXIT_BUSY, 124, 137})
+"""With which rf-exec itself ends; rf-write words its errors alike and has others beside 64 and 77."""
 
 WRITE_FILE: Final = r"""set -eu; umask 022
 d=${1%/*}; d=${d:-/}; mkdir -p "$d"; umask 077; t=$1.rackflow-new; trap 'rm -f "$t"' EXIT; rm -f "$t"
@@ -77,7 +79,7 @@ def failure(host: str, output: Output, rf_exec: str) -> RackflowError | None:
             host=host,
             reason="lease-lost",
         )
-    if "error" in told and told.get("exit") == output.status:
+    if "error" in told and told.get("exit") == output.status and output.status in OWN_EXITS:
         return _refusal(host, output.status, told)
     if output.status == 127 and rf_exec in output.stderr:
         return Refused(
