@@ -23,6 +23,7 @@ from specs.shapes import IpAddress
 TFTP_PORT: Final = 69
 EVERYWHERE: Final = frozenset({0, 7, 9})
 """Architectures of ordinary servers (BIOS, x86-64 UEFI): a site without their loader boots nothing."""
+_PACKAGES: Final = {"shimx64.efi": "shim-signed", "grubx64.efi": "grub-efi-amd64-signed"}
 _HTTP_S: Final = 30.0
 _TFTP_S: Final = 5
 _SCRIPT: Final = b"#!ipxe"
@@ -102,7 +103,8 @@ def missing(name: str, file: BootFile) -> Finding:
         return failed(name, "it is not in the boot folder", "rackflow bootos build")
     archs = ", ".join(str(arch) for arch in file.architectures)
     said = f"it is not in the boot folder: machines of architecture {archs} can't load it"
-    fix = "install the package that has it (ipxe) and start the edge again, or put the file into <data>/boot"
+    package = _PACKAGES.get(file.name, "ipxe")
+    fix = f"install {package} and start the edge again, or put the file into <data>/boot"
     return (failed if EVERYWHERE & set(file.architectures) else warning)(name, said, fix)
 
 

@@ -12,6 +12,8 @@ from pxe_edge.registry.site_view import bootos_view
 from specs.site_model import SiteBoot
 
 _BLOCK_BYTES: Final = 1 << 20
+_ORDINARY: Final = frozenset({0, 7, 9})
+"""BIOS and x86-64 UEFI. Loaders of others may be missing: most sites have no such machine."""
 
 
 def listed(boot_folder: Path, boot_url: str, boot: SiteBoot) -> list[dict[str, Any]]:
@@ -20,7 +22,12 @@ def listed(boot_folder: Path, boot_url: str, boot: SiteBoot) -> list[dict[str, A
     for arch, loader in loaders(boot.loader, secure_boot=boot.secure_boot).items():
         for name in (loader.file, *((loader.then,) if loader.then else ())):
             architectures.setdefault(name, []).append(arch)
-    items = [_item(boot_folder, boot_url, name, "loader", archs) for name, archs in architectures.items()]
+    items = [
+        item
+        for name, archs in architectures.items()
+        if (item := _item(boot_folder, boot_url, name, "loader", archs))["size_bytes"] is not None
+        or _ORDINARY & set(archs)
+    ]
     bootos = bootos_view(boot_folder)
     if bootos is not None:
         items.append(_item(boot_folder, boot_url, bootos.kernel, "kernel", []))
