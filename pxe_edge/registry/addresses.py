@@ -4,7 +4,7 @@ Pools hand out the lowest free address. What the spec names is a reservation: it
 refused, never replaced by another one.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from ipaddress import IPv4Interface, IPv6Interface, ip_address
 
@@ -18,8 +18,10 @@ from pxe_edge.registry.site_tables import Dhcp6LeaseRow, DhcpLeaseRow
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import AddressRow, HostRow
 from specs.model import Host, PoolAddress
+from specs.records import Finding
 from specs.shapes import IpAddress
 from specs.site_model import Site, SiteNetwork
+from specs.tree import Mark
 
 BMC = "bmc"
 PXE = "pxe"
@@ -213,6 +215,29 @@ def _insert(
         session, now, "address", f"{address} of {network or 'no network'} kept for {key}", host_id=host.id
     )
     return row
+
+
+def clashes(session: Session, current: Current, bindings: Mapping[str, str]) -> tuple[Finding, ...]:
+    """What a set reserves or names although it is kept for another host; `bindings`: spec -> host id."""
+    rows = {row.address: row for row in session.scalars(select(AddressRow))}
+    found = []
+
+    def say(row: AddressRow, at: Mark) -> None:
+        owner = session.get_one(HostRow, row.host_id).name
+        told = f"{row.address} is kept for {owner} ({row.key})"
+        found.append(at.finding(told, f"choose another address, or rackflow host rm {owner}"))
+
+    for index, network in enumerate(current.site.networks):
+        for number, reserved in enumerate(network.reservations):
+            row = rows.get(str(reserved.address))
+            if row is not None and reserved.mac not in hosts.macs_of(session, row.host_id):
+                path = ("networks", index, "reservations", number, "address")
+                say(row, current.specs.where("Site", current.site.metadata.name, *path))
+    for address, name in current.named_by.items():
+        row = rows.get(address)
+        if row is not None and bindings.get(name) != row.host_id:
+            say(row, current.specs.where("Host", name, "network"))
+    return tuple(found)
 
 
 def bmc_network(site: Site) -> SiteNetwork | None:

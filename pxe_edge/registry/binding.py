@@ -63,6 +63,9 @@ def publish(session: Session, now: datetime, current: Current) -> list[HostRow]:
     for name, host_id in found.added.items():
         _bind(session, now, name, hosts.get(session, host_id))
     bound = []
+    taken = addresses.clashes(session, current, bindings(session))
+    if taken:
+        raise FindingsError(taken)
     for name, host_id in bindings(session).items():
         spec = current.spec(name)
         if spec is None:

@@ -38,6 +38,9 @@ class Rack:
 
     def __init__(self, site: Any, *, discovery: str, specs: str = "") -> None:
         files = {"site.yaml": SITE.format(discovery=discovery), **({"h.yaml": specs} if specs else {})}
+        loader = site.registry.data / "boot" / "snponly.efi"
+        loader.parent.mkdir(parents=True, exist_ok=True)
+        loader.touch()
         site.registry.publish_files(files, author="test")
         self.site, self.view, self.table = site, PacketView(site.registry), LeaseTable()
 

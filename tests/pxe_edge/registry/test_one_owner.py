@@ -140,6 +140,32 @@ def test_an_address_that_another_writer_took_meanwhile_is_passed_over(
     assert got == ["10.77.1.50", "10.77.1.51", "10.77.1.52"]
 
 
+def test_a_set_that_gives_away_what_is_kept_for_a_host_is_refused(registry: Any) -> None:
+    host_id = register(registry)
+    with registry.db.write() as session:
+        addresses.keep_fixed(
+            session, registry.now(), hosts.get(session, host_id), IPv4Address("10.77.1.50"), registry.current
+        )
+    before = registry.specset
+    taken = WEB.replace(MAC, OTHER)
+    with pytest.raises(FindingsError) as named:
+        publish(registry, taken)
+    site = specsets_site(registry)
+    assert "pool: [10.77.1.50" in site
+    reserving = site.replace(
+        "pool: [10.77.1.50", f'reservations: [{{mac: "{OTHER}", address: 10.77.1.50}}], pool: [10.77.1.50'
+    )
+    with pytest.raises(FindingsError) as reserved:
+        registry.publish_files({"site.yaml": reserving}, author="test")
+
+    for refused in (named, reserved):
+        (finding,) = refused.value.findings
+        assert finding.message == "10.77.1.50 is kept for mac-52540000000a (pxe)"
+    assert reserved.value.findings[0].path.endswith("reservations[0].address")
+    assert registry.specset == before
+    publish(registry, WEB)  # its own machine may name it
+
+
 def test_after_a_restart_the_live_lease_counts_and_quarantine_lasts(registry: Any) -> None:
     store = LeaseStore(registry.db)
     moved = lease(registry, "10.77.1.90", state="released", expires_at=0.0)
