@@ -286,7 +286,7 @@ class Edge:
     def cli(self, *argv, check=True):
         """A command of the operator's, on the edge's machine."""
         env = {"RACKFLOW_DATA": str(self.data)}
-        return self.lab.run(self.letter, *CLI, *argv, env=env, check=check)
+        return self.lab.run(self.letter, *CLI, *argv, env=env, check=check, timeout=100)
 
     def leases(self):
         """`rackflow leases --json`."""
