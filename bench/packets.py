@@ -7,7 +7,7 @@ from pyroute2.dhcp.dhcp4msg import dhcp4msg
 from bench.row import Row, best_s, tell
 from pxe_edge.policy.dhcp import Reply, answer
 from pxe_edge.policy.leases import LeaseTable
-from pxe_edge.policy.networks import Arrival, Link
+from pxe_edge.policy.networks import Arrival, Link, serve_site
 from pxe_edge.policy.requests import read_boot_request
 from pxe_edge.policy.views import AddressRange, NetworkView, SiteView
 from pxe_edge.wire import dhcp
@@ -15,7 +15,7 @@ from pxe_edge.wire import dhcp
 DECODES = 2000
 CLIENTS = 4000
 LINK = Link("prov0", 2, (IPv4Interface("10.77.0.2/16"),), bytes.fromhex("525400aaaaaa"), 1500)
-ARRIVAL = Arrival(LINK, IPv4Address("0.0.0.0"), 68, unicast=False, own_addresses=frozenset())
+ARRIVAL = Arrival(LINK, "0.0.0.0", 68, unicast=False)
 OPTIONS = {
     53: bytes([dhcp.DISCOVER]),
     55: bytes([1, 3, 6, 15, 26, 42, 51, 54, 58, 59, 60, 66, 67, 93, 97]),
@@ -52,7 +52,7 @@ def deciding() -> Row:
     subnet = IPv4Network("10.77.0.0/16")
     pool = (AddressRange(IPv4Address("10.77.1.0"), IPv4Address("10.77.250.0")),)
     network = NetworkView("prov", "provisioning", subnet, interface="prov0", pool=pool)
-    site = SiteView("bench", discovery="register", networks=(network,))
+    site = serve_site(SiteView("bench", discovery="register", networks=(network,)))
     asked = [discover(number) for number in range(CLIENTS)]
 
     def storm() -> None:
@@ -63,7 +63,6 @@ def deciding() -> Row:
             assert isinstance(outcome, Reply)
             for row in outcome.rows:
                 table.put(row)
-            dhcp.encode(outcome.packet, outcome.max_bytes)
 
     return Row("DISCOVER to OFFER, no sockets", best_s(storm, 3) / CLIENTS, "each")
 

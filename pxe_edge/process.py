@@ -174,6 +174,7 @@ class Edge:
                     looked_at = time.monotonic()
                     self.view.look_again()
                 self._note()
+                self._registry.db.checkpoint()
                 self._check()
                 if stop.wait(TURN_S):
                     return

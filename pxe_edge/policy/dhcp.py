@@ -11,34 +11,45 @@ Silence is an outcome with a reason, written to the log like a reply.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from pxe_edge.policy import replies
 from pxe_edge.policy.boot import BootAnswer, Silence, decide, held
 from pxe_edge.policy.leases import OFFER_S, QUARANTINE_S, LeaseRow, LeaseTable
-from pxe_edge.policy.networks import Arrival, Place, find_place
-from pxe_edge.policy.replies import Target
-from pxe_edge.policy.requests import BootRequest
-from pxe_edge.policy.views import HostView, SiteView
+from pxe_edge.policy.loaders import Loader
+from pxe_edge.policy.networks import NO_RELAY, Arrival, Place, ServedNetwork, ServedSite, find_place
+from pxe_edge.policy.replies import BootFile, Target
+from pxe_edge.policy.requests import BootRequest, ClientKind, client_kind
+from pxe_edge.policy.views import HostView
 from pxe_edge.wire import dhcp
 from pxe_edge.wire import options as opt
 from pxe_edge.wire.dhcp import Packet
+from pxe_edge.wire.forms import Form
 
 _MAX_HOST_NAME_BYTES: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
-    """An answer: the packet, where it goes, how large it may be, and the rows that must be stored first."""
+    """An answer: its octets, where it goes, and the rows that must be stored before it leaves."""
 
-    packet: Packet
+    kind: int
+    data: bytes
     target: Target
-    max_bytes: int
     place: Place
     boot: BootAnswer
+    yiaddr: int = 0
     rows: tuple[LeaseRow, ...] = ()
+    dropped: tuple[int, ...] = ()
+    """Options that found no room."""
+    new_address: int = 0
+    """The address offered, when the client had it neither by lease nor by offer: probe it first."""
+
+    @property
+    def packet(self) -> Packet:
+        """The answer as a value; nothing in the packet path asks for it."""
+        return dhcp.decode(self.data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,25 +60,30 @@ class Quiet:
     rows: tuple[LeaseRow, ...] = ()
     event: bool = False
     """An operator should hear of it: a declined address, an exhausted pool."""
+    detail: str = ""
+    """What it is about, in pairs, for log and `why`."""
 
 
 Outcome = Reply | Quiet
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Case:
     """One message with everything its decision reads."""
 
     packet: Packet
     arrival: Arrival
     request: BootRequest
+    kind: ClientKind
     host: HostView | None
-    site: SiteView
+    site: ServedSite
     table: LeaseTable
     place: Place
     now: float
-    avoid: frozenset[IPv4Address]
-    """Addresses of the edge itself."""
+    binding: LeaseRow | None
+    """The client's lease on this network, present or past."""
+    offer: LeaseRow | None
+    """What the client was offered here and may still request."""
 
     @property
     def mac(self) -> str:
@@ -75,13 +91,13 @@ class Case:
         return self.request.mac
 
     @property
-    def row(self) -> LeaseRow | None:
-        """The client's row on this network."""
-        return self.table.of(self.place.network.name, self.mac)
+    def network(self) -> ServedNetwork:
+        """The network that the message is about."""
+        return self.place.network
 
-    def may_have(self, address: IPv4Address) -> bool:
+    def may_have(self, address: int) -> bool:
         """Whether the client may have exactly this address now."""
-        return self.table.may_keep(self.place.network, self.mac, address, self.now, self.avoid)
+        return self.table.may_keep(self.place.network, self.request.mac, address, self.now)
 
 
 def answer(
@@ -89,72 +105,92 @@ def answer(
     arrival: Arrival,
     request: BootRequest,
     host: HostView | None,
-    site: SiteView,
+    site: ServedSite,
     table: LeaseTable,
     now: float,
+    kind: ClientKind | None = None,
 ) -> Outcome:
     """Decide one message from a client or relay."""
-    kind = packet.message_type
-    if packet.op != dhcp.BOOTREQUEST or kind is None:
+    message = packet.options.get(opt.MESSAGE_TYPE)
+    if packet.op != dhcp.BOOTREQUEST or message is None or len(message) != 1:
         return Quiet("not-a-dhcp-request")
     place = find_place(packet, arrival, site)
     if isinstance(place, Silence):
         return Quiet(place.reason)
-    request = replace(request, network=place.network.name)
-    avoid = arrival.own_addresses.union(site.server_addresses.values())
-    case = Case(packet, arrival, request, host, site, table, place, now, avoid)
-    handler = _HANDLERS.get(kind)
+    request.network = place.network.name
+    handler = _HANDLERS.get(message[0])
     if handler is None:
         return Quiet("not-for-a-server")
-    return _not_served(case, kind) or handler(case)
+    holders = table.of(place.network.name)
+    offer = holders.offers.get(request.mac)
+    if offer is not None and offer.expires_at <= now:
+        offer = None
+    binding = holders.bindings.get(request.mac)
+    kind = kind or client_kind(packet)
+    case = Case(packet, arrival, request, kind, host, site, table, place, now, binding, offer)
+    return _not_served(case, message[0]) or handler(case)
 
 
-def _not_served(case: Case, kind: int) -> Quiet | None:
+def _not_served(case: Case, message: int) -> Quiet | None:
     # What the whole network or the whole machine gets no answer for.
     network = case.place.network
-    if network.mode == "proxy":
+    mode = network.view.mode
+    if mode == "proxy":
         return Quiet("proxy-mode")
-    if network.mode == "reservations" and case.mac not in network.reservations:
+    if mode == "reservations" and case.mac not in network.reservations:
         return Quiet("no-reservation")  # another server's client, not ours to refuse
-    if kind in (dhcp.DECLINE, dhcp.RELEASE):
+    if message in (dhcp.DECLINE, dhcp.RELEASE):
         return None
-    silence = held(case.request, case.host, case.site)
+    silence = held(case.request, case.host, case.site.view)
     return Quiet(silence.reason) if silence is not None else None
 
 
 def _discover(case: Case) -> Outcome:
-    network = case.place.network
     wish = case.packet.address_option(opt.REQUESTED_ADDRESS)
-    address = case.table.choose(network, case.mac, wish, case.now, case.avoid)
+    address = case.table.choose(case.network, case.mac, wish, case.now)
     if address is None:
-        return (
-            Quiet("no-reservation") if network.mode == "reservations" else Quiet("pool-exhausted", event=True)
-        )
-    row = case.row
-    if row is not None and row.address == address and row.state == "bound" and row.expires_at > case.now:
+        return _nothing_free(case)
+    binding = case.binding
+    if (
+        binding is not None
+        and binding.address == address
+        and binding.state == "bound"
+        and binding.holds(case.now)
+    ):
         return _reply(case, dhcp.OFFER, address, ())
-    offer = _row(case, address, "offered", OFFER_S)
-    return _reply(case, dhcp.OFFER, address, (offer,))
+    offered = case.offer
+    known = address in (binding and binding.address, offered and offered.address)
+    row = _row(case, address, "offered", OFFER_S)
+    return _reply(case, dhcp.OFFER, address, (row,), 0 if known else address)
+
+
+def _nothing_free(case: Case) -> Quiet:
+    if case.network.view.mode == "reservations":
+        return Quiet("no-reservation")
+    if case.table.is_crowded(case.now):
+        return Quiet("too-many-offers", event=True)
+    return Quiet("pool-exhausted", event=True)
 
 
 def _request(case: Case) -> Outcome:
     packet = case.packet
     chosen = packet.address_option(opt.SERVER_ID)
     wish = packet.address_option(opt.REQUESTED_ADDRESS)
-    if chosen is not None and chosen not in (case.place.server_id, case.place.server):
-        row = case.row
-        given_up = row is not None and row.state == "offered"
-        return Quiet("chose-another-server", (replace(row, state="released"),) if row and given_up else ())
-    if int(packet.ciaddr):
+    if chosen is not None and not case.place.is_me(chosen):
+        offer = case.offer
+        given_up = () if offer is None else (offer._replace(expires_at=case.now),)
+        return Quiet("chose-another-server", given_up, detail=f"server={opt.dotted(chosen)}")
+    if packet.ciaddr:
         return _extend(case)
     if wish is None:
         return Quiet("no-requested-address")
     return _selecting(case, wish) if chosen is not None else _init_reboot(case, wish)
 
 
-def _selecting(case: Case, wish: IPv4Address) -> Outcome:
-    row = case.row
-    if row is not None and row.holds(case.now) and row.address != wish:
+def _selecting(case: Case, wish: int) -> Outcome:
+    offer, binding = case.offer, case.binding
+    held_now = offer or (binding if binding is not None and binding.holds(case.now) else None)
+    if held_now is not None and held_now.address != wish:
         return _nak(case, "that address was not offered")
     # After a restart the offers are gone: what is free and allowed is given all the same.
     if not case.may_have(wish):
@@ -162,15 +198,15 @@ def _selecting(case: Case, wish: IPv4Address) -> Outcome:
     return _bind(case, wish)
 
 
-def _init_reboot(case: Case, wish: IPv4Address) -> Outcome:
-    network = case.place.network
-    if wish not in network.subnet:
+def _init_reboot(case: Case, wish: int) -> Outcome:
+    network = case.network
+    if wish not in network:
         return _nak(case, "wrong network")
-    row = case.row
-    known = row is not None and row.state != "offered"
-    if not known and network.reservations.get(case.mac) is None:
+    binding = case.binding
+    reserved = case.mac in network.reservations
+    if binding is None and not reserved:
         return Quiet("unknown-client")
-    if known and row is not None and row.address != wish and case.mac not in network.reservations:
+    if binding is not None and binding.address != wish and not reserved:
         return _nak(case, "that is not your address")
     return _bind(case, wish) if case.may_have(wish) else _nak(case, "address not available")
 
@@ -178,107 +214,150 @@ def _init_reboot(case: Case, wish: IPv4Address) -> Outcome:
 def _extend(case: Case) -> Outcome:
     # RENEWING is unicast and skips the relay; everything else with ciaddr is REBINDING.
     packet = case.packet
-    renewing = case.arrival.unicast and not int(packet.giaddr)
-    row = case.row
-    if row is not None and row.address == packet.ciaddr and case.may_have(packet.ciaddr):
+    renewing = case.arrival.unicast and not packet.giaddr
+    binding = case.binding
+    if binding is not None and binding.address == packet.ciaddr and case.may_have(packet.ciaddr):
         return _bind(case, packet.ciaddr)
     return _nak(case, "lease not known") if renewing else Quiet("rebinding-not-ours")
 
 
 def _decline(case: Case) -> Outcome:
     wish = case.packet.address_option(opt.REQUESTED_ADDRESS)
-    if case.packet.address_option(opt.SERVER_ID) not in (case.place.server_id, case.place.server):
+    if not case.place.is_me(case.packet.address_option(opt.SERVER_ID)):
         return Quiet("declined-to-another-server")
-    row = case.row
-    if row is None or wish is None or row.address != wish or row.state == "released":
+    row = next((r for r in (case.offer, case.binding) if r is not None and r.address == wish), None)
+    if row is None or row.state == "released":
         return Quiet("declined-not-its-address")
     until = case.now + QUARANTINE_S
-    return Quiet("declined", (replace(row, state="declined", expires_at=until),), event=True)
+    rows = (row._replace(state="declined", expires_at=until),)
+    return Quiet("declined", rows, event=True, detail=f"address={opt.dotted(row.address)}")
 
 
 def _release(case: Case) -> Outcome:
     told = case.packet.address_option(opt.SERVER_ID)
-    if told is not None and told not in (case.place.server_id, case.place.server):
+    if told is not None and not case.place.is_me(told):
         return Quiet("released-to-another-server")
-    row = case.row
+    row = case.binding
     if row is None or row.address != case.packet.ciaddr or row.state == "released":
         return Quiet("released-not-its-address")
-    return Quiet("released", (replace(row, state="released", expires_at=case.now),))
+    rows = (row._replace(state="released", expires_at=case.now),)
+    return Quiet("released", rows, detail=f"address={opt.dotted(row.address)}")
 
 
 def _inform(case: Case) -> Outcome:
     packet = case.packet
-    if not int(packet.ciaddr) and not int(packet.giaddr):
+    if not packet.ciaddr and not packet.giaddr:
         return Quiet("inform-without-address")
-    if int(packet.ciaddr) and packet.ciaddr not in case.place.network.subnet:
+    if packet.ciaddr and packet.ciaddr not in case.network:
         # The answer goes to ciaddr, so whoever may write anything there would have us send anywhere.
         return Quiet("inform-from-elsewhere")
-    nothing = replies.BootFile()
-    values = replies.network_options(packet, case.place, nothing, case.request, case.host)
-    reply = replies.build(packet, case.place, dhcp.ACK, values)
-    return _outcome(case, reply, Silence("inform"), ())
+    return _reply(case, dhcp.ACK, 0, ())
 
 
-def _bind(case: Case, address: IPv4Address) -> Outcome:
-    return _reply(case, dhcp.ACK, address, _binding(case, address))
-
-
-def _binding(case: Case, address: IPv4Address) -> tuple[LeaseRow, ...]:
-    row = case.row
-    bound = _row(case, address, "bound", case.place.network.lease_s)
-    if row is not None and row.address != address:
+def _bind(case: Case, address: int) -> Outcome:
+    binding = case.binding
+    bound = _row(case, address, "bound", case.network.view.lease_s)
+    if binding is not None and binding.address != address and binding.state != "released":
         # The client moved, say to a reservation: what it had comes free.
-        return (replace(row, state="released", expires_at=case.now), bound)
-    return (bound,)
+        released = binding._replace(state="released", expires_at=case.now)
+        return _reply(case, dhcp.ACK, address, (released, bound))
+    return _reply(case, dhcp.ACK, address, (bound,))
 
 
-def _row(case: Case, address: IPv4Address, state: str, seconds: float) -> LeaseRow:
-    packet, relay, old = case.packet, case.place.relay, case.row
-    # A unicast renewal carries no option 82: the port that the machine is at stays known.
-    keep = old if old is not None and not relay.raw else None
-    name = packet.options.get(opt.HOST_NAME, b"")[:_MAX_HOST_NAME_BYTES]
+def _row(case: Case, address: int, state: Literal["bound", "offered"], seconds: float) -> LeaseRow:
+    relay, options = case.place.relay, case.packet.options
+    circuit_id, remote_id = relay.circuit_id, relay.remote_id
+    if relay is NO_RELAY and (old := case.binding) is not None:
+        # A unicast renewal carries no option 82: the port that the machine is at stays known.
+        circuit_id, remote_id = old.circuit_id, old.remote_id
+    name = options.get(opt.HOST_NAME)
     return LeaseRow(
-        address=address,
-        mac=case.mac,
-        network=case.place.network.name,
-        state="bound" if state == "bound" else "offered",
-        expires_at=case.now + seconds,
-        client_id=packet.options.get(opt.CLIENT_ID, b""),
-        circuit_id=keep.circuit_id if keep else relay.circuit_id,
-        remote_id=keep.remote_id if keep else relay.remote_id,
-        host_name=name.rstrip(b"\0").decode("ascii", "replace"),
+        address,
+        case.request.mac,
+        case.place.network.name,
+        state,
+        case.now + seconds,
+        options.get(opt.CLIENT_ID, b""),
+        circuit_id,
+        remote_id,
+        "" if name is None else name[:_MAX_HOST_NAME_BYTES].rstrip(b"\0").decode("ascii", "replace"),
     )
 
 
-def _reply(case: Case, kind: int, address: IPv4Address, rows: tuple[LeaseRow, ...]) -> Outcome:
-    network = case.place.network
-    boot: BootAnswer = Silence("not-a-provisioning-network")
-    if network.purpose == "provisioning":
-        boot = decide(case.request, case.host, case.site)
-    file = replies.boot_file(boot, case.request, case.place, case.site)
-    values = replies.network_options(case.packet, case.place, file, case.request, case.host)
-    packet = replies.build(
-        case.packet, case.place, kind, values, yiaddr=address, file=file.file, lease_s=network.lease_s
-    )
-    return _outcome(case, packet, boot, rows)
+def _reply(case: Case, kind: int, address: int, rows: tuple[LeaseRow, ...], new_address: int = 0) -> Outcome:
+    # An ACK without address is INFORM's: no lease time, no boot file (4.3.5).
+    packet, network = case.packet, case.place.network
+    boot: BootAnswer = _NOT_HERE
+    if not address:
+        boot = _INFORMED
+    elif network.view.purpose == "provisioning":
+        boot = decide(case.request, case.host, case.site.view)
+    form, name = _form(case, kind, boot, network.view.lease_s if address else None)
+    ciaddr = packet.ciaddr if kind == dhcp.ACK else 0
+    limit = replies.max_reply_bytes(packet, _mtu(case))
+    dropped: tuple[int, ...] = ()
+    data = form.fill(packet, packet.flags, ciaddr, address, name, limit)
+    if data is None:
+        value = form.packet(packet, packet.flags, ciaddr, address, name)
+        encoded = dhcp.encode(value, limit, replies.MANDATORY)
+        data, dropped = encoded.data, encoded.dropped
+    target = replies.target_of(packet, kind, address, network, _source_port(case))
+    return Reply(kind, data, target, case.place, boot, address, rows, dropped, new_address)
+
+
+def _form(case: Case, kind: int, boot: BootAnswer, lease_s: int | None) -> tuple[Form, bytes]:
+    # What an answer depends on is the key; who is told the same shares a form.
+    place, packet = case.place, case.packet
+    network, site = place.network, case.site.view
+    told: object = None
+    file = _NO_FILE
+    own_file = False
+    if isinstance(boot, Loader):
+        told = (boot.file, boot.http)
+    elif boot is not _INFORMED and (case.kind.client == "ipxe" or not isinstance(boot, Silence)):
+        file = replies.boot_file(boot, case.request, place, site)
+        own_file = bool(file.file)
+        told = (own_file, len(file.file) > replies.FILE_FIELD_BYTES)
+    host = case.host.name if case.host is not None and network.by_host else None
+    mac = case.mac if network.by_mac else None
+    key = (
+        kind, lease_s, case.kind, packet.options.get(opt.PARAMETER_LIST), told, place.server, place.server_id,
+        host, mac,
+    )  # fmt: skip
+    form = network.forms.get(key)
+    if form is None:
+        if isinstance(boot, Loader):
+            file = replies.boot_file(boot, case.request, place, site)
+        who = (case.request, case.host)
+        form = replies.form_for(packet, place, kind, who, file, own_file=own_file, lease_s=lease_s)
+        if len(network.forms) >= replies.MAX_FORMS:
+            network.forms.clear()
+        network.forms[key] = form
+    return form, file.file.encode()
 
 
 def _nak(case: Case, reason: str) -> Outcome:
-    return _outcome(case, replies.build_nak(case.packet, case.place, reason), Silence("nak"), ())
+    packet = replies.build_nak(case.packet, case.place, reason)
+    limit = replies.max_reply_bytes(case.packet, _mtu(case))
+    encoded = dhcp.encode(packet, limit, replies.MANDATORY)
+    target = replies.target_of(case.packet, dhcp.NAK, 0, case.network, _source_port(case))
+    return Reply(dhcp.NAK, encoded.data, target, case.place, _REFUSED, dropped=encoded.dropped)
 
 
-def _outcome(case: Case, packet: Packet, boot: BootAnswer, rows: tuple[LeaseRow, ...]) -> Reply:
-    mtu = min(case.arrival.link.mtu, case.place.network.mtu or case.arrival.link.mtu)
-    return Reply(
-        packet=packet,
-        target=replies.target_of(packet, case.packet, case.arrival, case.place),
-        max_bytes=replies.max_reply_bytes(case.packet, mtu),
-        place=case.place,
-        boot=boot,
-        rows=rows,
-    )
+def _mtu(case: Case) -> int:
+    mtu, told = case.arrival.link.mtu, case.place.network.view.mtu
+    return mtu if told is None or mtu < told else told
 
 
+def _source_port(case: Case) -> int | None:
+    # RFC 8357: a relay that has sub-option 19 is answered on the port that it sent from.
+    return case.arrival.source_port if case.place.relay.source_port else None
+
+
+_NOT_HERE: Final = Silence("not-a-provisioning-network")
+_INFORMED: Final = Silence("inform")
+_REFUSED: Final = Silence("nak")
+_NO_FILE: Final = BootFile()
 _HANDLERS: Final[Mapping[int, Callable[[Case], Outcome]]] = {
     dhcp.DISCOVER: _discover,
     dhcp.REQUEST: _request,

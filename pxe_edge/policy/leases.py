@@ -2,19 +2,19 @@
 
 The table is memory only. The server applies a row here when it decides, and makes it durable before
 the answer that rests on it leaves; offers are never stored. Rows hang on (network, hardware address),
-and an address has one row at most, the newest.
+and an address has one row at most, the newest. A client has at most one bound row on a network, and
+beside it at most one offer.
 
-Choice of an address: current binding, the previous one if free, the one asked for if free, the next
-fresh one of the pool, and when that is used up the one that has been free for longest.
+Choice of an address: current binding, the previous one if free, the one offered, the one asked for if
+free, the next fresh one of the pool, and when that is used up the one that has been free for longest.
+Nothing here walks over all leases, however many there are: each choice takes the same time.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from heapq import heapify, heappop, heappush
-from ipaddress import IPv4Address
-from typing import Final, Literal
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
 
-from pxe_edge.policy.views import NetworkView
+from pxe_edge.policy.networks import ServedNetwork
+from pxe_edge.policy.pools import Pool
 
 LeaseState = Literal["offered", "bound", "released", "declined"]
 
@@ -25,11 +25,14 @@ QUARANTINE_S: Final = 600
 MAX_OFFERS: Final = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseRow:
-    """One address and its holder; times are seconds since the epoch."""
+class LeaseRow(NamedTuple):
+    """One address and its holder; times are seconds since the epoch.
 
-    address: IPv4Address
+    A tuple of plain values: a hundred thousand of them are nothing that the garbage collector visits,
+    and one is what the database's statement takes.
+    """
+
+    address: int
     mac: str
     network: str
     state: LeaseState
@@ -44,160 +47,179 @@ class LeaseRow:
         return self.state != "released" and self.expires_at > now
 
 
+class Holders:
+    """The rows of one network by hardware address."""
+
+    __slots__ = ("bindings", "offers", "pool", "unasked")
+
+    def __init__(self) -> None:
+        self.bindings: dict[str, LeaseRow] = {}
+        """Bound rows, or those that were."""
+        self.offers: dict[str, LeaseRow] = {}
+        """What was offered and not taken yet; look at its end."""
+        self.unasked: dict[str, int] = {}
+        self.pool: Pool | None = None
+
+    def lose(self, row: LeaseRow) -> None:
+        """A client's row is bound no longer: it gave the address back, or declined it."""
+        held = self.bindings.get(row.mac)
+        if row.state == "released":
+            if held is None or held.address == row.address:
+                self.bindings[row.mac] = row
+        elif held is not None and held.address == row.address:
+            # The address is in quarantine, not the client's: its next DISCOVER gets another one.
+            del self.bindings[row.mac]
+
+
 class LeaseTable:
     """The rows in memory, and the order in which addresses come free."""
 
     def __init__(self, rows: Iterable[LeaseRow] = ()) -> None:
-        self._by_address: dict[IPv4Address, LeaseRow] = {}
-        self._by_holder: dict[tuple[str, str], LeaseRow] = {}
-        self._offers = 0
-        self._pools: dict[str, _Pool] = {}
+        self._stored: dict[int, LeaseRow] = {}
+        self._offered: dict[int, LeaseRow] = {}
+        self._holders: dict[str, Holders] = {}
         # Of two rows of one holder (it moved, and its former address is still known) the live one counts.
         for row in sorted(rows, key=lambda row: (row.state == "bound", row.expires_at)):
             self.put(row)
 
-    def of(self, network: str, mac: str) -> LeaseRow | None:
-        """The row of a hardware address on a network, in whatever state."""
-        return self._by_holder.get((network, mac))
+    def of(self, network: str) -> Holders:
+        """The rows of a network."""
+        holders = self._holders.get(network)
+        if holders is None:
+            holders = self._holders[network] = Holders()
+        return holders
 
-    def at(self, address: IPv4Address) -> LeaseRow | None:
-        """The row of an address."""
-        return self._by_address.get(address)
+    def binding(self, network: str, mac: str) -> LeaseRow | None:
+        """The row of a hardware address on a network that is bound, or was."""
+        return self.of(network).bindings.get(mac)
+
+    def left_unasked(self, network: str, mac: str) -> int:
+        """Count one more offer that is made to a client; how many in a row that makes, with this one."""
+        holders = self.of(network)
+        if len(holders.unasked) >= MAX_OFFERS:
+            holders.unasked.clear()
+        count = holders.unasked[mac] = holders.unasked.get(mac, 0) + 1
+        return count
+
+    def at(self, address: int) -> LeaseRow | None:
+        """The row of an address, stored or offered."""
+        return self._offered.get(address) or self._stored.get(address)
 
     def rows(self) -> tuple[LeaseRow, ...]:
-        """All rows."""
-        return tuple(self._by_address.values())
-
-    def holder_of(self, address: IPv4Address, now: float) -> LeaseRow | None:
-        """The row of an address that is bound now."""
-        row = self._by_address.get(address)
-        return row if row is not None and row.state == "bound" and row.expires_at > now else None
+        """All stored rows."""
+        return tuple(self._stored.values())
 
     def put(self, row: LeaseRow) -> None:
         """Apply a row: it replaces the address's former one, and becomes its holder's newest."""
-        before = self._by_address.get(row.address)
-        if before is not None:
-            self._offers -= before.state == "offered"
-            if before.mac != row.mac and self._by_holder.get((before.network, before.mac)) is before:
-                del self._by_holder[before.network, before.mac]
-        self._offers += row.state == "offered"
-        self._by_address[row.address] = row
-        holder = (row.network, row.mac)
-        if row.state == "declined":
-            # The address is in quarantine, not the client's: its next DISCOVER gets another one.
-            if (held := self._by_holder.get(holder)) is not None and held.address == row.address:
-                del self._by_holder[holder]
+        holders = self.of(row.network)
+        address, mac = row.address, row.mac
+        if row.state == "offered":
+            self._put_offer(holders, row)
+            return
+        offer = self._offered.pop(address, None)
+        if offer is not None:
+            self._drop_offer(holders, offer)
+        before = self._stored.get(address)
+        self._stored[address] = row
+        if before is not None and before.mac != mac:
+            former = self._holders[before.network].bindings
+            if former.get(before.mac) is before:
+                del former[before.mac]
+        if row.state == "bound":
+            holders.bindings[mac] = row
+            holders.unasked.pop(mac, None)
         else:
-            self._by_holder[holder] = row
-        if (pool := self._pools.get(row.network)) is not None:
-            pool.note(row)
+            holders.lose(row)
+        if holders.pool is not None:
+            holders.pool.note(row, first=before is None)
 
-    def choose(
-        self,
-        network: NetworkView,
-        mac: str,
-        requested: IPv4Address | None,
-        now: float,
-        avoid: frozenset[IPv4Address],
-    ) -> IPv4Address | None:
+    def _put_offer(self, holders: Holders, row: LeaseRow) -> None:
+        # Out and in again, so that the dictionary's order is that of their ends.
+        before = holders.offers.pop(row.mac, None)
+        if before is not None and before.address != row.address:
+            self._drop_offer(holders, before)
+        holders.offers[row.mac] = row
+        self._offered[row.address] = row
+
+    def _drop_offer(self, holders: Holders, offer: LeaseRow) -> None:
+        if self._offered.get(offer.address) is offer:
+            del self._offered[offer.address]
+        if holders.offers.get(offer.mac) is offer:
+            del holders.offers[offer.mac]
+        if holders.pool is not None and offer.address not in self._stored:
+            holders.pool.returned(offer.address)
+
+    def choose(self, network: ServedNetwork, mac: str, requested: int | None, now: float) -> int | None:
         """An address for a client, or None: none is free, or none is meant for it. See the module's head."""
         reserved = network.reservations.get(mac)
-        if reserved is not None and self._free(reserved, mac, now):
+        if reserved is not None and self.is_free(reserved, mac, now):
             return reserved
-        if network.mode == "reservations":
+        if network.view.mode == "reservations":
             return None
-        if self._offers >= MAX_OFFERS:
-            self._forget_offers(now)
-            if self._offers >= MAX_OFFERS:
-                return None
-        pool = self._pool(network, avoid)
-        row = self._by_holder.get((network.name, mac))
-        for wish in (row.address if row is not None else None, requested):
-            if wish is not None and pool.offers(wish, mac) and self._free(wish, mac, now):
+        if self.is_crowded(now):
+            return None
+        holders = self.of(network.name)
+        binding, offer = holders.bindings.get(mac), holders.offers.get(mac)
+        for wish in (binding and binding.address, offer and offer.address, requested):
+            if wish and network.leases(wish, mac) and self.is_free(wish, mac, now):
                 return wish
-        return pool.next(self, now)
+        pool = self._pool(holders, network)
+        found = pool.next(self, network, now)
+        return found if found is not None or not self.forget_offers(now) else pool.next(self, network, now)
 
-    def may_keep(
-        self, network: NetworkView, mac: str, address: IPv4Address, now: float, avoid: frozenset[IPv4Address]
-    ) -> bool:
+    def is_crowded(self, now: float) -> bool:
+        """Whether no more offers are held: a flood of DISCOVERs must not grow the table."""
+        return len(self._offered) >= MAX_OFFERS and not self.forget_offers(now)
+
+    def may_keep(self, network: ServedNetwork, mac: str, address: int, now: float) -> bool:
         """Whether a client may have exactly this address under the current site."""
         reserved = network.reservations.get(mac)
-        if reserved is not None and self._free(reserved, mac, now):
+        if reserved is not None and self.is_free(reserved, mac, now):
             return address == reserved
-        if network.mode == "reservations":
+        if network.view.mode == "reservations":
             return False
-        return self._pool(network, avoid).offers(address, mac) and self._free(address, mac, now)
+        return network.leases(address, mac) and self.is_free(address, mac, now)
 
-    def _free(self, address: IPv4Address, mac: str, now: float) -> bool:
-        row = self._by_address.get(address)
-        if row is None or not row.holds(now):
+    def is_free(self, address: int, mac: str, now: float) -> bool:
+        """Whether nobody but this client holds the address."""
+        offer = self._offered.get(address)
+        if offer is not None and offer.mac != mac and offer.expires_at > now:
+            return False
+        row = self._stored.get(address)
+        if row is None or row.state == "released" or row.expires_at <= now:
             return True
         return row.mac == mac and row.state != "declined"
 
-    def _forget_offers(self, now: float) -> None:
-        for row in [r for r in self._by_address.values() if r.state == "offered" and r.expires_at <= now]:
-            self.put(replace(row, state="released"))
+    def is_fresh(self, address: int) -> bool:
+        """Whether the address was never leased and is not on offer."""
+        return address not in self._stored and address not in self._offered
 
-    def _pool(self, network: NetworkView, avoid: frozenset[IPv4Address]) -> "_Pool":
-        pool = self._pools.get(network.name)
-        if pool is None or pool.avoid != avoid or (pool.network is not network and pool.network != network):
-            pool = self._pools[network.name] = _Pool(network, avoid, self._by_address.values())
+    def stored(self, address: int) -> LeaseRow | None:
+        """The stored row of an address."""
+        return self._stored.get(address)
+
+    def upcoming(self, network: ServedNetwork, count: int, now: float) -> list[int]:
+        """The addresses that new clients of a network get next; asking takes none of them."""
+        return self._pool(self.of(network.name), network).peek(self, network, count, now)
+
+    def forget_offers(self, now: float) -> int:
+        """Drop offers that nobody took up; how many those were."""
+        gone = 0
+        for holders in self._holders.values():
+            # A dictionary keeps the order of making, and every offer holds equally long.
+            lapsed = []
+            for row in holders.offers.values():
+                if row.expires_at > now:
+                    break
+                lapsed.append(row)
+            for row in lapsed:
+                self._drop_offer(holders, row)
+            gone += len(lapsed)
+        return gone
+
+    def _pool(self, holders: Holders, network: ServedNetwork) -> Pool:
+        pool = holders.pool
+        if pool is None or not pool.is_of(network):
+            rows = [row for row in self._stored.values() if row.address in network]
+            pool = holders.pool = Pool(network, rows)
         return pool
-
-
-class _Pool:
-    # Fresh addresses in order, then the heap of used ones by the time at which they come free.
-    def __init__(self, network: NetworkView, avoid: frozenset[IPv4Address], rows: Iterable[LeaseRow]) -> None:
-        self.network = network
-        self.avoid = avoid
-        self._kept = (
-            avoid
-            | frozenset(network.reservations.values())
-            | {network.subnet.network_address, network.subnet.broadcast_address}
-            | ({network.gateway} if network.gateway is not None else frozenset())
-            | frozenset(network.relays)
-        )
-        self._fresh = self._addresses()
-        self._used = [(row.expires_at, int(row.address)) for row in rows if row.address in network.subnet]
-        heapify(self._used)
-        self._compact_at = max(4096, 4 * len(self._used))
-
-    def offers(self, address: IPv4Address, mac: str = "") -> bool:
-        owner = self.network.kept.get(address)
-        return (
-            (owner is None or mac in owner)
-            and any(address in part for part in self.network.pool)
-            and address in self.network.subnet
-            and address not in self._kept
-            and not any(address in part for part in self.network.exclude)
-        )
-
-    def note(self, row: LeaseRow) -> None:
-        heappush(self._used, (0.0 if row.state == "released" else row.expires_at, int(row.address)))
-        if len(self._used) > self._compact_at:
-            latest: dict[int, float] = {}
-            for when, number in self._used:
-                latest[number] = max(when, latest.get(number, 0.0))
-            self._used = [(when, number) for number, when in latest.items()]
-            heapify(self._used)
-            self._compact_at = max(4096, 4 * len(self._used))
-
-    def next(self, table: LeaseTable, now: float) -> IPv4Address | None:
-        for address in self._fresh:
-            if table.at(address) is None:
-                return address
-        while self._used and self._used[0][0] <= now:
-            _, number = heappop(self._used)
-            address = IPv4Address(number)
-            row = table.at(address)
-            # A stale entry: the row was renewed since, and its newer entry stands further back.
-            if self.offers(address) and (row is None or not row.holds(now)):
-                return address
-        return None
-
-    def _addresses(self) -> Iterator[IPv4Address]:
-        for part in self.network.pool:
-            for number in range(int(part.first), int(part.last) + 1):
-                address = IPv4Address(number)
-                if self.offers(address):
-                    yield address

@@ -3,40 +3,45 @@
 Options stand in this order: 53, what the server must say and the client did not list, what the
 client listed in its own order (mask before router), the rest, and 82 last. Option 67 ends with NUL,
 because EDK2 ends it in place and would overwrite the option behind it.
+
+OFFER and ACK are made from forms (`wire.forms`), one per network and kind of client: `form_for` works
+out what such clients are told.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
 
 from pxe_edge.policy.boot import BootAnswer, LocalDisk, Script
 from pxe_edge.policy.loaders import Loader
-from pxe_edge.policy.networks import Arrival, Place
+from pxe_edge.policy.networks import Place, ServedNetwork
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteOption, SiteView
 from pxe_edge.wire import dhcp, pxe
 from pxe_edge.wire import options as opt
 from pxe_edge.wire.dhcp import Packet
+from pxe_edge.wire.forms import Form
 
 SERVER_PORT: Final = 67
 CLIENT_PORT: Final = 68
-LIMITED_BROADCAST: Final = IPv4Address("255.255.255.255")
-UNSET: Final = IPv4Address(0)
+LIMITED_BROADCAST: Final = 0xFFFFFFFF
 
 MANDATORY: Final = frozenset({53, 54, 51, 61, 1, 97})
 """Never dropped for want of room."""
+MAX_FORMS: Final = 1024
+"""Forms kept of one network; made-up request lists only cost the time of making one."""
 _NEVER_FROM_SITE: Final = frozenset({50, 51, 52, 53, 54, 55, 57, 61, 82, 97, 118})
 _ONLY_WITH_BOOT: Final = frozenset({opt.VENDOR_SPECIFIC, opt.VENDOR_CLASS, opt.BOOT_FILE})
 FILE_FIELD_BYTES: Final = 127
 _LEAST_MESSAGE_BYTES: Final = 576
+_ECHOED: Final = (opt.CLIENT_ID, opt.CLIENT_MACHINE_ID, opt.SUBNET_SELECTION)
+"""61 unaltered iff sent (RFC 6842), 97 for PXE clients (RFC 4578 section 2.3), 118 (RFC 3011)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """Where an answer goes; `layer2`: a frame to `mac`, because nobody answers ARP for the address yet."""
 
-    address: IPv4Address
+    address: int
     port: int
     how: Literal["unicast", "broadcast", "layer2"]
     mac: bytes = b""
@@ -50,20 +55,26 @@ class BootFile:
     options: Mapping[int, bytes] | None = None
 
 
-def target_of(reply: Packet, request: Packet, arrival: Arrival, place: Place) -> Target:
-    """Choose the destination by RFC 2131 section 4.1, whatever the source address of a relay."""
-    if int(request.giaddr):
-        # RFC 8357: a relay that has sub-option 19 is answered on the port that it sent from.
-        port = arrival.source_port if place.relay.source_port else SERVER_PORT
-        return Target(request.giaddr, port, "unicast")
-    if reply.message_type == dhcp.NAK:
-        return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
-    if request.ciaddr in place.network.subnet:
+_BROADCAST: Final = Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
+
+
+def target_of(
+    request: Packet, kind: int, yiaddr: int, network: ServedNetwork, source_port: int | None
+) -> Target:
+    """Choose the destination by RFC 2131 section 4.1, whatever the source address of a relay.
+
+    `source_port` is the relay's own one when it wants its answers there (RFC 8357), else None.
+    """
+    if request.giaddr:
+        return Target(request.giaddr, source_port or SERVER_PORT, "unicast")
+    if kind == dhcp.NAK:
+        return _BROADCAST
+    if request.ciaddr in network:
         # Any other one is a forger's, who would have us send to somebody else.
         return Target(request.ciaddr, CLIENT_PORT, "unicast")
-    if request.broadcast or len(request.chaddr) != 6 or not int(reply.yiaddr):
-        return Target(LIMITED_BROADCAST, CLIENT_PORT, "broadcast")
-    return Target(reply.yiaddr, CLIENT_PORT, "layer2", request.chaddr)
+    if request.flags & dhcp.BROADCAST_FLAG or len(request.chaddr) != 6 or not yiaddr:
+        return _BROADCAST
+    return Target(yiaddr, CLIENT_PORT, "layer2", request.chaddr)
 
 
 def max_reply_bytes(request: Packet, mtu: int) -> int:
@@ -75,7 +86,7 @@ def max_reply_bytes(request: Packet, mtu: int) -> int:
 
 def boot_file(answer: BootAnswer, request: BootRequest, place: Place, site: SiteView) -> BootFile:
     """Turn the boot answer into file name and options (facts: what OVMF, iPXE and BIOS ROMs take)."""
-    base = f"http://{place.server}:{site.http_port}"
+    base = f"http://{opt.dotted(place.server)}:{site.http_port}"
     extra: dict[int, bytes] = {}
     if request.client == "ipxe":
         # Ends iPXE's wait for a proxy: REQUEST right after the first OFFER instead of 3 s later.
@@ -120,7 +131,7 @@ def network_options(
     request: Packet, place: Place, boot: BootFile, who: BootRequest, host: HostView | None
 ) -> dict[int, bytes]:
     """Everything the network and the boot answer give, unordered; the Site document wins."""
-    network = place.network
+    network = place.network.view
     asked = frozenset(request.options.get(opt.PARAMETER_LIST, b""))
     values: dict[int, bytes] = {opt.SUBNET_MASK: network.subnet.netmask.packed}
     if network.gateway is not None:
@@ -138,9 +149,9 @@ def network_options(
         if opt.BOOT_FILE in asked or len(name) > FILE_FIELD_BYTES:
             values[opt.BOOT_FILE] = name + b"\0"
         if opt.TFTP_SERVER_NAME in asked:
-            values[opt.TFTP_SERVER_NAME] = str(place.server).encode()
+            values[opt.TFTP_SERVER_NAME] = opt.dotted(place.server).encode()
         if opt.TFTP_SERVERS in asked:
-            values[opt.TFTP_SERVERS] = place.server.packed
+            values[opt.TFTP_SERVERS] = opt.packed(place.server)
     values.update(boot.options or {})
     for option in network.options:
         fits = option_fits(option, request, who, host)
@@ -150,18 +161,11 @@ def network_options(
     return values
 
 
-def build(
-    request: Packet,
-    place: Place,
-    message_type: int,
-    values: Mapping[int, bytes],
-    *,
-    yiaddr: IPv4Address = UNSET,
-    file: str = "",
-    lease_s: int | None = None,
-) -> Packet:
-    """Assemble OFFER or ACK: header by RFC 2131 table 3, options in the client's order."""
-    all_values: dict[int, bytes] = {opt.SERVER_ID: place.server_id.packed}
+def options_of(
+    request: Packet, place: Place, message_type: int, values: Mapping[int, bytes], lease_s: int | None
+) -> dict[int, bytes]:
+    """All options of an OFFER or ACK but 82, in their order; without lease time for an INFORM."""
+    all_values: dict[int, bytes] = {opt.SERVER_ID: opt.packed(place.server_id)}
     if lease_s is not None:
         all_values[opt.LEASE_TIME] = opt.u32(lease_s)
         all_values[opt.RENEWAL_T1] = opt.u32(lease_s // 2)
@@ -169,50 +173,56 @@ def build(
     all_values.update(_echoes(request))
     times = () if lease_s is not None else (opt.RENEWAL_T1, opt.REBINDING_T2)
     all_values.update({code: value for code, value in values.items() if code not in times})
-    name = file.encode()
-    return replace(
-        _header(request),
-        ciaddr=request.ciaddr if message_type == dhcp.ACK else UNSET,
-        yiaddr=yiaddr,
-        siaddr=place.server,
-        file=name if len(name) <= FILE_FIELD_BYTES else b"",
-        options={
-            opt.MESSAGE_TYPE: bytes((message_type,)),
-            **_ordered(all_values, request),
-            **_relay(request),
-        },
-    )
+    return {opt.MESSAGE_TYPE: bytes((message_type,)), **_ordered(all_values, request)}
+
+
+def form_for(
+    request: Packet,
+    place: Place,
+    message_type: int,
+    who: tuple[BootRequest, HostView | None],
+    file: BootFile,
+    *,
+    own_file: bool,
+    lease_s: int | None,
+) -> Form:
+    """The form of an answer for all clients that are told the same.
+
+    Blank is what is echoed, and the file where every client has its own. A client that echoes nothing
+    gets the same form as one that does: its blanks stay empty.
+    """
+    values = network_options(request, place, file, *who)
+    name = file.file.encode()
+    asked = Packet(1, 0, b"", options={**dict.fromkeys(_ECHOED, b""), **request.options})
+    options: dict[int, bytes | None] = {**options_of(asked, place, message_type, values, lease_s)}
+    options.update(dict.fromkeys(_ECHOED))
+    if own_file and options.get(opt.BOOT_FILE) == name + b"\0":
+        options[opt.BOOT_FILE] = None
+    return Form(options, place.server, None if own_file else name)
 
 
 def build_nak(request: Packet, place: Place, reason: str) -> Packet:
     """Assemble a NAK; through a relay with the broadcast flag, so that the relay broadcasts it (4.3.2)."""
-    header = _header(request)
-    flags = header.flags | dhcp.BROADCAST_FLAG if int(request.giaddr) else header.flags
     options = {
         opt.MESSAGE_TYPE: bytes((dhcp.NAK,)),
-        opt.SERVER_ID: place.server_id.packed,
+        opt.SERVER_ID: opt.packed(place.server_id),
         opt.MESSAGE: reason.encode(),
     }
     echoes = _echoes(request)
     echoes.pop(opt.CLIENT_MACHINE_ID, None)
-    return replace(header, flags=flags, options={**options, **echoes, **_relay(request)})
-
-
-def _header(request: Packet) -> Packet:
     return Packet(
         op=dhcp.BOOTREPLY,
         xid=request.xid,
         chaddr=request.chaddr,
         htype=request.htype,
-        flags=request.flags,
+        flags=request.flags | dhcp.BROADCAST_FLAG if request.giaddr else request.flags,
         giaddr=request.giaddr,
+        options={**options, **echoes, **_relay(request)},
     )
 
 
 def _echoes(request: Packet) -> dict[int, bytes]:
-    # 61 unaltered iff sent (RFC 6842), 97 for PXE clients (RFC 4578 section 2.3), 118 (RFC 3011).
-    codes = (opt.CLIENT_ID, opt.CLIENT_MACHINE_ID, opt.SUBNET_SELECTION)
-    return {code: request.options[code] for code in codes if code in request.options}
+    return {code: request.options[code] for code in _ECHOED if code in request.options}
 
 
 def _relay(request: Packet) -> dict[int, bytes]:

@@ -1,6 +1,7 @@
 """Who asks for a boot: the one value that DHCP, TFTP and HTTP put to `decide`."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 
@@ -11,11 +12,16 @@ from pxe_edge.wire.dhcp import Packet
 Client = Literal["plain", "pxe", "http", "ipxe", "grub"]
 Via = Literal["dhcp", "tftp", "http"]
 _ETHERNET: Final = 1
+_MAX_KINDS: Final = 1024
+_MAX_UUIDS: Final = 16384
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class BootRequest:
-    """A machine that may want to boot; `plain` is every client that is no firmware or loader."""
+    """A machine that may want to boot; `plain` is every client that is no firmware or loader.
+
+    One is made per packet, so it is not frozen (see `wire.dhcp.Packet`); nobody changes one.
+    """
 
     mac: str
     client: Client
@@ -35,43 +41,88 @@ class BootRequest:
         return self.client != "plain"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ClientKind:
+    """What a client's classes say of it; one object per combination, so that it is a key by identity."""
+
+    client: Client
+    arch: int | None
+    http: bool
+    own: bool
+
+
 def hardware_key(packet: Packet) -> str:
     """What bindings hang on: the hardware address, because one machine shows three client identities.
 
     OVMF sends no option 61, iPXE 01+MAC, the OS a DUID (measured). A client without hardware address
     (hlen 0) is known by its client identifier.
     """
-    if packet.htype == _ETHERNET and len(packet.chaddr) == 6:
-        return packet.chaddr.hex(":")
-    if packet.chaddr.strip(b"\0"):
-        return f"{packet.htype:02x}-{packet.chaddr.hex()}"
+    chaddr = packet.chaddr
+    if packet.htype == _ETHERNET and len(chaddr) == 6:
+        return chaddr.hex(":")
+    if chaddr.strip(b"\0"):
+        return f"{packet.htype:02x}-{chaddr.hex()}"
     return f"id-{packet.options.get(opt.CLIENT_ID, b'').hex()}"
 
 
-def read_boot_request(packet: Packet, network: str | None = None) -> BootRequest:
-    """Say what kind of client sent a DHCP message, on which architecture, with which machine id."""
+def client_kind(packet: Packet) -> ClientKind:
+    """Say what kind of client sent a message, on which architecture."""
     options = packet.options
-    vendor = options.get(opt.VENDOR_CLASS, b"")
-    uuid = pxe.machine_uuid(options.get(opt.CLIENT_MACHINE_ID))
-    codes = opt.u16_list(options.get(opt.CLIENT_ARCH, b""))
-    if not codes and (told := pxe.vendor_class_architecture(vendor)) is not None:
-        codes = (told,)
+    machine = options.get(opt.CLIENT_MACHINE_ID)
+    return _kind(
+        options.get(opt.VENDOR_CLASS, b""),
+        options.get(opt.CLIENT_ARCH, b""),
+        options.get(opt.USER_CLASS, b""),
+        options.get(opt.IPXE),
+        # A malformed 97 is no PXE client (RFC 4578 section 2.3); an absent one is, some ROMs leave it out.
+        machine is None or (len(machine) == 17 and machine[0] == 0),
+        packet.chaddr[:3] if packet.chaddr[:3] in pxe.RASPBERRY_PI_OUIS else b"",
+    )
+
+
+@lru_cache(_MAX_KINDS)
+def _kind(
+    vendor: bytes,
+    told: bytes,
+    user: bytes,
+    ipxe: bytes | None,
+    sound_97: int,
+    oui: bytes,
+) -> ClientKind:
+    codes = opt.u16_list(told)
+    if not codes and (named := pxe.vendor_class_architecture(vendor)) is not None:
+        codes = (named,)
     client: Client = "plain"
-    # A malformed 97 is no PXE client (RFC 4578 section 2.3); an absent one is, some ROMs leave it out.
-    sound = bool(codes) and (uuid is not None or opt.CLIENT_MACHINE_ID not in options)
-    if pxe.is_ipxe(options):
+    sound = bool(codes) and sound_97
+    if ipxe is not None or pxe.is_ipxe({opt.USER_CLASS: user}):
         client = "ipxe"
     elif vendor.startswith(pxe.HTTP_CLIENT) and sound:
         client = "http"
     elif vendor.startswith(pxe.PXE_CLIENT) and sound:
         client = "pxe"
+    return ClientKind(
+        client,
+        pxe.choose_architecture(codes, oui),
+        http=client != "ipxe" or pxe.ipxe_speaks_http(ipxe or b""),
+        own=pxe.OWN_CLASS in pxe.user_classes(user),
+    )
+
+
+_machine_uuid: Final = lru_cache(_MAX_UUIDS)(pxe.machine_uuid)
+
+
+def read_boot_request(packet: Packet, kind: ClientKind | None = None, mac: str | None = None) -> BootRequest:
+    """What a DHCP message is as a boot request; its kind and key may have been worked out before."""
+    kind = kind or client_kind(packet)
+    machine = packet.options.get(opt.CLIENT_MACHINE_ID)
     return BootRequest(
-        mac=hardware_key(packet),
-        client=client,
-        arch=pxe.choose_architecture(codes, packet.chaddr),
-        uuid=str(uuid) if uuid is not None else None,
-        network=network,
-        address=packet.ciaddr if int(packet.ciaddr) else None,
-        http=client != "ipxe" or pxe.ipxe_speaks_http(options.get(opt.IPXE, b"")),
-        own=pxe.OWN_CLASS in pxe.user_classes(options.get(opt.USER_CLASS, b"")),
+        mac or hardware_key(packet),
+        kind.client,
+        kind.arch,
+        _machine_uuid(machine),
+        None,
+        IPv4Address(packet.ciaddr) if packet.ciaddr else None,
+        "dhcp",
+        kind.http,
+        kind.own,
     )

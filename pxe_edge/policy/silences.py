@@ -51,6 +51,11 @@ _OF_PACKETS: Final = (
         f"Give the network a larger pool or a shorter lease in the Site; {_PUBLISH}",
     ),
     Reason(
+        "too-many-offers",
+        "More offers are out than the edge keeps: somebody floods it with made-up machines.",
+        "Look for the sender on the relay or switch port that the log names.",
+    ),
+    Reason(
         "chose-another-server",
         "It took the offer of another DHCP server.",
         "If that server should not be there: rackflow doctor names it; else mode: proxy for this network.",

@@ -55,7 +55,7 @@ def announce(
         by="operator",
     )
     if known_by.mac:
-        sightings.forget(session, known_by.mac)
+        sightings.forget(session, [known_by.mac])
     if address is not None:
         if current is None:
             raise ConflictError(
@@ -95,7 +95,7 @@ def approve(
             raise ConflictError(f"{what} is host {host.name} already", code="identity-conflict", host=as_host)
     elif mac is not None:
         host = _admit(session, now, mac, as_host)
-        sightings.forget(session, mac)
+        sightings.forget(session, [mac])
     else:
         raise NotFoundError(f"{what} is neither a host nor a MAC", hint="rackflow hosts", host=what)
     host.boot_wish, host.reason, host.message = "boot-os", None, None

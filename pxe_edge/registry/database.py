@@ -5,12 +5,13 @@ SQLITE_BUSY, so this process has one lock for all writes and never sees it. sync
 a DHCP ACK or a lease epoch that was promised must survive a power cut.
 """
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from alembic import command
 from alembic.config import Config
@@ -19,12 +20,24 @@ from sqlalchemy.orm import Session, UOWTransaction
 
 Touched = frozenset[str]
 """Ids of the hosts that a transaction wrote about."""
+LONG_LOG_PAGES: Final = 16384
+"""64 MiB: then the log is started anew even if writers must wait for it."""
+_NET_PAGES: Final = 4 * LONG_LOG_PAGES
+"""Where a commit checkpoints by itself: only a process in which nobody calls `checkpoint` gets there."""
+
+_WAIT_FOR_READERS_MS: Final = 50
 
 
 def _tune(connection: Any, _record: object) -> None:
     # The driver's own transaction handling would begin late and commit around DDL; we say BEGIN ourselves.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "busy_timeout=5000"):
+    for pragma in (
+        "journal_mode=WAL",
+        "foreign_keys=ON",
+        "synchronous=FULL",
+        "busy_timeout=5000",
+        f"wal_autocheckpoint={_NET_PAGES}",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -45,6 +58,11 @@ def open_engine(path: Path) -> Engine:
     return engine
 
 
+def _checkpoint(connection: sqlite3.Connection, how: str) -> int:
+    _, pages, _ = connection.execute(f"PRAGMA wal_checkpoint({how})").fetchone()
+    return int(pages)
+
+
 def migrate(engine: Engine) -> None:
     """Bring the tables to this version's shape."""
     config = Config()
@@ -60,6 +78,9 @@ class Database:
     def __init__(self, path: Path, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
+        self._path = path
+        self._bare: list[sqlite3.Connection] = []
+        self._checkpoints: sqlite3.Connection | None = None
         self._engine = open_engine(path)
         self._lock = threading.RLock()
         self._listeners: list[Callable[[Touched], None]] = []
@@ -95,6 +116,36 @@ class Database:
             for listener in self._listeners:
                 listener(frozenset(touched))
 
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other writers of this process out; for who writes by a connection of its own."""
+        with self._lock:
+            yield
+
+    def connect(self) -> sqlite3.Connection:
+        """A bare connection with our settings, closed with the rest; hold `exclusive` while it writes."""
+        connection = sqlite3.connect(self._path, check_same_thread=False)
+        _tune(connection, None)
+        self._bare.append(connection)
+        return connection
+
+    def checkpoint(self) -> int:
+        """Copy the log into the database; how many pages the log has. For a thread that may wait.
+
+        Writers go on meanwhile. Under unceasing writes the log can't start anew by itself: when it is
+        long, the little that came in meanwhile is copied with the writers kept out.
+        """
+        if self._checkpoints is None:
+            self._checkpoints = self.connect()
+            self._checkpoints.execute(f"PRAGMA busy_timeout={_WAIT_FOR_READERS_MS}")
+        pages = _checkpoint(self._checkpoints, "PASSIVE")
+        if pages > LONG_LOG_PAGES:
+            with self._lock:
+                _checkpoint(self._checkpoints, "RESTART")
+        return pages
+
     def close(self) -> None:
         """Close all connections; the WAL is checkpointed by the last one."""
+        for connection in self._bare:
+            connection.close()
         self._engine.dispose()

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, Index, LargeBinary, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pxe_edge.registry.tables import Base
@@ -30,7 +30,7 @@ class DhcpLeaseRow(Base):
     __tablename__ = "dhcp_leases"
 
     address: Mapped[str] = mapped_column(String(15), primary_key=True)
-    mac: Mapped[str] = mapped_column(String(600), index=True)
+    mac: Mapped[str] = mapped_column(String(600))
     network: Mapped[str]
     state: Mapped[str] = mapped_column(String(12))
     expires_at: Mapped[float]
@@ -39,6 +39,12 @@ class DhcpLeaseRow(Base):
     circuit_id: Mapped[bytes] = mapped_column(LargeBinary)
     remote_id: Mapped[bytes] = mapped_column(LargeBinary)
     host_name: Mapped[str]
+
+    __table_args__ = (
+        # The one index: each more costs a page written per lease, and only `why MAC` would use it.
+        Index("one_lease_per_holder", "mac", "network", unique=True, sqlite_where=text("state = 'bound'")),
+        {"sqlite_with_rowid": False},
+    )
 
 
 class Dhcp6LeaseRow(Base):

@@ -1,10 +1,11 @@
 """The history of hosts, machines and the site: one line per event, also for each secret handed out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import delete, func, insert, or_, select
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry.site_tables import TimelineRow
@@ -33,6 +34,33 @@ def add(
     if row.no % _TRIM_EVERY == 0:
         newest = session.scalar(select(func.max(TimelineRow.no))) or 0
         session.execute(delete(TimelineRow).where(TimelineRow.no <= newest - KEEP))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line, for `add_all`."""
+
+    at: datetime
+    kind: str
+    text: str
+    host_id: str | None = None
+    mac: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add_all(session: Session, lines: Sequence[Line]) -> None:
+    """Append many lines in one statement."""
+    if not lines:
+        return
+    before = session.scalar(select(func.max(TimelineRow.no))) or 0
+    values = [
+        {"at": line.at, "subject": line.host_id, "mac": line.mac, "kind": line.kind, "text": line.text,
+         "detail": dict(line.detail)}
+        for line in lines
+    ]  # fmt: skip
+    session.execute(insert(TimelineRow), values)
+    if (before + len(lines)) // _TRIM_EVERY != before // _TRIM_EVERY:
+        session.execute(delete(TimelineRow).where(TimelineRow.no <= before + len(lines) - KEEP))
 
 
 def of_host(

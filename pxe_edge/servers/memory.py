@@ -59,11 +59,12 @@ class MemoryLeases:
         """All rows."""
         return tuple(self._rows.values())
 
-    def commit(self, rows: Iterable[LeaseRow]) -> None:
+    def commit(self, rows: Iterable[LeaseRow]) -> frozenset[int]:
         """Keep the rows."""
         group = tuple(rows)
         self.commits.append(group)
         self._rows.update({row.address: row for row in group})
+        return frozenset()
 
 
 class MemoryLeases6:

@@ -22,6 +22,8 @@ MAX_SERVERS: Final = 256
 REPEAT_S: Final = 60.0
 """The same machine and reason is one line a minute, with the number of packets."""
 LINES_PER_S: Final = 50
+ANSWERS_PER_S: Final = 20
+"""Lines a second about packets that were answered; all are counted."""
 log = logging.getLogger(__name__)
 
 
@@ -58,6 +60,8 @@ class Notes:
         self._servers: OrderedDict[tuple[str, str], _Heard] = OrderedDict()
         self._second = 0
         self._lines = 0
+        self._answers_until = 0.0
+        self._answers = 0
         self.count: dict[str, int] = {}
         """Counters, written by the packet path itself."""
 
@@ -103,8 +107,12 @@ class Notes:
         network: str | None = None,
         detail: str = "",
         event: bool = False,
+        answer: str = "none",
     ) -> None:
-        """Count a packet that gets no answer; the first of its machine and reason is a line at once."""
+        """Count a packet that gets no answer; the first of its machine and reason is a line at once.
+
+        `answer` is for the odd case that one was given and is of no use to the machine.
+        """
         now = self._clock()
         self.count[reason] = self.count.get(reason, 0) + 1
         reasons = self._by_mac.get(mac)
@@ -122,7 +130,7 @@ class Notes:
         entry.count += 1
         entry.last_at, entry.network, entry.detail = now, network or entry.network, detail or entry.detail
         if (entry.told == 0 or now - entry.told_at >= REPEAT_S) and self._may_tell(now):
-            self._tell(mac, kind, reason, entry, logging.WARNING if event else logging.INFO)
+            self._tell(mac, kind, answer, reason, entry, logging.WARNING if event else logging.INFO)
             entry.told, entry.told_at = entry.count, now
 
     def forgotten(self, mac: str, reason: str) -> None:
@@ -162,6 +170,19 @@ class Notes:
                 address, heard.mac, interface, network, heard.seen_as, heard.count,
             )  # fmt: skip
 
+    def may_tell_answer(self, now: float) -> bool:
+        """Whether the log has a line left in this second for a packet that was answered."""
+        if not self._answers_until > now >= self._answers_until - 1.0:
+            self._answers_until, self._answers = now + 1.0, 0
+        self._answers += 1
+        return self._answers <= ANSWERS_PER_S
+
+    def shortened(self, mac: str, dropped: tuple[int, ...], size: int) -> None:
+        """Count an answer that some options found no room in."""
+        self.count["shortened"] = self.count.get("shortened", 0) + 1
+        if self._may_tell(self._clock()):
+            log.warning("dhcp=shortened mac=%s options=%s bytes=%d", mac, dropped, size)
+
     def _may_tell(self, now: float) -> bool:
         second = int(now)
         if second != self._second:
@@ -171,13 +192,14 @@ class Notes:
         self._lines += 1
         return self._lines <= LINES_PER_S
 
-    def _tell(self, mac: str, kind: str, reason: str, entry: _Entry, level: int) -> None:
+    def _tell(self, mac: str, kind: str, answer: str, reason: str, entry: _Entry, level: int) -> None:
         said = explain_silence(reason)
         log.log(
             level,
-            "dhcp=%s mac=%s answer=none reason=%s times=%d network=%s %s why=%r do=%r",
+            "dhcp=%s mac=%s answer=%s reason=%s times=%d network=%s %s why=%r do=%r",
             kind,
             mac,
+            answer,
             reason,
             entry.count - entry.told,
             entry.network,

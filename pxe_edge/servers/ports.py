@@ -47,10 +47,11 @@ class LeaseStore(Protocol):
     def load(self) -> Sequence[LeaseRow]:
         """All stored rows, at start (blocking)."""
 
-    def commit(self, rows: Iterable[LeaseRow]) -> None:
+    def commit(self, rows: Iterable[LeaseRow]) -> frozenset[int]:
         """Make these rows durable before returning: the ACKs leave after it (blocking, one at a time).
 
-        A row replaces the stored one of its address, and any other of its (network, mac).
+        A row replaces the stored one of its address. Returned are the addresses that were refused,
+        because the storage knows another holder of them: no ACK may leave for those.
         """
 
 

@@ -7,30 +7,22 @@ clients seconds of back-off (measured: half the rate).
 
 import socket
 import struct
-from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import Final
+from typing import Any, Final
 
 from pxe_edge.servers.errors import explain
 
 RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
 MAX_DATAGRAM_BYTES: Final = 65535
-_IP_PKTINFO: Final = 8  # the socket module has no name for it before Python 3.14
+MAX_MESSAGE_BYTES: Final = 4096
+"""More than any DHCP message has: what is longer is cut, and dropped for that."""
+IP_PKTINFO: Final = 8  # the socket module has no name for it before Python 3.14
 _SO_RCVBUFFORCE: Final = 33
-_PKTINFO: Final = struct.Struct("=I4s4s")
-_ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_PKTINFO.size)
+PKTINFO: Final = struct.Struct("=I4s4s")
+MSG_TRUNC: Final = 0x20  # socket.MSG_TRUNC is an enum, and costs a microsecond per packet
+ANCILLARY_BYTES: Final = socket.CMSG_SPACE(PKTINFO.size)
 
-
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """What came in, and by which way."""
-
-    data: bytes
-    source: IPv4Address
-    source_port: int
-    target: IPv4Address
-    index: int
-    """Interface index."""
+Datagram = tuple[bytes, list[tuple[int, int, bytes]], int, Any]
+"""Octets, ancillary data, flags, (source, port)."""
 
 
 def open_udp(what: str, port: int, interface: str | None = None) -> socket.socket:
@@ -39,7 +31,7 @@ def open_udp(what: str, port: int, interface: str | None = None) -> socket.socke
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         if interface is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
         _grow_buffer(sock)
@@ -60,21 +52,8 @@ def _grow_buffer(sock: socket.socket) -> None:
 def receive(sock: socket.socket) -> Datagram | None:
     """The next datagram, or None when there is none now."""
     try:
-        data, ancillary, _, source = sock.recvmsg(MAX_DATAGRAM_BYTES, _ANCILLARY_BYTES)
+        return sock.recvmsg(MAX_MESSAGE_BYTES, ANCILLARY_BYTES)
     except (BlockingIOError, InterruptedError):
         return None
     except OSError:  # an ICMP error of an earlier send, or the interface is going down
         return None
-    index, target = 0, b"\0\0\0\0"
-    for level, kind, value in ancillary:
-        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(value) >= _PKTINFO.size:
-            index, _, target = _PKTINFO.unpack_from(value)
-    return Datagram(data, IPv4Address(source[0]), source[1], IPv4Address(target), index)
-
-
-def send(
-    sock: socket.socket, data: bytes, address: IPv4Address, port: int, source: IPv4Address, index: int = 0
-) -> None:
-    """Send from an address of ours, out of an interface if given; raises OSError."""
-    info = _PKTINFO.pack(index, source.packed, b"\0\0\0\0")
-    sock.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, (str(address), port))

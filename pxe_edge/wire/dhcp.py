@@ -7,6 +7,10 @@ what does not fit goes into `file` and `sname` when those are free (RFC 2131 sec
 still does not fit is named, never cut. Option 82 is not touched by any of it: its octets are kept as
 they came, it is written last, and never into an overloaded field (RFC 3046 section 2.2).
 
+Addresses are plain 32-bit integers here: an `IPv4Address` costs as much as a third of the decoding.
+`options.dotted` writes one as text. What answers a DISCOVER or REQUEST is not encoded from a `Packet`
+but filled into a `wire.forms.Form`, octet for octet the same (a property test compares them).
+
 An option whose length points past the end of its area drops the whole packet: what follows can't be
 trusted, and a relay's option 82 is usually what follows.
 """
@@ -14,7 +18,6 @@ trusted, and a relay's option 82 is usually what follows.
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 from typing import Final
 
 from pxe_edge.wire.errors import WireError
@@ -54,18 +57,23 @@ MINIMUM_REPLY_BYTES: Final = 300
 UDP_HEADERS_BYTES: Final = 28
 """IPv4 and UDP header: option 57 and an MTU count them (RFC 2131 section 2)."""
 
-_HEADER: Final = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s")
-_OPTIONS_AT: Final = _HEADER.size + len(COOKIE)
+_FIXED: Final = struct.Struct("!BBBBIHHIIII16s")
+_SNAME_AT: Final = _FIXED.size
+_FILE_AT: Final = _SNAME_AT + 64
+_COOKIE_AT: Final = _FILE_AT + 128
+OPTIONS_AT: Final = _COOKIE_AT + len(COOKIE)
 _MAX_HLEN: Final = 16
 _FILE_BYTES: Final = 128
 _SNAME_BYTES: Final = 64
 _PART_BYTES: Final = 255
-_ZERO: Final = IPv4Address(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Packet:
-    """One DHCPv4 message; `options` keeps the order of first appearance, each code once and whole."""
+    """One DHCPv4 message; `options` keeps the order of first appearance, each code once and whole.
+
+    Not frozen, because a frozen one takes twice as long to make; nobody changes one all the same.
+    """
 
     op: int
     xid: int
@@ -75,10 +83,10 @@ class Packet:
     hops: int = 0
     secs: int = 0
     flags: int = 0
-    ciaddr: IPv4Address = _ZERO
-    yiaddr: IPv4Address = _ZERO
-    siaddr: IPv4Address = _ZERO
-    giaddr: IPv4Address = _ZERO
+    ciaddr: int = 0
+    yiaddr: int = 0
+    siaddr: int = 0
+    giaddr: int = 0
     sname: bytes = b""
     file: bytes = b""
     options: Mapping[int, bytes] = field(default_factory=dict)
@@ -94,50 +102,44 @@ class Packet:
         """The client can't yet take unicast (RFC 2131 section 4.1)."""
         return bool(self.flags & BROADCAST_FLAG)
 
-    def address_option(self, code: int) -> IPv4Address | None:
+    def address_option(self, code: int) -> int | None:
         """An option that is exactly one address, such as 50 and 54; None if absent or of another length."""
-        value = self.options.get(code, b"")
-        return IPv4Address(value) if len(value) == 4 else None
+        value = self.options.get(code)
+        return int.from_bytes(value, "big") if value is not None and len(value) == 4 else None
 
 
 def decode(data: bytes) -> Packet:
     """Read a message of either direction; raise WireError for everything that is none."""
-    if len(data) < _OPTIONS_AT:
-        raise WireError(f"DHCP: {len(data)} octets, expected at least {_OPTIONS_AT}")
-    if data[_HEADER.size : _OPTIONS_AT] != COOKIE:
-        raise WireError(f"DHCP: cookie at octet {_HEADER.size} is not {COOKIE.hex()}")
-    op, htype, hlen, hops, xid, secs, flags, ci, yi, si, gi, chaddr, sname, file = _HEADER.unpack_from(data)
+    if len(data) < OPTIONS_AT:
+        raise WireError(f"DHCP: {len(data)} octets, expected at least {OPTIONS_AT}")
+    if data[_COOKIE_AT:OPTIONS_AT] != COOKIE:
+        raise WireError(f"DHCP: cookie at octet {_COOKIE_AT} is not {COOKIE.hex()}")
+    op, htype, hlen, hops, xid, secs, flags, ci, yi, si, gi, chaddr = _FIXED.unpack_from(data)
     if op not in (BOOTREQUEST, BOOTREPLY):
         raise WireError(f"DHCP: op {op} at octet 0, expected 1 or 2")
     if hlen > _MAX_HLEN:
         raise WireError(f"DHCP: hlen {hlen} at octet 2, expected at most {_MAX_HLEN}")
     found: dict[int, bytes] = {}
-    _walk(data, _OPTIONS_AT, len(data), found)
-    overload = found.pop(OVERLOAD, b"")
-    fields = overload[0] if len(overload) == 1 else 0
-    if fields & 1:
-        _walk(file, 0, _FILE_BYTES, found)
-        file = b""
-    if fields & 2:
-        _walk(sname, 0, _SNAME_BYTES, found)
-        sname = b""
-    found.pop(OVERLOAD, None)  # one inside file or sname means nothing
+    _walk(data, OPTIONS_AT, len(data), found)
+    fields = _overloaded(data, found) if OVERLOAD in found else 0
+    # Most clients leave both fields empty: one look at the first octet tells.
+    sname = b"" if fields & 2 or not data[_SNAME_AT] else data[_SNAME_AT:_FILE_AT].partition(b"\0")[0]
+    file = b"" if fields & 1 or not data[_FILE_AT] else data[_FILE_AT:_COOKIE_AT].partition(b"\0")[0]
     return Packet(
-        op=op,
-        xid=xid,
-        chaddr=chaddr[:hlen],
-        htype=htype,
-        hops=hops,
-        secs=secs,
-        flags=flags,
-        ciaddr=IPv4Address(ci),
-        yiaddr=IPv4Address(yi),
-        siaddr=IPv4Address(si),
-        giaddr=IPv4Address(gi),
-        sname=sname.partition(b"\0")[0],
-        file=file.partition(b"\0")[0],
-        options=found,
-    )
+        op, xid, chaddr[:hlen], htype, hops, secs, flags, ci, yi, si, gi, sname, file, found
+    )  # fmt: skip
+
+
+def _overloaded(data: bytes, found: dict[int, bytes]) -> int:
+    # Reads the options in file and sname, in this order (RFC 3396 section 5); which fields held some.
+    told = found.pop(OVERLOAD)
+    fields = told[0] if len(told) == 1 else 0
+    if fields & 1:
+        _walk(data[_FILE_AT:_COOKIE_AT], 0, _FILE_BYTES, found)
+    if fields & 2:
+        _walk(data[_SNAME_AT:_FILE_AT], 0, _SNAME_BYTES, found)
+    found.pop(OVERLOAD, None)  # one inside file or sname means nothing
+    return fields
 
 
 def _walk(area: bytes, at: int, end: int, found: dict[int, bytes]) -> None:
@@ -146,14 +148,18 @@ def _walk(area: bytes, at: int, end: int, found: dict[int, bytes]) -> None:
         code = area[at]
         if code == END:
             return
-        at += 1
         if code == PAD:
+            at += 1
             continue
-        if at >= end or at + 1 + area[at] > end:
-            raise WireError(f"DHCP: option {code} at octet {at - 1} runs past the end of its area ({end})")
-        value = area[at + 1 : at + 1 + area[at]]
-        found[code] = found[code] + value if code in found else value
-        at += 1 + len(value)
+        value_at = at + 2
+        past = value_at + area[at + 1] if value_at <= end else end + 1
+        if past > end:
+            raise WireError(f"DHCP: option {code} at octet {at} runs past the end of its area ({end})")
+        if code in found:
+            found[code] += area[value_at:past]  # RFC 3396 section 7
+        else:
+            found[code] = area[value_at:past]
+        at = past
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +177,9 @@ def encode(packet: Packet, max_bytes: int = 1472, keep: Iterable[int] = ()) -> E
     field can't be expressed at all (hlen above 16, file above 127 octets).
     """
     _check(packet)
-    room = max_bytes - _OPTIONS_AT - 1  # the END octet
-    relay = _tlv(RELAY_AGENT, packet.options[RELAY_AGENT]) if RELAY_AGENT in packet.options else b""
-    parts = {code: _tlv(code, value) for code, value in packet.options.items() if code != RELAY_AGENT}
+    room = max_bytes - OPTIONS_AT - 1  # the END octet
+    relay = tlv(RELAY_AGENT, packet.options[RELAY_AGENT]) if RELAY_AGENT in packet.options else b""
+    parts = {code: tlv(code, value) for code, value in packet.options.items() if code != RELAY_AGENT}
     dropped: list[int] = []
     first = set(keep) & parts.keys()
     if sum(len(parts[code]) for code in first) + len(relay) > room:
@@ -183,7 +189,13 @@ def encode(packet: Packet, max_bytes: int = 1472, keep: Iterable[int] = ()) -> E
     if overload:
         main.append(bytes((OVERLOAD, 1, overload)))
     body = b"".join(main) + relay + bytes((END,))
-    header = _HEADER.pack(
+    data = header(packet) + sname.ljust(_SNAME_BYTES, b"\0") + file.ljust(_FILE_BYTES, b"\0") + COOKIE + body
+    return Encoded(data.ljust(MINIMUM_REPLY_BYTES, b"\0"), tuple(dropped))
+
+
+def header(packet: Packet) -> bytes:
+    """The 44 octets before sname."""
+    return _FIXED.pack(
         packet.op,
         packet.htype,
         len(packet.chaddr),
@@ -191,16 +203,21 @@ def encode(packet: Packet, max_bytes: int = 1472, keep: Iterable[int] = ()) -> E
         packet.xid,
         packet.secs,
         packet.flags,
-        packet.ciaddr.packed,
-        packet.yiaddr.packed,
-        packet.siaddr.packed,
-        packet.giaddr.packed,
+        packet.ciaddr,
+        packet.yiaddr,
+        packet.siaddr,
+        packet.giaddr,
         packet.chaddr,
-        sname,
-        file,
     )
-    data = header + COOKIE + body
-    return Encoded(data.ljust(MINIMUM_REPLY_BYTES, b"\0"), tuple(dropped))
+
+
+def reply_header(request: Packet, flags: int, ciaddr: int, yiaddr: int, siaddr: int) -> bytes:
+    """The 44 octets of an answer: what RFC 2131 table 3 copies from the request, and the addresses."""
+    chaddr = request.chaddr
+    return _FIXED.pack(
+        BOOTREPLY, request.htype, len(chaddr), 0, request.xid, 0, flags, ciaddr, yiaddr, siaddr,
+        request.giaddr, chaddr,
+    )  # fmt: skip
 
 
 def _check(packet: Packet) -> None:
@@ -245,8 +262,8 @@ def _place(
     return main, filled.get(1, packet.file), filled.get(2, packet.sname), sum(filled)
 
 
-def _tlv(code: int, value: bytes) -> bytes:
-    # RFC 3396 section 7: a value above 255 octets is several options of one code, one after the other.
+def tlv(code: int, value: bytes) -> bytes:
+    """Write one option; above 255 octets as several of one code, one after the other (RFC 3396 section 7)."""
     if not 0 < code < END:
         raise WireError(f"DHCP: {code} is no option code that carries a value")
     if len(value) <= _PART_BYTES:

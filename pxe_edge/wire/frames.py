@@ -12,20 +12,19 @@ from typing import Final
 from pxe_edge.wire.errors import WireError
 
 ETHERTYPE_IPV4: Final = 0x0800
-_IPV4: Final = struct.Struct("!BBHHHBBH4s4s")
+_ETHERTYPE: Final = struct.pack("!H", ETHERTYPE_IPV4)
+_IPV4: Final = struct.Struct("!BBHHHBBHII")
+_PSEUDO: Final = struct.Struct("!IIBBH")
 _UDP: Final = struct.Struct("!HHHH")
 _PROTOCOL_UDP: Final = 17
 _TTL: Final = 64
 
 
 def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    """The Internet checksum (RFC 1071): the sum modulo 65535, because 2^16 is 1 there."""
+    number = int.from_bytes(data + b"\0" if len(data) % 2 else data, "big")
+    total = number % 0xFFFF
+    return 0 if number and not total else ~total & 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +42,32 @@ class UdpFrame:
 
 def encode_frame(frame: UdpFrame) -> bytes:
     """Write the frame with both checksums; padding to 60 octets is the driver's work."""
-    if len(frame.source_mac) != 6 or len(frame.target_mac) != 6:
+    source, target = (int(frame.source), frame.source_port), (int(frame.target), frame.target_port)
+    return udp_frame(frame.source_mac, frame.target_mac, source, target, frame.payload)
+
+
+def udp_frame(
+    source_mac: bytes, target_mac: bytes, source: tuple[int, int], target: tuple[int, int], payload: bytes
+) -> bytes:
+    """Write a frame from its parts; `source` and `target` are address and port."""
+    if len(source_mac) != 6 or len(target_mac) != 6:
         raise WireError("frame: Ethernet addresses have 6 octets")
-    udp_bytes = _UDP.size + len(frame.payload)
-    pseudo = frame.source.packed + frame.target.packed + struct.pack("!BBH", 0, _PROTOCOL_UDP, udp_bytes)
-    bare = _UDP.pack(frame.source_port, frame.target_port, udp_bytes, 0)
+    udp_bytes = _UDP.size + len(payload)
+    bare = _UDP.pack(source[1], target[1], udp_bytes, 0)
+    pseudo = _PSEUDO.pack(source[0], target[0], 0, _PROTOCOL_UDP, udp_bytes)
     # RFC 768: a computed 0 is sent as all ones, 0 means "no checksum".
-    udp_sum = checksum(pseudo + bare + frame.payload) or 0xFFFF
-    addresses = (frame.source.packed, frame.target.packed)
+    udp_sum = checksum(b"".join((pseudo, bare, payload))) or 0xFFFF
     head = (0x45, 0, _IPV4.size + udp_bytes, 0, 0x4000, _TTL, _PROTOCOL_UDP)
-    ip_sum = checksum(_IPV4.pack(*head, 0, *addresses))
+    ip_sum = checksum(_IPV4.pack(*head, 0, source[0], target[0]))
     return b"".join(
         (
-            frame.target_mac,
-            frame.source_mac,
-            struct.pack("!H", ETHERTYPE_IPV4),
-            _IPV4.pack(*head, ip_sum, *addresses),
-            _UDP.pack(frame.source_port, frame.target_port, udp_bytes, udp_sum),
-            frame.payload,
+            target_mac,
+            source_mac,
+            _ETHERTYPE,
+            _IPV4.pack(*head, ip_sum, source[0], target[0]),
+            bare[:6],
+            udp_sum.to_bytes(2, "big"),
+            payload,
         )
     )
 

@@ -52,6 +52,16 @@ def addresses(values: Iterable[IPv4Address]) -> bytes:
     return b"".join(value.packed for value in values)
 
 
+def dotted(address: int) -> str:
+    """A 32-bit address as text."""
+    return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+
+
+def packed(address: int) -> bytes:
+    """A 32-bit address as an option carries it."""
+    return address.to_bytes(4, "big")
+
+
 def u16(value: int) -> bytes:
     """A 16-bit number, as in 26."""
     return struct.pack("!H", value)

@@ -7,7 +7,6 @@ PXE 2.1 section 2.2, RFC 3004 (77), iPXE's dhcp.h (175).
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
-from uuid import UUID
 
 from pxe_edge.wire.errors import WireError
 from pxe_edge.wire.options import suboptions
@@ -81,16 +80,13 @@ def choose_architecture(codes: tuple[int, ...], chaddr: bytes) -> int | None:
     return known
 
 
-def machine_uuid(value: bytes | None) -> UUID | None:
-    """Option 97: type 0 and 16 octets, the first three fields little-endian as SMBIOS has them."""
+def machine_uuid(value: bytes | None) -> str | None:
+    """Option 97 as text: type 0 and 16 octets, the first three fields little-endian as SMBIOS has them."""
     if value is None or len(value) != 17 or value[0] != 0:
         return None
-    return UUID(bytes_le=value[1:])
-
-
-def machine_id(uuid: UUID) -> bytes:
-    """Write option 97."""
-    return b"\0" + uuid.bytes_le
+    h = value.hex()
+    first = f"{h[8:10]}{h[6:8]}{h[4:6]}{h[2:4]}"
+    return f"{first}-{h[12:14]}{h[10:12]}-{h[16:18]}{h[14:16]}-{h[18:22]}-{h[22:]}"
 
 
 def user_classes(value: bytes) -> tuple[bytes, ...]:

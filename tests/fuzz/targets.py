@@ -27,7 +27,7 @@ from pxe_edge.policy.dhcp6_leases import Lease6Table
 from pxe_edge.policy.dhcp6_links import Arrival6
 from pxe_edge.policy.dhcp6_requests import read_request
 from pxe_edge.policy.dhcp6_views import Network6View, Range6
-from pxe_edge.policy.networks import Arrival, Link
+from pxe_edge.policy.networks import Arrival, Link, serve_site
 from pxe_edge.policy.proxy import answer_proxy
 from pxe_edge.policy.replies import LIMITED_BROADCAST, MANDATORY
 from pxe_edge.policy.requests import read_boot_request
@@ -78,8 +78,9 @@ SITE = SiteView(
     networks6=(NETWORK6,),
     server_addresses6={"prov6": SERVER6},
 )
+SERVED = serve_site(SITE, frozenset({int(SERVER)}))
 LINK = Link("prov0", 2, (IPv4Interface("10.0.0.1/24"),), b"\2\0\0\0\0\1", MTU)
-ARRIVAL = Arrival(LINK, IPv4Address("10.0.0.7"), 68, own_addresses=frozenset({SERVER}))
+ARRIVAL = Arrival(LINK, "10.0.0.7", 68)
 ARRIVAL6 = Arrival6(
     Link("prov0", 2, (IPv6Interface("fd00::1/64"),), b"\2\0\0\0\0\1", MTU), IPv6Address("fe80::7"), 546
 )
@@ -130,9 +131,9 @@ def dhcp_answer(data: bytes) -> None:
         return
     request = read_boot_request(packet)
     outcomes = [
-        answer(packet, ARRIVAL, request, None, SITE, STATE.table, now),
-        answer_proxy(packet, ARRIVAL, request, None, SITE, on_proxy_port=False),
-        answer_proxy(packet, ARRIVAL, request, None, SITE, on_proxy_port=True),
+        answer(packet, ARRIVAL, request, None, SERVED, STATE.table, now),
+        answer_proxy(packet, ARRIVAL, request, None, SERVED, on_proxy_port=False),
+        answer_proxy(packet, ARRIVAL, request, None, SERVED, on_proxy_port=True),
     ]
     for outcome in outcomes:
         for row in outcome.rows:
@@ -147,12 +148,13 @@ def dhcp_answer(data: bytes) -> None:
 def _fits(request: dhcp.Packet, reply: Reply) -> None:
     told = request.options.get(57, b"")
     limit = max(LEAST_LIMIT, int.from_bytes(told, "big") if len(told) == 2 else 0)
-    written = dhcp.encode(reply.packet, reply.max_bytes, MANDATORY).data
+    written = reply.data
     assert len(written) + UDP_HEADERS <= min(limit, MTU)
     back = dhcp.decode(written)
     assert (back.op, back.xid, back.chaddr) == (dhcp.BOOTREPLY, request.xid, request.chaddr)
-    known = any(reply.target.address in network.subnet for network in NETWORKS)
-    assert known or reply.target.address in (LIMITED_BROADCAST, ARRIVAL.source), reply.target
+    target = IPv4Address(reply.target.address)
+    known = any(target in network.subnet for network in NETWORKS)
+    assert known or reply.target.address == LIMITED_BROADCAST or str(target) == ARRIVAL.source, reply.target
 
 
 def dhcp6_codec(data: bytes) -> None:

@@ -9,13 +9,14 @@ import pytest
 from pxe_edge.policy.boot import Silence
 from pxe_edge.policy.dhcp import Reply, answer
 from pxe_edge.policy.leases import LeaseTable
-from pxe_edge.policy.networks import Arrival, Link
+from pxe_edge.policy.networks import Arrival, Link, serve_site
 from pxe_edge.policy.requests import read_boot_request
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.tables import BindingRow
 from pxe_edge.servers.dhcp import describe
 from pxe_edge.servers.hosts import find_host
 from pxe_edge.wire import dhcp
+from pxe_edge.wire.options import dotted
 
 OURS, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
 DELL = "4c4c4544-0059-4210-8056-b2c04f584b33"
@@ -54,15 +55,15 @@ class Rack:
         host = find_host(self.view, request)
         if isinstance(host, Silence):
             return host.reason
-        arrival = Arrival(LINK, IPv4Address(0), 68)
-        outcome = answer(packet, arrival, request, host, self.view.site(), self.table, 0.0)
+        arrival = Arrival(LINK, "0.0.0.0", 68)
+        outcome = answer(packet, arrival, request, host, serve_site(self.view.site()), self.table, 0.0)
         self.view.sighting(request, describe(outcome))
         self.view.flush()
         for row in outcome.rows:
             self.table.put(row)
         if not isinstance(outcome, Reply):
             return outcome.reason
-        return f"{outcome.packet.yiaddr} {outcome.packet.file.decode()}".strip()
+        return f"{dotted(outcome.yiaddr)} {outcome.packet.file.decode()}".strip()
 
     def boots_and_reports(self, mac: str, **identities: str) -> tuple[int, str | None]:
         number, token = self.site.boot(mac, identities.get("uuid"))

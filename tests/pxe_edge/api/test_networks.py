@@ -35,7 +35,7 @@ def noticed(site: Any) -> Any:
 
 def lease(site: Any, address: str, mac: str, state: LeaseState = "bound", expires_in: float = 3600) -> None:
     at = site.clock.now.timestamp() + expires_in
-    LeaseStore(site.registry.db).commit([LeaseRow(IPv4Address(address), mac, "prov", state, at)])
+    LeaseStore(site.registry.db).commit([LeaseRow(int(IPv4Address(address)), mac, "prov", state, at)])
 
 
 def _six(until: float) -> Dhcp6LeaseRow:
@@ -73,7 +73,9 @@ def test_the_usage_of_a_network_is_counted_whatever_its_size(noticed: Any) -> No
 def test_leases_come_in_pages_with_their_state_of_now(noticed: Any) -> None:
     site = noticed
     rows = [
-        LeaseRow(IPv4Address("10.77.1.50") + n, f"m{n}", "prov", "bound", site.clock.now.timestamp() + 60)
+        LeaseRow(
+            int(IPv4Address("10.77.1.50")) + n, f"m{n}", "prov", "bound", site.clock.now.timestamp() + 60
+        )
         for n in range(1500)
     ]
     LeaseStore(site.registry.db).commit(rows)

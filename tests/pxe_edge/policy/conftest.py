@@ -7,14 +7,15 @@ import pytest
 
 from pxe_edge.policy.dhcp import Reply, answer
 from pxe_edge.policy.leases import LeaseTable
-from pxe_edge.policy.networks import Arrival, Link
+from pxe_edge.policy.networks import Arrival, Link, serve_site
 from pxe_edge.policy.requests import read_boot_request
 from pxe_edge.policy.views import AddressRange, HostView, NetworkView, SiteView
 from pxe_edge.wire import dhcp
 from pxe_edge.wire.dhcp import Packet
+from pxe_edge.wire.options import packed
 
 MAC = "52:54:00:00:00:01"
-SERVER = IPv4Address("10.77.1.2")
+SERVER = int(IPv4Address("10.77.1.2"))
 
 
 def span(first, last):
@@ -47,6 +48,7 @@ class Bench:
 
     def __init__(self, *, discovery="register", networks=(PROV, FAR), host=None, **site):
         self.site = SiteView("lab", discovery=discovery, networks=networks, **site)
+        self._served = None
         self.host = host
         self.table = LeaseTable()
         self.now = 1_000_000.0
@@ -54,7 +56,7 @@ class Bench:
     def ask(self, kind, *, mac=MAC, unicast=False, source="0.0.0.0", port=68, options=None, **fields):
         values = {53: bytes((kind,)), **(options or {})}
         fields = {
-            name: IPv4Address(value) if name in ("ciaddr", "giaddr") else value
+            name: int(IPv4Address(value)) if name in ("ciaddr", "giaddr") else value
             for name, value in fields.items()
         }
         chaddr = bytes.fromhex(mac.replace(":", ""))
@@ -62,24 +64,29 @@ class Bench:
         return self.send(packet, unicast=unicast, source=source, port=port)
 
     def send(self, packet, *, unicast=False, source="0.0.0.0", port=68):
-        own = frozenset({SERVER})
-        arrival = Arrival(LINK, IPv4Address(source), port, unicast=unicast, own_addresses=own)
-        outcome = answer(
-            packet, arrival, read_boot_request(packet), self.host, self.site, self.table, self.now
-        )
+        arrival = Arrival(LINK, source, port, unicast=unicast)
+        request = read_boot_request(packet)
+        outcome = answer(packet, arrival, request, self.host, self.served, self.table, self.now)
         for row in outcome.rows:
             self.table.put(row)
         return outcome
+
+    @property
+    def served(self):
+        """The site as the packet path has it; made anew when the site is another one."""
+        if self._served is None or self._served.view is not self.site:
+            self._served = serve_site(self.site, frozenset({SERVER}))
+        return self._served
 
     def bind(self, mac=MAC, **fields):
         """DISCOVER and REQUEST; the bound address."""
         offer = self.ask(dhcp.DISCOVER, mac=mac, **fields)
         assert isinstance(offer, Reply), offer
-        wish = {50: offer.packet.yiaddr.packed, 54: offer.packet.options[54]}
+        wish = {50: packed(offer.yiaddr), 54: offer.packet.options[54]}
         options = {**fields.pop("options", {}), **wish}
         ack = self.ask(dhcp.REQUEST, mac=mac, options=options, **fields)
         assert ack.packet.message_type == dhcp.ACK
-        return ack.packet.yiaddr
+        return ack.yiaddr
 
     def with_network(self, network, **changes):
         networks = tuple(replace(n, **changes) if n.name == network else n for n in self.site.networks)

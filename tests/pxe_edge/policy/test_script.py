@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from pxe_edge.policy.boot import LocalDisk, Script, Silence
-from pxe_edge.policy.limits import RateLimit
+from pxe_edge.policy.limits import MAC_PACKETS_PER_S, RELAY_PACKETS_PER_S, RateLimit
 from pxe_edge.policy.script import boot_script, chain_script, message_script
 from pxe_edge.policy.seeds import MAX_STARTS, SeedTicket, finish_transfer, start_transfer
 from pxe_edge.policy.views import BootOsView, BootPlan, SiteView
@@ -77,10 +77,19 @@ def test_seed_tickets(given, peer, now, answer):
     assert start_transfer(given, peer, now) == answer
 
 
-def test_a_rate_limit_holds_per_key_refills_and_forgets_the_oldest():
+def test_a_rate_limit_holds_per_key_and_forgets_after_its_window():
     limit = RateLimit(10, max_keys=2)
     assert [limit.allows("a", 0.0) for _ in range(21)] == [True] * 20 + [False]
     assert limit.allows("b", 0.0)
-    assert [limit.allows("a", 0.1) for _ in range(2)] == [True, False]
-    assert limit.allows("c", 0.1)
-    assert len(limit._buckets) == 2
+    assert not limit.allows("a", 1.9)
+    assert [limit.allows("c", 1.9) for _ in range(30)] == [True] * 30  # no room to count a third key
+    assert limit.allows("a", 2.1)
+    assert len(limit._counts) == 1
+
+
+def test_a_rate_limit_never_bites_below_its_rate():
+    limit = RateLimit(MAC_PACKETS_PER_S)
+    assert all(limit.allows("m", number / 10) for number in range(3000))
+    assert MAC_PACKETS_PER_S >= 10
+    relay = RateLimit(RELAY_PACKETS_PER_S)
+    assert all(relay.allows("r", number / 50_000) for number in range(120_000))

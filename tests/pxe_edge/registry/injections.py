@@ -270,5 +270,5 @@ def held_stranger(site: Site) -> None:
 
 
 def plain_client(site: Site) -> None:
-    row = LeaseRow(PEER, STRANGER, "prov", "bound", site.clock.now.timestamp() + 3600)
+    row = LeaseRow(int(PEER), STRANGER, "prov", "bound", site.clock.now.timestamp() + 3600)
     LeaseStore(site.registry.db).commit([row])

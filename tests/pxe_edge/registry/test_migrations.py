@@ -45,3 +45,33 @@ def test_open_jobs_of_the_first_tables_are_taken_along(tmp_path: Path) -> None:
         assert (wanted.epoch, wanted.waiting_since) == (None, None)
         assert session.scalars(select(tables.RunRow.kind)).all() == ["start"]
     engine.dispose()
+
+
+def test_leases_of_earlier_versions_are_taken_along_and_one_per_client_stays_bound(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "old.sqlite")
+    with engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(tables.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+        for address, mac, state, until in (
+            ("10.0.0.1", "m1", "bound", 10.0),
+            ("10.0.0.2", "m1", "bound", 20.0),
+            ("10.0.0.3", "m1", "declined", 30.0),
+            ("10.0.0.4", "m2", "bound", 5.0),
+        ):
+            connection.exec_driver_sql(
+                "INSERT INTO dhcp_leases VALUES (?, ?, 'prov', ?, ?, x'01', x'', x'', 'h')",
+                (address, mac, state, until),
+            )
+        connection.commit()
+    migrate(engine)
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT address, state FROM dhcp_leases ORDER BY address").all()
+    assert [tuple(row) for row in rows] == [
+        ("10.0.0.1", "released"),
+        ("10.0.0.2", "bound"),
+        ("10.0.0.3", "declined"),
+        ("10.0.0.4", "bound"),
+    ]
+    engine.dispose()

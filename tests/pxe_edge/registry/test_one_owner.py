@@ -1,7 +1,6 @@
 """One address has one owner, whichever of IPAM and DHCP gave it; one publisher wins; a consent ends."""
 
 import threading
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address
 from typing import Any
@@ -9,12 +8,14 @@ from typing import Any
 import pytest
 
 from pxe_edge.policy.leases import LeaseRow, LeaseTable
+from pxe_edge.policy.networks import serve_site
 from pxe_edge.registry import addresses, binding, consents, hosts, images, orders, specsets
 from pxe_edge.registry import registry as registry_module
 from pxe_edge.registry.errors import ConflictError
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.specsets import FindingsError
+from pxe_edge.wire.options import dotted
 
 MAC, OTHER = "52:54:00:00:00:0a", "52:54:00:00:00:0b"
 WEB = f"""
@@ -27,8 +28,8 @@ network: {{ethernets: {{nic0: {{addresses: [10.77.1.50/24]}}}}}}
 
 def lease(reg: Any, address: str, mac: str = OTHER, **more: Any) -> LeaseRow:
     until = reg.now().timestamp() + 3600
-    row = LeaseRow(IPv4Address(address), mac, "prov", "bound", until)
-    return replace(row, **more)
+    row = LeaseRow(int(IPv4Address(address)), mac, "prov", "bound", until)
+    return row._replace(**more)
 
 
 def publish(reg: Any, *documents: str, name: str = "") -> str:
@@ -50,8 +51,9 @@ def register(reg: Any, mac: str = MAC) -> str:
 
 
 def offers(reg: Any, view: PacketView, mac: str) -> IPv4Address | None:
-    network = next(n for n in view.site().networks if n.name == "prov")
-    return LeaseTable().choose(network, mac, None, reg.now().timestamp(), frozenset())
+    network = serve_site(view.site()).network("prov")
+    address = LeaseTable().choose(network, mac, None, reg.now().timestamp())
+    return IPv4Address(address) if address is not None else None
 
 
 def test_dhcp_gives_nobody_else_an_address_that_a_spec_names(registry: Any) -> None:
@@ -60,11 +62,11 @@ def test_dhcp_gives_nobody_else_an_address_that_a_spec_names(registry: Any) -> N
     publish(registry, WEB)  # named by a spec whose machine nobody has seen
     assert offers(registry, view, OTHER) == IPv4Address("10.77.1.51")
     register(registry)
-    network = next(n for n in view.site().networks if n.name == "prov")
+    network = serve_site(view.site()).network("prov")
     table, now = LeaseTable(), registry.now().timestamp()
-    address = IPv4Address("10.77.1.50")
-    assert table.may_keep(network, MAC, address, now, frozenset())
-    assert not table.may_keep(network, OTHER, address, now, frozenset())
+    address = int(IPv4Address("10.77.1.50"))
+    assert table.may_keep(network, MAC, address, now)
+    assert not table.may_keep(network, OTHER, address, now)
 
 
 def test_dhcp_leaves_alone_what_ipam_gave_from_a_pool(registry: Any) -> None:
@@ -93,6 +95,7 @@ def test_ipam_gives_nobody_an_address_that_dhcp_has_given(registry: Any) -> None
     with pytest.raises(FindingsError) as refused:
         publish(registry, WEB)
     assert f"10.77.1.50 is leased by DHCP to {OTHER}" in refused.value.findings[0].message
+    LeaseStore(registry.db).commit([lease(registry, "10.77.1.50", state="released")])
     LeaseStore(registry.db).commit([lease(registry, "10.77.1.50", MAC)])  # the host's own lease is no harm
     publish(registry, WEB)
 
@@ -170,12 +173,12 @@ def test_after_a_restart_the_live_lease_counts_and_quarantine_lasts(registry: An
     store = LeaseStore(registry.db)
     moved = lease(registry, "10.77.1.90", state="released", expires_at=0.0)
     store.commit([moved, lease(registry, "10.77.1.52")])  # it had .90 and has .52 now
-    held = LeaseTable(store.load()).of("prov", OTHER)
+    held = LeaseTable(store.load()).binding("prov", OTHER)
     assert held is not None
-    assert str(held.address) == "10.77.1.52"
+    assert dotted(held.address) == "10.77.1.52"
     store.commit([lease(registry, "10.77.1.60", "m3", state="declined")])
     store.commit([lease(registry, "10.77.1.61", "m3")])
-    assert {str(row.address) for row in store.load() if row.mac == "m3"} == {"10.77.1.60", "10.77.1.61"}
+    assert {dotted(row.address) for row in store.load() if row.mac == "m3"} == {"10.77.1.60", "10.77.1.61"}
 
 
 def test_of_two_publishers_that_knew_the_same_set_one_wins(registry: Any) -> None:

@@ -32,6 +32,7 @@ from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.registry import Registry, open_registry
 from pxe_edge.registry.sealing import Seal, Sealed
 from pxe_edge.registry.specsets import FindingsError
+from pxe_edge.wire.options import dotted
 from specs.facts import Hardware, Observation
 from specs.phases import Phase
 
@@ -294,7 +295,7 @@ def test_a_crashed_holders_epoch_is_never_given_again(registry: Registry) -> Non
 
 def lease(address: str, mac: str, **more: object) -> LeaseRow:
     return LeaseRow(
-        address=IPv4Address(address), mac=mac, network="prov", state="bound", expires_at=1e9, **more
+        address=int(IPv4Address(address)), mac=mac, network="prov", state="bound", expires_at=1e9, **more
     )  # type: ignore[arg-type]
 
 
@@ -303,11 +304,46 @@ def test_leases_replace_those_of_their_address_and_of_their_holder(
 ) -> None:
     store = LeaseStore(registry.db)
     store.commit([lease("10.77.1.50", MAC, client_id=b"\x01\xff", host_name="a"), lease("10.77.1.51", "m2")])
-    store.commit([lease("10.77.1.52", MAC), lease("10.77.1.51", "m3")])
-    assert [(str(r.address), r.mac) for r in store.load()] == [("10.77.1.51", "m3"), ("10.77.1.52", MAC)]
+    # Those leases have ended: the address may be taken over, and their holder may have another one.
+    assert store.commit([lease("10.77.1.52", MAC), lease("10.77.1.51", "m3")]) == frozenset()
+    assert [(dotted(r.address), r.mac, r.state) for r in store.load()] == [
+        ("10.77.1.50", MAC, "released"),
+        ("10.77.1.51", "m3", "bound"),
+        ("10.77.1.52", MAC, "bound"),
+    ]
     other = sqlite3.connect(tmp_path / "edge" / "registry.sqlite")
-    assert other.execute("SELECT count(*) FROM dhcp_leases").fetchone() == (2,)
+    assert other.execute("SELECT count(*) FROM dhcp_leases").fetchone() == (3,)
     other.close()
+
+
+def test_the_database_gives_no_address_to_two_and_no_client_two_addresses(
+    registry: Registry, tmp_path: Path, clock
+) -> None:
+    store = LeaseStore(registry.db)
+    until = clock().timestamp() + 3600
+    held = lease("10.77.1.50", MAC)._replace(expires_at=until)
+    store.commit([held])
+    taken, free = held._replace(mac="m2"), held._replace(mac="m3", address=held.address + 1)
+    assert store.commit([taken, free]) == {held.address}
+    assert [(dotted(r.address), r.mac) for r in store.load()] == [("10.77.1.50", MAC), ("10.77.1.51", "m3")]
+    other = sqlite3.connect(tmp_path / "edge" / "registry.sqlite")
+    with pytest.raises(sqlite3.IntegrityError, match="mac"):
+        other.execute("UPDATE dhcp_leases SET mac = ? WHERE address = '10.77.1.51'", (MAC,))
+    with pytest.raises(sqlite3.IntegrityError, match="address"):
+        other.execute(
+            "INSERT INTO dhcp_leases SELECT address, 'm9', 'n', 'free', 0, '', '', '', '' FROM dhcp_leases"
+        )
+    other.close()
+
+
+def test_leases_of_more_than_one_statement_are_one_transaction(registry: Registry) -> None:
+    store = LeaseStore(registry.db)
+    first = int(IPv4Address("10.77.0.0"))
+    rows = [lease("10.77.1.50", f"m{n}")._replace(address=first + n) for n in range(500)]
+    assert store.commit(rows) == frozenset()
+    assert {row.mac for row in store.load()} == {row.mac for row in rows}
+    assert registry.db.checkpoint() > 0
+    assert len(store.load()) == 500
 
 
 def test_sightings_are_bounded_and_no_hosts(

@@ -14,6 +14,7 @@ from pxe_edge.servers.errors import PortInUse
 from pxe_edge.servers.memory import MemoryLeases, MemoryView
 from pxe_edge.wire import dhcp
 from pxe_edge.wire.dhcp import Packet
+from pxe_edge.wire.options import dotted
 
 RELAY = IPv4Address("127.0.0.1")
 POOL = (AddressRange(IPv4Address("127.1.0.1"), IPv4Address("127.1.0.250")),)
@@ -35,7 +36,7 @@ class GatedLeases(MemoryLeases):
         if self.broken:
             self.refused.set()
             raise OSError("disk full")
-        super().commit(rows)
+        return super().commit(rows)
 
 
 class Bench:
@@ -63,7 +64,7 @@ class Bench:
     def send(self, number, kind, **options):
         values = {53: bytes((kind,)), 82: b"\x13\0", **{int(k[1:]): v for k, v in options.items()}}
         chaddr = bytes((2, 0, 0, 0, 0, number))
-        packet = Packet(op=1, xid=number, chaddr=chaddr, giaddr=RELAY, options=values)
+        packet = Packet(op=1, xid=number, chaddr=chaddr, giaddr=int(RELAY), options=values)
         self.sock.send(dhcp.encode(packet).data)
 
     def request(self, number):
@@ -132,7 +133,7 @@ def test_stored_leases_are_known_after_a_restart():
             assert await bench.receive() == (7, dhcp.ACK)
             again = DhcpServer(bench.view, bench.store, port=0, links=lambda: LINKS)
             await again.start()
-            assert [str(row.address) for row in again.table.rows()] == ["127.1.0.7"]
+            assert [dotted(row.address) for row in again.table.rows()] == ["127.1.0.7"]
             await again.close()
 
     asyncio.run(run())

@@ -1,7 +1,5 @@
 """The DHCP codec: one table both ways, RFC 3396 and option 52, any bytes, and round trips."""
 
-from ipaddress import IPv4Address
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +87,7 @@ def test_any_bytes_are_a_packet_or_a_wire_error(data):
             continue
 
 
-addresses = st.integers(0, 2**32 - 1).map(IPv4Address)
+addresses = st.integers(0, 2**32 - 1)
 texts = st.binary(max_size=63).map(lambda value: value.replace(b"\0", b"x"))
 packets = st.builds(
     Packet,
