@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import Final
 
 from pxe_edge.jobs.causes import Facts, Rule, Situation, age_s, clock, counted, if_, in_phase, since
+from pxe_edge.jobs.causes_silence import newest, words
+from pxe_edge.policy.silences import BY_PROTOCOL
 from specs.phases import FAILED_TWIN, Phase
 from specs.reasons import REASONS, Reason
 from specs.records import Condition
@@ -203,6 +205,13 @@ def _general(reason: Reason) -> Rule[Situation]:
     )
 
 
+def _unanswered(s: Situation) -> Facts | None:
+    silence = newest(s.ignored, after=s.asked[-1].at if s.asked else None)
+    if silence is None or age_s(silence.at, s.now) > _RECENT_S or silence.reason in BY_PROTOCOL:
+        return None
+    return words(silence, mac=s.host.macs[0] if s.host.macs else s.host.name, now=s.now)
+
+
 def _asked_without_work(s: Situation) -> Facts | None:
     last = s.asked[-1] if s.asked else None
     if last is None or last.boot != "no-work-due" or age_s(last.at, s.now) > _RECENT_S:
@@ -215,6 +224,13 @@ GENERAL: Final[tuple[Rule[Situation], ...]] = tuple(
 )
 
 STANDING: Final[tuple[Rule[Situation], ...]] = (
+    Rule(
+        "packets-unanswered",
+        "a host without work whose newest packets got no answer",
+        _unanswered,
+        "{phase}, and its newest packets got no answer. {why}: {seen}.",
+        "{step}",
+    ),
     Rule(
         "hardware-changed",
         "the machine's identities are not those on record",

@@ -7,6 +7,7 @@ import pytest
 
 from pxe_edge.policy.leases import LeaseRow, LeaseState
 from pxe_edge.policy.silences import SILENCES
+from pxe_edge.registry import hosts
 from pxe_edge.registry.lease_store import LeaseStore
 from pxe_edge.registry.packet_view import PacketView
 from pxe_edge.registry.site_tables import Dhcp6LeaseRow
@@ -122,6 +123,21 @@ def test_why_of_a_host_tells_what_its_packets_met(noticed: Any) -> None:
     assert "two offers and requested none" in told["sentence"]
     assert "server 10.77.1.3" in told["sentence"]
     assert "rackflow doctor" in told["next"]
+
+
+def test_why_of_a_mac_tells_its_silence_although_a_host_has_it(noticed: Any) -> None:
+    site = noticed
+    site.call("POST", "/v1/hosts", scope="admin", expect=201, json={"name": "web-01", "mac": MAC})
+    with site.registry.db.write() as session:
+        hosts.get(session, "web-01").phase = "active"
+    site.registry.notes.silent(MAC, "unknown-relay", kind="DISCOVER", detail="giaddr=10.9.9.9")
+
+    told = site.call("GET", f"/v1/why/{MAC}")
+
+    assert (told["host"], told["cause"]) == ("web-01", "packets-unanswered")
+    assert "giaddr 10.9.9.9" in told["sentence"]
+    site.clock.forward(1000)
+    assert site.call("GET", f"/v1/why/{MAC}")["cause"] == "spec-missing"
 
 
 def test_a_held_stranger_may_be_a_host_that_is_awaited_by_its_serial(noticed: Any) -> None:

@@ -148,6 +148,7 @@ SITUATIONS: dict[str, Situation] = {
     "image-needed": replace(IDLE, image="debian-12"),
     "secret-needed": replace(IDLE, secrets_missing=("ops-password",)),
     "idle": IDLE,
+    "packets-unanswered": replace(IDLE, ignored=(Ignored(NOW, "pool-exhausted", 2, "prov"),)),
     "asked-without-work": replace(
         host(phase=Phase.ACTIVE),
         asked=(Asked(NOW, "dhcp", "pxe", {"answer": "OFFER", "boot": "no-work-due"}),),
