@@ -43,6 +43,12 @@ IA = struct.pack("!HHIII", 3, 12, 1, 0, 0)
 CLIENT_ID = struct.pack("!HHHHI", 1, 14, 1, 1, 0) + bytes.fromhex("525400000001")
 SERVER_ID = struct.pack("!HH", 2, 18) + bytes.fromhex("0004000102030405060708090a0b0c0d0e0f")
 ARCH6 = struct.pack("!HHH", 61, 2, 7)
+ADDRESS = bytes.fromhex("fd000000000000000000000000000100") + struct.pack("!II", 1800, 3600)
+STATUS = struct.pack("!HHH", 13, 4, 0) + b"ok"
+IA_WITH_ADDRESS = struct.pack("!HHIIIHH", 3, 48, 1, 0, 0, 5, 24) + ADDRESS + STATUS
+VENDOR_CLASS = struct.pack("!HHIH", 16, 15, 343, 9) + b"PXEClient"
+USER_CLASS = struct.pack("!HHH", 15, 6, 4) + b"iPXE"
+RELAYED = struct.pack("!HHIHHHHH", 18, 4, 7, 135, 2, 0, 9, 22) + b"\x03\0\0\1" + CLIENT_ID
 DHCP6 = (
     b"\x01\0\0\1" + CLIENT_ID + IA + ARCH6 + struct.pack("!HHHHH", 6, 6, 59, 60, 23),
     b"\x03\0\0\1"
@@ -52,6 +58,8 @@ DHCP6 = (
     + IA,
     b"\x0c\0" + bytes(15) + b"\1" + bytes(15) + b"\2" + struct.pack("!HH", 9, 22) + b"\x01\0\0\1" + CLIENT_ID,
     b"\x0b\0\0\1" + ARCH6,
+    b"\x05\0\0\1" + CLIENT_ID + SERVER_ID + IA_WITH_ADDRESS + VENDOR_CLASS + USER_CLASS,
+    b"\x0c\0" + bytes(15) + b"\1" + bytes(15) + b"\2" + RELAYED,
 )
 TFTP = (
     b"\0\1snponly.efi\0octet\0tsize\x000\0blksize\x001468\0windowsize\x004\0",

@@ -5,6 +5,7 @@ the client's own word allow, and goes nowhere but to the networks of the site; n
 Hypothesis calls them with made-up bytes (`test_targets.py`), `run.py` with libFuzzer's.
 """
 
+import contextlib
 import json
 from collections.abc import Callable
 from ipaddress import (
@@ -36,7 +37,7 @@ from pxe_edge.policy.views import AddressRange, NetworkView, SiteView
 from pxe_edge.servers.boot_plane import read_json_object
 from pxe_edge.servers.http_wire import BadRequest, byte_range, parse_head, unchanged
 from pxe_edge.servers.ports import Problem
-from pxe_edge.wire import dhcp, dhcp6, icmpv6, tftp
+from pxe_edge.wire import dhcp, dhcp6, duid, icmpv6, tftp
 from pxe_edge.wire.errors import WireError
 from pxe_edge.wire.frames import decode_frame
 from specs.facts import ReportIn
@@ -89,6 +90,16 @@ BOOT = Boot(7, "52:54:00:00:00:01", None)
 KNOWN = KnownHost(
     "id-1", "web-01", "11111111-2222-4333-8444-555555555555", "S1", frozenset({"52:54:00:00:00:02"})
 )
+READERS6: dict[int, tuple[Callable[[bytes], object], ...]] = {
+    dhcp6.CLIENT_ID: (duid.read,),
+    dhcp6.SERVER_ID: (duid.read,),
+    dhcp6.IA_NA: (dhcp6.read_association,),
+    dhcp6.IA_TA: (lambda value: dhcp6.read_association(value, dhcp6.IA_TA),),
+    dhcp6.STATUS_CODE: (dhcp6.read_status,),
+    dhcp6.VENDOR_CLASS: (dhcp6.classes,),
+    dhcp6.USER_CLASS: (dhcp6.classes,),
+}
+"""What is read inside of options."""
 POOL_ROWS = 2 * 50
 ROUNDS = 2000
 """Packets that one lease table lives through; with more, a failing input would not be found again alone."""
@@ -117,6 +128,8 @@ def dhcp_codec(data: bytes) -> None:
         packet = dhcp.decode(data)
     except WireError:
         return
+    if len(packet.sname) > 63 or len(packet.file) > 127:
+        return  # full to the last octet, without NUL: we never write such a field, and no reply echoes one
     assert dhcp.decode(dhcp.encode(packet, 65000).data) == packet
     for limit in (548, 1472):
         assert len(dhcp.encode(packet, limit, MANDATORY).data) <= limit
@@ -164,6 +177,10 @@ def dhcp6_codec(data: bytes) -> None:
     except WireError:
         return
     assert dhcp6.decode(dhcp6.encode(message)) == message
+    for code, value in message.options:
+        for read in READERS6.get(code, ()):
+            with contextlib.suppress(WireError):
+                read(value)
 
 
 def dhcp6_answer(data: bytes) -> None:
