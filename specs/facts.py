@@ -6,9 +6,9 @@ none. `Observation.unknown` names what could not be known and why, so that a pla
 """
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 FirmwareMode = Literal["bios", "uefi"]
 SeenFrom = Literal["boot-os", "running-os", "bmc"]
@@ -223,20 +223,23 @@ class Observation(Fact):
     """Field path -> why it could not be read."""
 
 
+ShortText = Annotated[str, StringConstraints(max_length=64)]
+
+
 class ReportIn(BaseModel):
-    """The report-in of a booted boot OS, as the machine sent it: hostile input with a closed shape."""
+    """The report-in of a booted boot OS, as the machine sent it: hostile input, closed and bounded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    boot_no: int
-    mac: str
-    uuid: str | None = None
-    serial: str | None = None
-    addresses: tuple[str, ...] = ()
-    ssh_host_key: str
-    arch: str
+    boot_no: Annotated[int, Field(ge=0, lt=1 << 63)]
+    mac: ShortText
+    uuid: ShortText | None = None
+    serial: Annotated[str, StringConstraints(max_length=256)] | None = None
+    addresses: Annotated[tuple[ShortText, ...], Field(max_length=256)] = ()
+    ssh_host_key: Annotated[str, StringConstraints(max_length=1024)]
+    arch: ShortText
     firmware: FirmwareMode
-    mem_bytes: int
+    mem_bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Discovery(Fact):

@@ -93,6 +93,7 @@ REPORT = {
 }
 REPORTS = (
     json.dumps(REPORT).encode(),
+    json.dumps(REPORT | {"mem_bytes": 1 << 70}).encode(),
     json.dumps(REPORT | {"mac": "52-54-00-00-00-01", "uuid": None, "addresses": []}).encode(),
     b'{"boot_no": "7", "a": [[[{}]]], "serial": "\\ud800"}',
 )
