@@ -6,13 +6,14 @@ refused so comes back to the server, which then sends no Reply.
 
 import os
 import secrets
+import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from ipaddress import IPv6Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import or_, select
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.policy.dhcp6_leases import Lease6Row
@@ -22,6 +23,14 @@ from pxe_edge.registry.site_tables import Dhcp6LeaseRow
 from pxe_edge.wire import duid
 
 DUID_FILE: Final = "dhcp6.duid"
+_COLUMNS: Final = tuple(field.name for field in fields(Lease6Row))
+_CHANGED: Final = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
+# Names are those of Lease6Row, nothing here is from outside.
+_UPSERT: Final = (
+    f"INSERT INTO dhcp6_leases ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT (address) DO UPDATE SET {_CHANGED} WHERE dhcp6_leases.mac = excluded.mac "
+    "OR dhcp6_leases.state = 'released' OR dhcp6_leases.expires_at <= ?"
+)
 
 
 class Lease6Store:
@@ -29,6 +38,7 @@ class Lease6Store:
 
     def __init__(self, database: Database) -> None:
         self._db = database
+        self._connection: sqlite3.Connection | None = None
 
     def load(self) -> Sequence[Lease6Row]:
         """All stored rows."""
@@ -40,35 +50,22 @@ class Lease6Store:
         newest = list({row.address: row for row in rows}.values())
         if not newest:
             return frozenset()
-        now = self._db.now().timestamp()
-        statement = insert(Dhcp6LeaseRow)
-        changed = {name: statement.excluded[name] for name in _columns(newest[0]) if name != "address"}
-        upsert = statement.on_conflict_do_update(
-            index_elements=["address"],
-            set_=changed,
-            where=or_(
-                Dhcp6LeaseRow.mac == statement.excluded.mac,
-                Dhcp6LeaseRow.state == "released",
-                Dhcp6LeaseRow.expires_at <= now,
-            ),
-        ).returning(Dhcp6LeaseRow.address)
-        with self._db.write() as session:
-            taken = {session.execute(upsert, _columns(row)).scalar_one_or_none() for row in newest}
-        return frozenset(row.address for row in newest if str(row.address) not in taken)
+        with self._db.exclusive():
+            if self._connection is None:
+                self._connection = self._db.connect()
+            connection, now = self._connection, self._db.now().timestamp()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                kept = [connection.execute(_UPSERT, (*_values(row), now)).rowcount for row in newest]
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        return frozenset(row.address for row, count in zip(newest, kept, strict=True) if count != 1)
 
 
-def _columns(row: Lease6Row) -> dict[str, Any]:
-    return {
-        "address": str(row.address),
-        "mac": row.mac,
-        "network": row.network,
-        "state": row.state,
-        "expires_at": row.expires_at,
-        "duid": row.duid,
-        "iaid": row.iaid,
-        "interface_id": row.interface_id,
-        "remote_id": row.remote_id,
-    }
+def _values(row: Lease6Row) -> tuple[object, ...]:
+    return (str(row.address), *(getattr(row, name) for name in _COLUMNS[1:]))
 
 
 def stored(session: Session) -> list[Lease6Row]:

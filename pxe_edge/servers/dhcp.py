@@ -21,7 +21,7 @@ from typing import Final
 from pxe_edge.policy import limits
 from pxe_edge.policy.boot import LocalDisk, Script, Silence
 from pxe_edge.policy.dhcp import Outcome, Quiet, Reply, answer
-from pxe_edge.policy.leases import LeaseTable
+from pxe_edge.policy.leases import LeaseRow, LeaseTable
 from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Arrival, Link, ServedSite, serve_site
 from pxe_edge.policy.proxy import PROXY_PORT, answer_proxy
@@ -87,7 +87,7 @@ class DhcpServer:
         self._relays = limits.RateLimit(limits.RELAY_PACKETS_PER_S)
         self._seen: set[tuple[str, str]] = set()
         self._seen_until = 0.0
-        self._writer: LeaseWriter[Waiting] | None = None
+        self._writer: LeaseWriter[LeaseRow, Waiting] | None = None
 
     @property
     def table(self) -> LeaseTable:

@@ -10,7 +10,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import Final
@@ -18,7 +17,7 @@ from typing import Final
 from pxe_edge.policy import limits
 from pxe_edge.policy.boot import LocalDisk, Script, Silence
 from pxe_edge.policy.dhcp6 import SERVER_PORT, Outcome6, Quiet6, Reply6, Server6, answer
-from pxe_edge.policy.dhcp6_leases import QUARANTINE_S, Lease6Row, Lease6Table
+from pxe_edge.policy.dhcp6_leases import Lease6Row, Lease6Table
 from pxe_edge.policy.dhcp6_links import Arrival6
 from pxe_edge.policy.dhcp6_requests import Request6, read_request
 from pxe_edge.policy.loaders import Loader
@@ -27,6 +26,7 @@ from pxe_edge.policy.views import SiteView
 from pxe_edge.servers import udp6
 from pxe_edge.servers.errors import NoInterface, StartError
 from pxe_edge.servers.hosts import find_host
+from pxe_edge.servers.lease_writer import LeaseWriter
 from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.peers import NO_IPV6
 from pxe_edge.servers.ports import Lease6Store, View
@@ -34,8 +34,6 @@ from pxe_edge.wire import dhcp6
 from pxe_edge.wire.errors import WireError
 
 DRAIN: Final = 64
-MAX_WAITING: Final = 8192
-"""Replies that wait for their commit; beyond it packets are dropped and the clients ask again."""
 log = logging.getLogger(__name__)
 
 Key = tuple[str | None, int]
@@ -44,11 +42,12 @@ Key = tuple[str | None, int]
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A reply whose lease rows are not durable yet."""
+    """An answer that may wait for its lease rows."""
 
-    rows: tuple[Lease6Row, ...]
+    sock: socket.socket
+    datagram: udp6.Datagram6
     request: Request6
-    send: Callable[[], None] | None
+    reply: Reply6
 
 
 @dataclass
@@ -84,10 +83,7 @@ class Dhcp6Server:
         self._table = Lease6Table()
         self._clients = limits.RateLimit(limits.MAC_PACKETS_PER_S)
         self._relays = limits.RateLimit(limits.RELAY_PACKETS_PER_S)
-        self._pending: list[_Waiting] = []
-        self._wake = asyncio.Event()
-        self._writer: asyncio.Task[None] | None = None
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="lease6-writer")
+        self._writer: LeaseWriter[Lease6Row, _Waiting] | None = None
         self._without = False
 
     @property
@@ -98,9 +94,9 @@ class Dhcp6Server:
     async def start(self, links: Mapping[int, Link]) -> None:
         """Load the leases and open the sockets; raises StartError."""
         loop = asyncio.get_running_loop()
-        rows = await loop.run_in_executor(self._executor, self._store.load)
+        rows = await loop.run_in_executor(None, self._store.load)
         self._table = Lease6Table(rows)
-        self._writer = loop.create_task(self._write(), name="lease6-writer")
+        self._writer = LeaseWriter(self._store, self._send, self._not_stored)
         self.sync(links)
         if self._sockets:
             log.info("dhcp6=started leases=%d sockets=%d", len(rows), len(self._sockets))
@@ -124,12 +120,10 @@ class Dhcp6Server:
         for opened in self._sockets.values():
             asyncio.get_running_loop().remove_reader(opened.sock)
         if self._writer is not None:
-            self._writer.cancel()
-            await asyncio.gather(self._writer, return_exceptions=True)
-        await self._commit()
+            await self._writer.close()
+            self._writer = None
         for key in list(self._sockets):
             self._sockets.pop(key).sock.close()
-        self._executor.shutdown()
 
     def _open(self, key: Key) -> None:
         try:
@@ -200,7 +194,7 @@ class Dhcp6Server:
         reason = ""
         if link is None:
             reason = "no-link"
-        elif len(self._pending) >= MAX_WAITING:
+        elif self._writer is None or self._writer.is_full:
             reason = "overload"
         elif not self._clients.allows(request.key, now) or (
             relayed and not self._relays.allows(datagram.source, now)
@@ -231,73 +225,52 @@ class Dhcp6Server:
         for row in outcome.rows:
             self._table.put(row)
         stored = tuple(row for row in outcome.rows if row.state != "offered")
-        send = None
+        waiting = None
         if isinstance(outcome, Reply6):
-            if outcome.event:
-                self._silent(request, datagram, outcome.event)
-            else:
-                log.info(
-                    "dhcp6=%s mac=%s client=%s arch=%s %s",
-                    _kind(request), request.key, request.boot.client, request.boot.arch, describe(outcome),
-                )  # fmt: skip
-            send = self._prepare(sock, datagram, outcome)
+            waiting = _Waiting(sock, datagram, request, outcome)
+            self._tell(request, datagram, outcome)
         else:
             self._silent(request, datagram, outcome.reason)
-        if stored:
-            self._pending.append(_Waiting(stored, request, send))
-            self._wake.set()
-        elif send is not None:
-            send()
+        if stored and self._writer is not None:
+            self._writer.add(stored, waiting)
+        elif waiting is not None:
+            self._send(waiting)
 
-    def _silent(self, request: Request6, datagram: udp6.Datagram6, reason: str) -> None:
+    def _tell(self, request: Request6, datagram: udp6.Datagram6, reply: Reply6) -> None:
+        if reply.event:
+            answer = dhcp6.MESSAGE_NAMES[reply.message.kind]
+            self._silent(request, datagram, reply.event, answer=answer)
+        elif self._notes.may_tell_answer(self._clock()):
+            log.info(
+                "dhcp6=%s mac=%s client=%s arch=%s %s",
+                _kind(request), request.key, request.boot.client, request.boot.arch, describe(reply),
+            )  # fmt: skip
+
+    def _silent(
+        self, request: Request6, datagram: udp6.Datagram6, reason: str, *, answer: str = "none"
+    ) -> None:
         link = self._links.get(datagram.index)
         way = f"interface={link.interface if link else datagram.index} from={datagram.source}"
-        event = reason in ("pool-exhausted", "declined", "identity-conflict")
-        self._notes.silent(request.key, reason, kind=f"DHCPv6-{_kind(request)}", detail=way, event=event)
+        event = reason in ("pool-exhausted", "declined", "identity-conflict", "not-stored")
+        kind = f"DHCPv6-{_kind(request)}"
+        self._notes.silent(request.key, reason, kind=kind, detail=way, event=event, answer=answer)
 
-    def _prepare(self, sock: socket.socket, datagram: udp6.Datagram6, reply: Reply6) -> Callable[[], None]:
+    def _send(self, waiting: _Waiting) -> None:
+        reply = waiting.reply
+        name = f"DHCPv6-{dhcp6.MESSAGE_NAMES[reply.message.kind]}"
+        self._notes.count[name] = self._notes.count.get(name, 0) + 1
         data = dhcp6.encode(reply.message)
-
-        def send() -> None:
-            try:
-                udp6.send(sock, data, datagram, reply.target, reply.port)
-            except OSError as error:
-                log.warning("dhcp6=unsent to=%s:%d reason=%r", reply.target, reply.port, error.strerror)
-
-        return send
-
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._commit()
-
-    async def _commit(self) -> None:
-        group, self._pending = self._pending, []
-        if not group:
-            return
-        rows = [row for waiting in group for row in waiting.rows]
         try:
-            refused = await asyncio.get_running_loop().run_in_executor(
-                self._executor, self._store.commit, rows
-            )
-        except Exception:
-            # Not durable, so not acknowledged; the clients ask again.
-            log.exception("leases=uncommitted rows=%d effect='no Reply is sent'", len(rows))
-            refused = frozenset(row.address for row in rows)
-        else:
-            self._leave_alone([row for row in rows if row.address in refused])
-        for waiting in group:
-            if any(row.address in refused for row in waiting.rows):
-                self._notes.silent(waiting.request.key, "not-stored", kind="DHCPv6", event=True)
-            elif waiting.send is not None:
-                waiting.send()
+            udp6.send(waiting.sock, data, waiting.datagram, reply.target, reply.port)
+        except OSError as error:
+            log.warning("dhcp6=unsent to=%s:%d reason=%r", reply.target, reply.port, error.strerror)
 
-    def _leave_alone(self, rows: list[Lease6Row]) -> None:
-        # Somebody whom only the storage knows holds these addresses: another edge of the site.
-        until = self._clock() + QUARANTINE_S
-        for row in rows:
-            self._table.put(replace(row, state="declined", expires_at=until))
+    def _not_stored(self, waiting: _Waiting) -> None:
+        # Not durable, so not the client's: it asks again.
+        self._silent(waiting.request, waiting.datagram, "not-stored")
+        for row in waiting.reply.rows:
+            if row.state == "bound" and self._table.at(row.address) == row:
+                self._table.put(replace(row, state="released"))
 
 
 def wanted_sockets(site: SiteView, links: Mapping[int, Link]) -> set[Key]:

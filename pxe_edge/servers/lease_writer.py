@@ -8,12 +8,9 @@ costs less CPU time but lets the socket overflow meanwhile; a timer is slower th
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from queue import SimpleQueue
-from typing import Final, Generic, TypeVar
-
-from pxe_edge.policy.leases import LeaseRow
-from pxe_edge.servers.ports import LeaseStore
+from typing import Final, Generic, Protocol, TypeVar
 
 MAX_WAITING: Final = 8192
 """Answers that wait for their commit; beyond it packets are dropped and the clients ask again."""
@@ -22,22 +19,41 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-class LeaseWriter(Generic[Answer]):
+class Row(Protocol):
+    """A lease of either family."""
+
+    @property
+    def address(self) -> Hashable:
+        """What it is refused by."""
+
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+AnyRow_contra = TypeVar("AnyRow_contra", contravariant=True)
+
+
+class Store(Protocol[AnyRow_contra]):
+    """What `LeaseStore` and `Lease6Store` of `ports` have in common."""
+
+    def commit(self, rows: Sequence[AnyRow_contra], /) -> frozenset[Hashable]:
+        """Make these rows durable; says which addresses it refused."""
+
+
+class LeaseWriter(Generic[AnyRow, Answer]):
     """Takes rows with the answer that waits for them; hands the answers back when they may leave."""
 
     def __init__(
-        self, store: LeaseStore, send: Callable[[Answer], None], refused: Callable[[Answer], None]
+        self, store: Store[AnyRow], send: Callable[[Answer], None], refused: Callable[[Answer], None]
     ) -> None:
         """`send` and `refused` run on the loop: the rows are durable, or could not be made so."""
         self._store = store
         self._send = send
         self._refused = refused
         self._loop = asyncio.get_running_loop()
-        self._gathered: list[tuple[tuple[LeaseRow, ...], Answer | None]] = []
+        self._gathered: list[tuple[tuple[AnyRow, ...], Answer | None]] = []
         self._busy = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._groups: SimpleQueue[list[tuple[tuple[LeaseRow, ...], Answer | None]] | None] = SimpleQueue()
+        self._groups: SimpleQueue[list[tuple[tuple[AnyRow, ...], Answer | None]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="lease-writer", daemon=True)
         self._thread.start()
 
@@ -46,7 +62,7 @@ class LeaseWriter(Generic[Answer]):
         """Whether no more answers may wait."""
         return len(self._gathered) >= MAX_WAITING
 
-    def add(self, rows: tuple[LeaseRow, ...], answer: Answer | None) -> None:
+    def add(self, rows: tuple[AnyRow, ...], answer: Answer | None) -> None:
         """Store rows with the next group, then send the answer; None: nothing waits for them."""
         self._gathered.append((rows, answer))
         if not self._busy:
@@ -71,7 +87,7 @@ class LeaseWriter(Generic[Answer]):
 
     def _run(self) -> None:
         while (group := self._groups.get()) is not None:
-            refused: frozenset[int] | None
+            refused: frozenset[Hashable] | None
             try:
                 refused = self._store.commit([row for rows, _ in group for row in rows])
             except Exception:
@@ -81,7 +97,7 @@ class LeaseWriter(Generic[Answer]):
             self._loop.call_soon_threadsafe(self._done, group, refused)
 
     def _done(
-        self, group: list[tuple[tuple[LeaseRow, ...], Answer | None]], refused: frozenset[int] | None
+        self, group: list[tuple[tuple[AnyRow, ...], Answer | None]], refused: frozenset[Hashable] | None
     ) -> None:
         for rows, answer in group:
             if answer is None:

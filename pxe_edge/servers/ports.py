@@ -116,7 +116,7 @@ class Lease6Store(Protocol):
     def load(self) -> Sequence[Lease6Row]:
         """All stored rows, at start (blocking)."""
 
-    def commit(self, rows: Iterable[Lease6Row]) -> frozenset[IPv6Address]:
+    def commit(self, rows: Iterable[Lease6Row], /) -> frozenset[IPv6Address]:
         """Make these rows durable before returning (blocking); says which addresses it refused.
 
         Refused is an address that the storage knows another holder of: no Reply may leave for it.
