@@ -72,6 +72,7 @@ def test_a_lease_and_the_servers_identifier_survive_kill_9(lab, need, tmp_path):
             for pid in edges(lab):
                 os.kill(pid, signal.SIGKILL)
             edge.process.wait(10)
+            edge.log = edge.folder / "again.log"  # so that `start` waits for this start
             edge.start()
             assert lease(edge, mac)["address"] == address
             (tmp_path / "dhclient6.leases").unlink()  # it forgets, the edge does not
