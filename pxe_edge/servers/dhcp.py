@@ -37,6 +37,7 @@ from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import LeaseStore, View
 from pxe_edge.servers.senders import ReplySender
 from pxe_edge.wire import dhcp
+from pxe_edge.wire import options as opt
 from pxe_edge.wire.errors import WireError
 from pxe_edge.wire.options import dotted
 
@@ -247,6 +248,8 @@ class DhcpServer:
         stored = tuple(row for row in outcome.rows if row.state != "offered")
         if stored and self._writer is not None:
             self._writer.add(stored, None)
+        if outcome.reason == "chose-another-server":
+            self._tell_of_another(packet, request, link)
         detail = " ".join(filter(None, (_detail(packet, link), outcome.detail)))
         self._notes.silent(
             request.mac,
@@ -256,6 +259,19 @@ class DhcpServer:
             detail=detail,
             event=outcome.event,
         )
+
+    def _tell_of_another(self, packet: dhcp.Packet, request: BootRequest, link: Link) -> None:
+        # The client names the server that it took; its MAC is known only when it is heard (`foreign`).
+        server = packet.address_option(opt.SERVER_ID)
+        if server is not None and server not in self._own:
+            self._notes.foreign(
+                dotted(server),
+                mac=None,
+                interface=link.interface,
+                network=request.network,
+                expected=False,
+                seen_as="REQUEST",
+            )
 
     def _carry_out(
         self,

@@ -5,6 +5,7 @@ firmware asks 3 to 4 times and gives up. Boot HTTP has another thread, because i
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from pxe_edge.servers.boot_plane import BootPlane
 from pxe_edge.servers.dhcp import DhcpServer
 from pxe_edge.servers.dhcp6 import Dhcp6Server
 from pxe_edge.servers.errors import StartError
+from pxe_edge.servers.foreign import ForeignServers
 from pxe_edge.servers.http import HttpServer
 from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import Boot, Lease6Store, LeaseStore, View
@@ -52,7 +54,9 @@ async def serve_packets(
     `duid` is the DHCPv6 server's identifier. `http_proxy`: boot HTTP listens there, for an nginx that
     listens on `http_port` and sends the files.
     """
+    notes = notes if notes is not None else Notes()
     dhcp = DhcpServer(view, leases, notes=notes)
+    foreign = ForeignServers(notes)
     dhcp6 = Dhcp6Server(view, leases6, duid, notes=notes)
     tftp = TftpServer(boot_dir, port=tftp_port, made=lambda name, local: _made(view, name, local))
     plane = BootPlane(
@@ -66,6 +70,8 @@ async def serve_packets(
         tftp.start()
         await http.start()
         _follow(view, dhcp, dhcp6, tftp, advertiser)
+        foreign.sync(view.site(), dhcp.links)
+        _leave_alone_what_stays()
         if on_ready is not None:
             on_ready()
         while not stop.is_set():
@@ -75,13 +81,22 @@ async def serve_packets(
             except TimeoutError:
                 http.check()
                 _follow(view, dhcp, dhcp6, tftp, advertiser)
+                foreign.sync(view.site(), dhcp.links)
     finally:
+        foreign.close()
         advertiser.close()
         tftp.close()
         await http.close()
         await dhcp6.close()
         await dhcp.close()
         log.info("packets=stopped")
+
+
+def _leave_alone_what_stays() -> None:
+    # What was loaded so far lives as long as the process. A full collection looks at all of it, some
+    # 300,000 objects, and holds every packet up for as long; frozen objects are not looked at again.
+    gc.collect()
+    gc.freeze()
 
 
 def _follow(

@@ -1,15 +1,19 @@
 """DHCP decisions, requirement by requirement (facts D1-D20), with direct clients."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pxe_edge.policy.dhcp import Quiet, Reply
 from pxe_edge.policy.leases import OFFER_S, QUARANTINE_S
-from pxe_edge.policy.replies import max_reply_bytes
+from pxe_edge.policy.replies import MANDATORY, max_reply_bytes
 from pxe_edge.wire import dhcp
 from pxe_edge.wire.dhcp import Packet
 from pxe_edge.wire.options import dotted, packed
+from tests.pxe_edge.policy.conftest import FAR, PROV, Bench
 
 SERVER = IPv4Address("10.77.1.2")
 OTHER = IPv4Address("10.77.1.3")
@@ -253,3 +257,45 @@ def test_servers_messages_are_ignored(bench, message):
     assert kind(bench.ask(message)) == "not-for-a-server"
     packet = dhcp.Packet(op=2, xid=1, chaddr=bytes(6), options={53: b"\1"})
     assert kind(bench.send(packet)) == "not-a-dhcp-request"
+
+
+CLIENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        12: st.binary(max_size=300),
+        50: st.binary(min_size=4, max_size=4),
+        55: st.binary(max_size=60),
+        57: st.integers(0, 65535).map(lambda size: size.to_bytes(2, "big")),
+        60: st.sampled_from((b"PXEClient:Arch:00007:UNDI:003016", b"HTTPClient:Arch:00016", b"other")),
+        61: st.binary(min_size=1, max_size=600),
+        77: st.sampled_from((b"iPXE", b"\x04iPXE", b"x")),
+        82: st.binary(max_size=300),
+        93: st.sampled_from((b"\0\7", b"\0\0", b"\0\x10")),
+        97: st.sampled_from((b"\0" + bytes(range(16)), b"\1")),
+        118: st.just(bytes((10, 77, 2, 0))),
+    },
+)
+
+
+@given(CLIENTS, st.booleans(), st.integers(0, 0xFFFF))
+@settings(deadline=None)
+def test_a_filled_form_is_what_the_general_encoder_writes(options, relayed, flags):
+    bench = Bench(networks=(PROV, replace(FAR, trusted=True)))
+    packet = Packet(
+        op=1, xid=9, chaddr=bytes(range(6)), flags=flags, options={53: b"\1", **options},
+        giaddr=number("10.77.2.1") if relayed else 0,
+    )  # fmt: skip
+    first, second = bench.send(packet), bench.send(packet)  # the form is made, then used again
+    if not isinstance(first, Reply):
+        return
+    limit = max_reply_bytes(packet, 1500)
+    for reply in (first, second):
+        value = reply.packet
+        assert len(reply.data) <= limit
+        assert value.options.get(61) == packet.options.get(61) or 61 in reply.dropped
+        if not reply.dropped and b"\x34\x01" not in reply.data[240:]:
+            assert dhcp.encode(value, limit, MANDATORY).data == reply.data
+        if 82 in value.options:
+            assert value.options[82] == packet.options[82]
+            assert list(value.options)[-1] == 82
+    assert first.data == second.data

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import threading
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
@@ -29,6 +30,7 @@ class GatedLeases(MemoryLeases):
         super().__init__()
         self.gate = threading.Event()
         self.broken = False
+        self.taken = frozenset()
         self.refused = threading.Event()
 
     def commit(self, rows):
@@ -36,7 +38,8 @@ class GatedLeases(MemoryLeases):
         if self.broken:
             self.refused.set()
             raise OSError("disk full")
-        return super().commit(rows)
+        rows = tuple(rows)
+        return super().commit(rows) or self.taken.intersection(row.address for row in rows)
 
 
 class Bench:
@@ -70,10 +73,12 @@ class Bench:
     def request(self, number):
         self.send(number, dhcp.REQUEST, o54=RELAY.packed, o50=IPv4Address(f"127.1.0.{number}").packed)
 
-    async def receive(self):
+    async def octets(self):
         async with asyncio.timeout(5):
-            data = await asyncio.get_running_loop().sock_recv(self.sock, 2000)
-        packet = dhcp.decode(data)
+            return await asyncio.get_running_loop().sock_recv(self.sock, 2000)
+
+    async def receive(self):
+        packet = dhcp.decode(await self.octets())
         return packet.xid, packet.message_type
 
 
@@ -179,3 +184,87 @@ def test_which_sockets_a_site_needs(networks, wanted):
         for at, (interface, mode) in enumerate(networks)
     )
     assert wanted_sockets(SiteView("lab", networks=built)) == wanted
+
+
+def test_a_client_that_took_another_server_tells_of_it():
+    async def run():
+        async with Bench() as bench:
+            bench.store.gate.set()
+            bench.send(1, dhcp.DISCOVER)
+            assert await bench.receive() == (1, dhcp.OFFER)
+            bench.send(1, dhcp.REQUEST, o54=bytes((10, 9, 9, 9)), o50=bytes((10, 9, 9, 50)))
+            bench.send(2, dhcp.DISCOVER)
+            assert await bench.receive() == (2, dhcp.OFFER)
+            (server,) = bench.server._notes.foreign_servers()
+            assert (server.address, server.mac, server.seen_as) == ("10.9.9.9", None, "REQUEST")
+            (note,) = bench.server._notes.unanswered("02:00:00:00:00:01")
+            assert (note.reason, "server=10.9.9.9" in note.detail) == ("chose-another-server", True)
+
+    asyncio.run(run())
+
+
+def test_a_client_that_never_takes_our_offers_is_told_of_until_it_does():
+    async def run():
+        async with Bench() as bench:
+            bench.store.gate.set()
+            notes = bench.server._notes
+            for number in range(3):
+                assert notes.unanswered("02:00:00:00:00:01") == (), number
+                bench.send(1, dhcp.DISCOVER)
+                assert await bench.receive() == (1, dhcp.OFFER)
+            (note,) = notes.unanswered("02:00:00:00:00:01")
+            assert (note.reason, note.network) == ("offers-not-requested", "far")
+            bench.request(1)
+            assert await bench.receive() == (1, dhcp.ACK)
+            assert notes.unanswered("02:00:00:00:00:01") == ()
+
+    asyncio.run(run())
+
+
+def test_a_changed_site_is_taken_up_between_two_packets_and_no_lease_is_lost():
+    async def run():
+        async with Bench() as bench:
+            bench.store.gate.set()
+            bench.request(7)
+            assert await bench.receive() == (7, dhcp.ACK)
+            moved = replace(NETWORK, pool=(AddressRange(IPv4Address("127.2.0.1"), IPv4Address("127.2.0.9")),))
+            bench.view.swap(SiteView("lab", discovery="hold", networks=(moved, replace(NETWORK, name="x"))))
+            bench.send(8, dhcp.DISCOVER)
+            data = await bench.octets()
+            assert data[16:20] == bytes((127, 2, 0, 1))
+            assert [dotted(row.address) for row in bench.server.table.rows()] == ["127.1.0.7"]
+            bench.view.swap(SiteView("lab", discovery="hold", networks=(NETWORK,)))
+            bench.request(7)
+            assert await bench.receive() == (7, dhcp.ACK)
+
+    asyncio.run(run())
+
+
+def test_what_the_storage_refuses_is_not_acknowledged_and_noted():
+    async def run():
+        async with Bench() as bench:
+            bench.store.gate.set()
+            bench.store.taken = frozenset({int(IPv4Address("127.1.0.1"))})
+            bench.request(1)
+            bench.request(2)
+            assert await bench.receive() == (2, dhcp.ACK)
+            (note,) = bench.server._notes.unanswered("02:00:00:00:00:01")
+            assert note.reason == "not-stored"
+
+    asyncio.run(run())
+
+
+def test_one_machine_that_floods_is_limited_and_others_are_served():
+    async def run():
+        async with Bench() as bench:
+            bench.store.gate.set()
+            for _ in range(60):
+                bench.send(1, dhcp.DISCOVER)
+            bench.send(2, dhcp.DISCOVER)
+            got = []
+            while (2, dhcp.OFFER) not in got:
+                got.append(await bench.receive())
+            assert got.count((1, dhcp.OFFER)) == 40
+            assert bench.server._notes.counts()["rate-limited"] == 20
+
+    asyncio.run(run())
