@@ -43,6 +43,8 @@ class Rack:
         loader.parent.mkdir(parents=True, exist_ok=True)
         loader.touch()
         site.registry.publish_files(files, author="test")
+        (site.registry.data / "boot").mkdir()
+        (site.registry.data / "boot" / "snponly.efi").write_bytes(b"loader")
         self.site, self.view, self.table = site, PacketView(site.registry), LeaseTable()
 
     def discover(self, mac: str, uuid: str | None = None) -> str:
