@@ -95,9 +95,20 @@ class Case:
         """The network that the message is about."""
         return self.place.network
 
+    @property
+    def fixed(self) -> int | None:
+        """The address here that is kept for the host that the client is, by whichever of its NICs."""
+        fixed = self.host.fixed if self.host is not None else None
+        return fixed if fixed is not None and fixed in self.place.network else None
+
+    @property
+    def is_reserved(self) -> bool:
+        """Whether an address is kept for the client here."""
+        return self.request.mac in self.place.network.reservations or self.fixed is not None
+
     def may_have(self, address: int) -> bool:
         """Whether the client may have exactly this address now."""
-        return self.table.may_keep(self.place.network, self.request.mac, address, self.now)
+        return self.table.may_keep(self.place.network, self.request.mac, address, self.now, self.fixed)
 
 
 def answer(
@@ -137,7 +148,7 @@ def _not_served(case: Case, message: int) -> Quiet | None:
     mode = network.view.mode
     if mode == "proxy":
         return Quiet("proxy-mode")
-    if mode == "reservations" and case.mac not in network.reservations:
+    if mode == "reservations" and not case.is_reserved:
         return Quiet("no-reservation")  # another server's client, not ours to refuse
     if message in (dhcp.DECLINE, dhcp.RELEASE):
         return None
@@ -147,7 +158,7 @@ def _not_served(case: Case, message: int) -> Quiet | None:
 
 def _discover(case: Case) -> Outcome:
     wish = case.packet.address_option(opt.REQUESTED_ADDRESS)
-    address = case.table.choose(case.network, case.mac, wish, case.now)
+    address = case.table.choose(case.network, case.mac, wish, case.now, case.fixed)
     if address is None:
         return _nothing_free(case)
     binding = case.binding
@@ -203,7 +214,7 @@ def _init_reboot(case: Case, wish: int) -> Outcome:
     if wish not in network:
         return _nak(case, "wrong network")
     binding = case.binding
-    reserved = case.mac in network.reservations
+    reserved = case.is_reserved
     if binding is None and not reserved:
         return Quiet("unknown-client")
     if binding is not None and binding.address != wish and not reserved:

@@ -149,9 +149,14 @@ class LeaseTable:
         if holders.pool is not None and offer.address not in self._stored:
             holders.pool.returned(offer.address)
 
-    def choose(self, network: ServedNetwork, mac: str, requested: int | None, now: float) -> int | None:
-        """An address for a client, or None: none is free, or none is meant for it. See the module's head."""
-        reserved = network.reservations.get(mac)
+    def choose(
+        self, network: ServedNetwork, mac: str, requested: int | None, now: float, fixed: int | None = None
+    ) -> int | None:
+        """An address for a client, or None: none is free, or none is meant for it. See the module's head.
+
+        `fixed` is kept for the host that the client is, where its MAC has no reservation.
+        """
+        reserved = network.reservations.get(mac, fixed)
         if reserved is not None and self.is_free(reserved, mac, now):
             return reserved
         if network.view.mode == "reservations":
@@ -171,9 +176,11 @@ class LeaseTable:
         """Whether no more offers are held: a flood of DISCOVERs must not grow the table."""
         return len(self._offered) >= MAX_OFFERS and not self.forget_offers(now)
 
-    def may_keep(self, network: ServedNetwork, mac: str, address: int, now: float) -> bool:
-        """Whether a client may have exactly this address under the current site."""
-        reserved = network.reservations.get(mac)
+    def may_keep(
+        self, network: ServedNetwork, mac: str, address: int, now: float, fixed: int | None = None
+    ) -> bool:
+        """Whether a client may have exactly this address under the current site; `fixed` as in `choose`."""
+        reserved = network.reservations.get(mac, fixed)
         if reserved is not None and self.is_free(reserved, mac, now):
             return address == reserved
         if network.view.mode == "reservations":

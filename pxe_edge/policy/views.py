@@ -102,6 +102,8 @@ class HostView:
     uuid: str | None = None
     due: Due | None = None
     boot: BootPlan | None = None
+    fixed: int | None = None
+    """The IPv4 address that it gets by DHCP, also by a NIC that was not seen yet."""
     presumed: bool = False
     """Not sure to be this one: a spec announces it, or the serial in its UUID; who is known for sure wins."""
 

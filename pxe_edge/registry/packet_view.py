@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from sqlalchemy import select
@@ -174,11 +174,13 @@ class PacketView:
             sightings.note(session, strangers)
 
     def _view(self, session: Session, host: HostRow) -> HostView:
+        fixed = next((a for a, key in self._kept[host.id].items() if key == addresses.PXE), None)
         return HostView(
             host_id=host.id,
             name=host.name,
             macs=frozenset(hosts.macs_of(session, host.id)),
             uuid=host.uuid,
+            fixed=int(fixed) if isinstance(fixed, IPv4Address) else None,
             due="boot-os" if boot_os_due(jobs.boot_state(session, host)) else None,
         )
 
@@ -203,8 +205,8 @@ class PacketView:
         return (kept, view.macs) if kept and view is not None else None
 
     def _read(self, session: Session, host: HostRow) -> None:
-        view = self._view(session, host)
         self._kept[host.id] = _kept(session, host.id)
+        view = self._view(session, host)
         if (spec := binding.spec_name(session, host.id)) is not None:
             self._spec_of[host.id] = spec
             self._bound.add(spec)

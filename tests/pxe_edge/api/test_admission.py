@@ -198,12 +198,27 @@ def test_a_host_without_a_name_gets_one(site: Any) -> None:
     rack.add(expect=422)
 
 
+def test_a_network_of_reservations_serves_a_host_that_its_uuid_names(site: Any) -> None:
+    rack = Rack(site, discovery="off")
+    text = SITE.format(discovery="off").replace(
+        "gateway: 10.77.1.1,", "gateway: 10.77.1.1, mode: reservations,"
+    )
+    site.registry.publish_files({"site.yaml": text}, author="test")
+    rack.add(name="c", uuid=DELL, address="10.77.1.22")
+
+    assert rack.discover(OURS, DELL) == "10.77.1.22 snponly.efi"
+    assert rack.discover(OTHER) == "no-reservation"
+
+
 def test_a_fixed_address_is_what_the_machine_gets_and_nobody_else(site: Any) -> None:
     rack = Rack(site, discovery="register")
     assert rack.add(name="a", mac=OURS, address="10.77.1.50")["fixed_address"] == "10.77.1.50"
 
     assert rack.discover(OTHER) == "10.77.1.51 snponly.efi"
     assert rack.discover(OURS) == "10.77.1.50 snponly.efi"
+    rack.add(name="c", uuid=DELL, address="10.77.1.22")
+    assert rack.discover("52:54:00:00:00:0c", DELL) == "10.77.1.22 snponly.efi"  # its MAC was never seen
+    assert rack.discover("52:54:00:00:00:0d", DELL) != "10.77.1.22 snponly.efi"  # nor twice at once
     assert rack.add(name="b", serial="SN-9", address="10.77.1.21")["fixed_address"] == "10.77.1.21"
     assert rack.boots_and_reports("52:54:00:00:00:09", serial="SN-9") == (204, None)
     assert rack.discover("52:54:00:00:00:09") == "10.77.1.21 snponly.efi"
