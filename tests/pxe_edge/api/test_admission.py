@@ -39,9 +39,6 @@ class Rack:
 
     def __init__(self, site: Any, *, discovery: str, specs: str = "") -> None:
         files = {"site.yaml": SITE.format(discovery=discovery), **({"h.yaml": specs} if specs else {})}
-        loader = site.registry.data / "boot" / "snponly.efi"
-        loader.parent.mkdir(parents=True, exist_ok=True)
-        loader.touch()
         site.registry.publish_files(files, author="test")
         (site.registry.data / "boot").mkdir()
         (site.registry.data / "boot" / "snponly.efi").write_bytes(b"loader")
