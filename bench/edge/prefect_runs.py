@@ -2,7 +2,8 @@
 
 `bench.edge.prefect_runs URL AUTH_FILE rate FLOW/DEPLOYMENT COUNT` makes runs one after the other, as the edge
 does, and prints how many a second it took. `... list` prints the tags of each run of the edge's and when it
-was made, `... count` how many there are.
+was made, `... count` how many there are, and `... wait COUNT SECONDS` the same once there are so many or the
+time is over.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 
 PAGE = 200
+LOOK_S = 0.25
 
 
 def rate(client: httpx.Client, deployment: str, count: int) -> float:
@@ -44,6 +46,19 @@ def runs(client: httpx.Client) -> list[dict[str, Any]]:
             return found
 
 
+def count(client: httpx.Client) -> int:
+    """How many there are."""
+    return int(client.post("flow_runs/count", json=MINE).raise_for_status().json())
+
+
+def wait(client: httpx.Client, wanted: int, seconds: float) -> int:
+    """How many there are at the end."""
+    ends_at = time.monotonic() + seconds
+    while (there := count(client)) < wanted and time.monotonic() < ends_at:
+        time.sleep(LOOK_S)
+    return there
+
+
 MINE = {"flow_runs": {"tags": {"all_": ["rackflow"]}}}
 
 
@@ -55,8 +70,10 @@ def main(url: str, auth_file: str, verb: str, *more: str) -> None:
             print(rate(client, more[0], int(more[1])))
         elif verb == "list":
             print(json.dumps(runs(client)))
+        elif verb == "wait":
+            print(wait(client, int(more[0]), float(more[1])))
         else:
-            print(client.post("flow_runs/count", json=MINE).raise_for_status().json())
+            print(count(client))
 
 
 if __name__ == "__main__":

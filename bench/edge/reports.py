@@ -186,18 +186,16 @@ class Prefect:
         url = f"http://127.0.0.1:{parts.PREFECT_PORT}/api"
         module = ("-m", "bench.edge.prefect_runs")
         argv = (sys.executable, *module, url, str(self._site.auth_file), *words)
-        done = self._testbed.run("server", *argv)
+        done = self._testbed.run("server", *argv, timeout_s=WAIT_S + 60)
         if done.returncode:
             raise BenchError(f"Prefect could not be asked: {done.stderr.strip()[-400:]}")
         return done.stdout
 
     def wait_for(self, count: int) -> None:
-        """Until it has made so many runs, or nothing more comes."""
-        ends_at = time.monotonic() + WAIT_S
-        while (made := self.count()) < count:
-            if time.monotonic() > ends_at:
-                raise BenchError(f"{made} of {count} runs were made within {WAIT_S:.0f} s")
-            time.sleep(0.5)
+        """Until it has made so many runs."""
+        made = int(self._ask("wait", str(count), str(WAIT_S)))
+        if made < count:
+            raise BenchError(f"{made} of {count} runs were made within {WAIT_S:.0f} s")
 
 
 def machines(run: Run, first: int, count: int, *, at_a_time: int, pause_s: float) -> list[dict[str, Any]]:
@@ -238,8 +236,7 @@ def through_a_stop(run: Run, prefect: Prefect, count: int, down_s: float) -> Out
         coming: Future[list[dict[str, Any]]] = pool.submit(
             machines, run, 20_000, count, at_a_time=AT_A_TIME, pause_s=0.0
         )
-        while prefect.count() < before + count // 4:
-            time.sleep(0.2)
+        prefect.wait_for(before + count // 4)
         prefect.stop()
         time.sleep(down_s)
         prefect.start()
