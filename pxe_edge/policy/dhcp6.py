@@ -89,7 +89,14 @@ class Case6:
     def desk(self) -> bindings.Desk:
         """The client's side of the lease table."""
         avoid = self.arrival.own_addresses.union(self.server.site.server_addresses6.values())
-        return bindings.Desk(self.request, self.place.network, self.server.table, self.now, avoid)
+        network = self.place.network
+        return bindings.Desk(self.request, network, self.server.table, self.now, avoid, self.fixed)
+
+    @property
+    def fixed(self) -> IPv6Address | None:
+        """The address here that is kept for the host that the client is."""
+        fixed = self.host.fixed6 if self.host is not None else None
+        return fixed if fixed is not None and fixed in self.place.network.subnet else None
 
 
 ServerId = Literal["none", "ours", "any"]
@@ -153,7 +160,8 @@ def _misaddressed(case: Case6, rule: _Rule) -> Outcome6 | None:
 def _not_served(case: Case6) -> Quiet6 | None:
     # What the whole network or the whole machine gets no answer for, as in DHCPv4.
     request = case.request
-    if case.place.network.mode == "reservations" and request.key not in case.place.network.reservations:
+    network = case.place.network
+    if network.mode == "reservations" and request.key not in network.reservations and case.fixed is None:
         return Quiet6("no-reservation")  # another server's client, not ours to refuse
     if request.message.kind in (dhcp6.RELEASE, dhcp6.DECLINE):
         return None

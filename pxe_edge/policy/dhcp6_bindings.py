@@ -52,6 +52,8 @@ class Desk:
     table: Lease6Table
     now: float
     avoid: frozenset[IPv6Address]
+    fixed: IPv6Address | None = None
+    """Kept for the host that the client is, by whichever of its NICs."""
     claimed: set[IPv6Address] = field(default_factory=set)
 
     @property
@@ -90,7 +92,7 @@ class Desk:
     def may_have(self, iaid: int, address: IPv6Address) -> bool:
         """Whether an association may have exactly this address now."""
         holder = self.request.holder(iaid)
-        return self.table.may_keep(self.network, holder, address, self.now, self.taken(iaid))
+        return self.table.may_keep(self.network, holder, address, self.now, self.taken(iaid), self.fixed)
 
     def row(self, given: Association, address: IPv6Address, state: LeaseState, seconds: float) -> Lease6Row:
         """A row of the client; where it is plugged in comes from the relay nearest to it."""
@@ -195,7 +197,7 @@ def _place(desk: Desk, given: Association, *, commit: bool) -> tuple[IPv6Address
     held = [one for one in desk.table.of(desk.network.name, holder) if one.holds(desk.now)]
     if row is None and len(held) >= MAX_PER_HOLDER:
         return None, []
-    address = desk.table.choose(desk.network, holder, wishes, desk.now, desk.taken(given.iaid))
+    address = desk.table.choose(desk.network, holder, wishes, desk.now, desk.taken(given.iaid), desk.fixed)
     if address is None:
         return None, []
     desk.claimed.add(address)

@@ -95,9 +95,13 @@ class Lease6Table:
         wishes: Iterable[IPv6Address],
         now: float,
         avoid: frozenset[IPv6Address],
+        fixed: IPv6Address | None = None,
     ) -> IPv6Address | None:
-        """The reserved address, else the first wish that is free, else the next of the pool, else None."""
-        reserved = network.reservations.get(mac)
+        """The reserved address, else the first wish that is free, else the next of the pool, else None.
+
+        `fixed` is kept for the host that the client is, where its MAC has no reservation.
+        """
+        reserved = network.reservations.get(mac, fixed)
         if reserved is not None and reserved not in avoid and self._free(reserved, mac, now):
             return reserved
         if network.mode == "reservations":
@@ -113,10 +117,16 @@ class Lease6Table:
         return pool.next(self, now, avoid)
 
     def may_keep(
-        self, network: Network6View, mac: str, address: IPv6Address, now: float, avoid: frozenset[IPv6Address]
+        self,
+        network: Network6View,
+        mac: str,
+        address: IPv6Address,
+        now: float,
+        avoid: frozenset[IPv6Address],
+        fixed: IPv6Address | None = None,
     ) -> bool:
-        """Whether a client may have exactly this address under the current site."""
-        reserved = network.reservations.get(mac)
+        """Whether a client may have exactly this address under the current site; `fixed` as in `choose`."""
+        reserved = network.reservations.get(mac, fixed)
         if reserved is not None and reserved not in avoid and self._free(reserved, mac, now):
             return address == reserved
         if network.mode == "reservations" or address in avoid:

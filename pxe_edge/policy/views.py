@@ -104,6 +104,8 @@ class HostView:
     boot: BootPlan | None = None
     fixed: int | None = None
     """The IPv4 address that it gets by DHCP, also by a NIC that was not seen yet."""
+    fixed6: IPv6Address | None = None
+    """The same of IPv6."""
     presumed: bool = False
     """Not sure to be this one: a spec announces it, or the serial in its UUID; who is known for sure wins."""
 

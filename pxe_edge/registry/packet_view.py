@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from sqlalchemy import select
@@ -181,6 +181,7 @@ class PacketView:
             macs=frozenset(hosts.macs_of(session, host.id)),
             uuid=host.uuid,
             fixed=int(fixed) if isinstance(fixed, IPv4Address) else None,
+            fixed6=fixed if isinstance(fixed, IPv6Address) else None,
             due="boot-os" if boot_os_due(jobs.boot_state(session, host)) else None,
         )
 

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from pxe_edge.policy import dhcp6 as policy
 from pxe_edge.policy import dhcp6_leases as leases
+from pxe_edge.policy.views import HostView
 from pxe_edge.wire import dhcp6 as wire
 from pxe_edge.wire.dhcp6 import LeasedAddress, Message
 from pxe_edge.wire.errors import WireError
 from tests.pxe_edge.policy.bench6 import (
     EUI64,
+    FAR,
     MAC,
     OWN,
     PROV,
@@ -25,6 +27,7 @@ from tests.pxe_edge.policy.bench6 import (
     given_to,
     ia,
     ll,
+    relay,
     span,
     status,
     uuid_duid,
@@ -115,6 +118,14 @@ def test_a_reservation_wins_and_moves_a_client(bench):
         ("fd00:77::50", 0),
     ]
     assert bench.table.at(address("fd00:77::50")).state == "released"
+
+
+def test_a_host_known_by_its_uuid_gets_its_fixed_address_by_a_nic_that_nobody_has_seen():
+    for mode in ("full", "reservations"):
+        bench = Bench(replace(PROV, mode=mode), host=HostView("h1", "web-01", fixed6=address("fd00:77::7")))
+        assert given_to(bench.bind(duid=uuid_duid(1))) == ["fd00:77::7"]
+        elsewhere = Bench(FAR, host=HostView("h1", "web-01", fixed6=address("fd00:77::7")))
+        assert given_to(elsewhere.bind(relays=(relay("fd00:88::1"),))) == ["fd00:88::50"]
 
 
 def test_reservations_mode_leaves_strangers_to_another_server(bench):
