@@ -47,7 +47,10 @@ class Arrived:
 
 def open_requests(family: socket.AddressFamily, what: str, port: int) -> socket.socket:
     """A request socket on all addresses of a family; raises StartError."""
-    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:  # a kernel without IPv6
+        raise explain(error, what, port) from error
     try:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

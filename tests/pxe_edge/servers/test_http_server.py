@@ -1,6 +1,7 @@
 """The HTTP server's connections: slow, silent, too many, cut off, on IPv6, in the background (facts H1)."""
 
 import asyncio
+import errno
 import os
 import random
 import socket
@@ -280,6 +281,24 @@ def test_ipv6_clients_are_served_and_told_an_address_in_brackets(served):
         assert (str(served.requests[0].peer), served.requests[0].local) == ("::1", f"[::1]:{server.port}")
         writer.close()
 
+    serve(served, talk)
+
+
+def test_a_host_without_ipv6_serves_ipv4(served, monkeypatch):
+    real = http._listen
+
+    def listen(host, port):
+        if ":" in host:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(host, port)
+
+    async def talk(server):
+        reader, writer = await connect(server)
+        writer.write(GET)
+        assert (await answer(reader))[0] == 200
+        writer.close()
+
+    monkeypatch.setattr(http, "_listen", listen)
     serve(served, talk)
 
 

@@ -1,5 +1,6 @@
 """The TFTP server over loopback: files that are not to be had, repeats, limits, hostile bytes (T10, T11)."""
 
+import errno
 import os
 import socket
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pxe_edge.servers import datagrams
 from pxe_edge.servers import tftp as server_module
 from pxe_edge.servers.peers import counted_as
 from pxe_edge.servers.tftp import MAX_PER_ADDRESS
@@ -220,6 +222,26 @@ def test_ipv6_clients_are_served_from_the_address_that_they_asked(root):
         )
         assert one.came_from[0] == "::1"
 
+    serve(root, talk)
+
+
+def no_ipv6(real):
+    """`socket.socket` of a kernel without IPv6."""
+
+    def make(family=socket.AF_INET, *more, **named):
+        if family == socket.AF_INET6:
+            raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+        return real(family, *more, **named)
+
+    return make
+
+
+def test_a_host_without_ipv6_serves_ipv4(root, monkeypatch):
+    async def talk(client, server):
+        assert len(server._listening) == 1
+        assert (await client().fetch("small"))[0] == b"x" * 600
+
+    monkeypatch.setattr(datagrams.socket, "socket", no_ipv6(socket.socket))
     serve(root, talk)
 
 
