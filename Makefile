@@ -11,7 +11,7 @@ help:
 	@echo "make test      lint, unit, property, interop tests and one rack scenario per firmware"
 	@echo "make test-rack all rack scenarios, resumable [K=expression]; writes docs/rack-results.md"
 	@echo "make soak      the edge is killed in 50 boot storms; then simulated machines live and 200 times"
-	@echo "               something is killed [STORMS=50 KILLS=200 MACHINES=8 SEED=1]"
+	@echo "               something is killed [STORMS=50 KILLS=200 MACHINES=5 SEED=1]"
 	@echo "make fuzz      what the edge reads from the network, under libFuzzer [SECONDS=600 TARGETS=...]"
 	@echo "make lint      ruff, mypy, import contracts"
 	@echo "make bench     benchmarks, as ratios"
@@ -43,7 +43,7 @@ test-rack: setup
 
 soak: setup
 	@$(PY) -m lab.sim avalanche --kills $(or $(STORMS),50) --seed $(or $(SEED),1)
-	@$(PY) -m lab.sim soak --kills $(or $(KILLS),200) --machines $(or $(MACHINES),8) --seed $(or $(SEED),1)
+	@$(PY) -m lab.sim soak --kills $(or $(KILLS),200) --machines $(or $(MACHINES),5) --seed $(or $(SEED),1)
 
 bench: setup
 	$(PY) -m bench

@@ -36,10 +36,10 @@ class Options:
 
     data: Path
     kills: int = 200
-    machines: int = 8
+    machines: int = 5
     seed: int = 1
-    pace_s: float = 5.0
-    patience_s: float = 40.0
+    pace_s: float = 3.0
+    patience_s: float = 12.0
     """How long a fault waits for the stage that it wishes to meet."""
     settle_s: float = 900.0
     longest_s: float = 7200.0
