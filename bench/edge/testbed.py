@@ -38,7 +38,7 @@ netns add load
 -n load route add local {CLIENTS} dev lo
 -n server route add {CLIENTS} via {LOAD}
 """
-START_S = 120.0
+START_S = 300.0
 STOP_S = 15.0
 LOOK_S = 0.1
 
