@@ -43,8 +43,6 @@ class Reply:
     rows: tuple[LeaseRow, ...] = ()
     dropped: tuple[int, ...] = ()
     """Options that found no room."""
-    new_address: int = 0
-    """The address offered, when the client had it neither by lease nor by offer: probe it first."""
 
     @property
     def packet(self) -> Packet:
@@ -169,10 +167,7 @@ def _discover(case: Case) -> Outcome:
         and binding.holds(case.now)
     ):
         return _reply(case, dhcp.OFFER, address, ())
-    offered = case.offer
-    known = address in (binding and binding.address, offered and offered.address)
-    row = _row(case, address, "offered", OFFER_S)
-    return _reply(case, dhcp.OFFER, address, (row,), 0 if known else address)
+    return _reply(case, dhcp.OFFER, address, (_row(case, address, "offered", OFFER_S),))
 
 
 def _nothing_free(case: Case) -> Quiet:
@@ -295,7 +290,7 @@ def _row(case: Case, address: int, state: Literal["bound", "offered"], seconds: 
     )
 
 
-def _reply(case: Case, kind: int, address: int, rows: tuple[LeaseRow, ...], new_address: int = 0) -> Outcome:
+def _reply(case: Case, kind: int, address: int, rows: tuple[LeaseRow, ...]) -> Outcome:
     # An ACK without address is INFORM's: no lease time, no boot file (4.3.5).
     packet, network = case.packet, case.place.network
     boot: BootAnswer = _NOT_HERE
@@ -313,7 +308,7 @@ def _reply(case: Case, kind: int, address: int, rows: tuple[LeaseRow, ...], new_
         encoded = dhcp.encode(value, limit, replies.MANDATORY)
         data, dropped = encoded.data, encoded.dropped
     target = replies.target_of(packet, kind, address, network, _source_port(case))
-    return Reply(kind, data, target, case.place, boot, address, rows, dropped, new_address)
+    return Reply(kind, data, target, case.place, boot, address, rows, dropped)
 
 
 def _form(case: Case, kind: int, boot: BootAnswer, lease_s: int | None) -> tuple[Form, bytes]:

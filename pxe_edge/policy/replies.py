@@ -79,9 +79,10 @@ def target_of(
 
 def max_reply_bytes(request: Packet, mtu: int) -> int:
     """Octets of DHCP that fit: option 57 counts the IP header (OVMF says 65280), the link's MTU rules."""
-    told = opt.read_u16(request.options.get(opt.MAX_SIZE))
-    limit = max(_LEAST_MESSAGE_BYTES, told or _LEAST_MESSAGE_BYTES)
-    return min(limit, max(mtu, _LEAST_MESSAGE_BYTES)) - dhcp.UDP_HEADERS_BYTES
+    value = request.options.get(opt.MAX_SIZE)
+    told = value[0] << 8 | value[1] if value is not None and len(value) == 2 else 0
+    limit = min(told, mtu)
+    return max(_LEAST_MESSAGE_BYTES, limit) - dhcp.UDP_HEADERS_BYTES
 
 
 def boot_file(answer: BootAnswer, request: BootRequest, place: Place, site: SiteView) -> BootFile:

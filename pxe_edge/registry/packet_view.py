@@ -33,8 +33,8 @@ from specs.shapes import IpAddress
 
 MAX_NOTED = 4096
 """Requests kept between two writes; what comes on top of it is not noted."""
-MAX_WRITTEN = 500
-"""Requests written in one go: some 10 ms, in which no lease is stored. The rest is written next time."""
+MAX_WRITTEN = 200
+"""Requests written in one go, twice a second: in a storm the leases need the time. The rest comes next."""
 
 
 class PacketView:

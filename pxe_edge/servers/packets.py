@@ -5,7 +5,6 @@ firmware asks 3 to 4 times and gives up. Boot HTTP has another thread, because i
 """
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +70,6 @@ async def serve_packets(
         await http.start()
         _follow(view, dhcp, dhcp6, tftp, advertiser)
         foreign.sync(view.site(), dhcp.links)
-        _leave_alone_what_stays()
         if on_ready is not None:
             on_ready()
         while not stop.is_set():
@@ -90,13 +88,6 @@ async def serve_packets(
         await dhcp6.close()
         await dhcp.close()
         log.info("packets=stopped")
-
-
-def _leave_alone_what_stays() -> None:
-    # What was loaded so far lives as long as the process. A full collection looks at all of it, some
-    # 300,000 objects, and holds every packet up for as long; frozen objects are not looked at again.
-    gc.collect()
-    gc.freeze()
 
 
 def _follow(
