@@ -5,13 +5,14 @@ message of another client has been answered.
 """
 
 import contextlib
+import socket
 import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 
 from tests.interop import wire
 from tests.interop.netns import SERVER
-from tests.interop.wire import Message, encode
+from tests.interop.wire import Message, encode, frame
 
 QUIET_S = 0.5
 """No answer by then, and none before that of a later message: silence."""
@@ -82,6 +83,13 @@ class Talk:
             if message.ciaddr != wire.NOBODY:
                 self.has(message.ciaddr)
         self.lab.send("R", "r1", data, **how)
+
+    def send_all(self, messages):
+        """Put many broadcast messages on the wire, as fast as one socket takes them."""
+        how = {"source": wire.NOBODY, "target": wire.EVERYBODY, "ports": (68, 67), "source_mac": self.mac}
+        with self.lab.socket("R", socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
+            for message in messages:
+                sock.sendto(frame(encode(message), **how), ("r1", 0x0800))
 
     def has(self, address):
         """Let the bench answer ARP for an address from now on."""
