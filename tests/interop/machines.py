@@ -88,8 +88,8 @@ class Machine:
         return watch.times(*octets)[0]
 
     def script_at(self, watch, timeout=90.0):
-        """When it asked for its script."""
-        return self.seen(watch, b"GET /boot.ipxe?mac=" + self.mac.hex(":").encode(), timeout=timeout)
+        """When it asked for its script: iPXE writes the colons of a MAC as they are or as %3A, by version."""
+        return self.seen(watch, b"GET /boot.ipxe?mac=", self.mac, timeout=timeout)
 
     def messages(self, watch, kind):
         """Its DHCP messages of one kind."""
