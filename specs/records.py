@@ -5,13 +5,16 @@ them. `extra="ignore"`, so that an older client reads a newer edge.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from specs.facts import Observation
 from specs.model import Host
 from specs.phases import Phase
+
+NOT_IN_PLAN_HASH: Final = frozenset({"observed_at", "notes"})
+"""Fields of a plan that its hash leaves out: the age of the reading, and remarks."""
 
 Verb = Literal[
     "discover",

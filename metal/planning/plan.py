@@ -6,6 +6,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from specs.records import NOT_IN_PLAN_HASH
+
 Restart = Literal["observe", "repeat", "ask"]
 
 StepKind = Literal[
@@ -111,7 +113,7 @@ class Plan(PlanValue):
     @property
     def hash(self) -> str:
         """sha256 over the canonical JSON of steps and basis; the age of the reading is not part of it."""
-        body = self.model_dump(mode="json", exclude={"observed_at", "notes"})
+        body = self.model_dump(mode="json", exclude=set(NOT_IN_PLAN_HASH))
         return hashlib.sha256(canonical(body)).hexdigest()
 
     def step(self, step_id: str) -> Step:

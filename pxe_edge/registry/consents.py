@@ -12,6 +12,7 @@ from pxe_edge.registry import jobs, timeline
 from pxe_edge.registry.errors import ConflictError, ForbiddenError, NotFoundError
 from pxe_edge.registry.site_tables import PlanRow
 from pxe_edge.registry.tables import ConsentRow, HostRow, JobRow
+from specs.records import NOT_IN_PLAN_HASH
 
 VALID_S: Final = Timing().consent_s
 BY_FORM: Final = "prefect-ui (shared)"
@@ -19,13 +20,21 @@ BY_FORM: Final = "prefect-ui (shared)"
 
 
 def put_plan(session: Session, now: datetime, plan_hash: str, body: dict[str, Any]) -> None:
-    """Store a plan; the same again is fine, another body under the same hash is refused."""
+    """Store a plan; the same again is fine, another one under the same hash is refused.
+
+    A run that died before it noted its plan makes it anew, from a later reading: what the hash leaves out may
+    differ then, and what was stored first stays.
+    """
     there = session.get(PlanRow, plan_hash)
     if there is None:
         session.add(PlanRow(hash=plan_hash, body=body, at=now))
         session.flush()
-    elif there.body != body:
+    elif _hashed(there.body) != _hashed(body):
         raise ConflictError(f"another plan is stored under {plan_hash}", code="plan")
+
+
+def _hashed(body: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in body.items() if key not in NOT_IN_PLAN_HASH}
 
 
 def get_plan(session: Session, plan_hash: str) -> dict[str, Any]:

@@ -134,6 +134,8 @@ def test_plans_are_immutable(site: Any) -> None:
     site.call("PUT", "/v1/plans/sha256:aa", expect=204, json={"host": "a", "steps": []})
     site.call("PUT", "/v1/plans/sha256:aa", expect=204, json={"host": "a", "steps": []})
     site.call("PUT", "/v1/plans/sha256:aa", expect=409, json={"host": "b", "steps": []})
+    later = {"host": "a", "steps": [], "observed_at": "2026-11-26T08:00:00Z", "notes": ["read again"]}
+    site.call("PUT", "/v1/plans/sha256:aa", expect=204, json=later)  # made anew after a crash
     assert site.call("GET", "/v1/plans/sha256:aa") == {"host": "a", "steps": []}
 
 
