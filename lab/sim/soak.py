@@ -133,7 +133,8 @@ class Soak:
         ended = self.now_s
         self.say(f"no more faults after {ended:.0f} s")
         while self.now_s - ended < self.options.settle_s:
-            if not self._turn(more=False) and self._all_in_sync():
+            lived = not self._turn(more=False) and all(one.seconds is not None for one in self.tally.lives)
+            if lived and self._all_in_sync():
                 self.tally.settled_s = round(self.now_s - ended, 1)
                 return
             time.sleep(LOOK_EVERY_S)

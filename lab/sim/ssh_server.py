@@ -20,6 +20,7 @@ from lab.sim.fence import Answer
 
 PORT = 22
 BACKLOG = 32
+REPLY_S = 5.0
 Run = Callable[[str, Callable[[], bytes]], Answer]
 
 
@@ -68,7 +69,7 @@ class SshServer:
             threading.Thread(target=self._greet, args=(connection,), daemon=True).start()
 
     def _greet(self, connection: socket.socket) -> None:
-        transport = paramiko.Transport(connection)
+        transport = _Transport(connection)
         self._open = {each for each in self._open if each.is_active()} | {transport}
         if self._closed.is_set():
             transport.close()
@@ -78,6 +79,20 @@ class SshServer:
             transport.start_server(server=_Door(self._allowed, self._run))
         except (paramiko.SSHException, EOFError, OSError):
             transport.close()
+
+
+class _Transport(paramiko.Transport):
+    """Tells when a request was said yes to: an answer before that closes the channel too early."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.said_yes: dict[int, threading.Event] = {}
+        super().__init__(connection)
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        super()._send_user_message(data)  # type: ignore[misc]  # paramiko's stubs leave it out
+        message = data.asbytes()
+        if message[0] == common.MSG_CHANNEL_SUCCESS:
+            self.said_yes.setdefault(int.from_bytes(message[1:5], "big"), threading.Event()).set()
 
 
 class _Door(paramiko.ServerInterface):
@@ -106,6 +121,10 @@ class _Door(paramiko.ServerInterface):
 
     def _command(self, channel: paramiko.Channel, line: str) -> None:
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+            transport = channel.get_transport()
+            if isinstance(transport, _Transport):
+                yes = transport.said_yes.setdefault(channel.remote_chanid, threading.Event())
+                yes.wait(REPLY_S)
             status, out, err = self._run(line, lambda: _all_of(channel))
             channel.sendall(out.encode())
             channel.sendall_stderr(err.encode())
