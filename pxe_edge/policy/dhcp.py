@@ -30,7 +30,7 @@ from pxe_edge.wire.forms import Form
 _MAX_HOST_NAME_BYTES: Final = 255
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Reply:
     """An answer: its octets, where it goes, and the rows that must be stored before it leaves."""
 
@@ -39,10 +39,30 @@ class Reply:
     target: Target
     place: Place
     boot: BootAnswer
-    yiaddr: int = 0
-    rows: tuple[LeaseRow, ...] = ()
-    dropped: tuple[int, ...] = ()
+    yiaddr: int
+    rows: tuple[LeaseRow, ...]
+    dropped: tuple[int, ...]
     """Options that found no room."""
+
+    def __init__(
+        self,
+        kind: int,
+        data: bytes,
+        target: Target,
+        place: Place,
+        boot: BootAnswer,
+        yiaddr: int = 0,
+        rows: tuple[LeaseRow, ...] = (),
+        dropped: tuple[int, ...] = (),
+    ) -> None:
+        self.kind = kind
+        self.data = data
+        self.target = target
+        self.place = place
+        self.boot = boot
+        self.yiaddr = yiaddr
+        self.rows = rows
+        self.dropped = dropped
 
     @property
     def packet(self) -> Packet:
@@ -65,7 +85,7 @@ class Quiet:
 Outcome = Reply | Quiet
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Case:
     """One message with everything its decision reads."""
 
@@ -82,6 +102,32 @@ class Case:
     """The client's lease on this network, present or past."""
     offer: LeaseRow | None
     """What the client was offered here and may still request."""
+
+    def __init__(  # noqa: PLR0917 - one value for each field
+        self,
+        packet: Packet,
+        arrival: Arrival,
+        request: BootRequest,
+        kind: ClientKind,
+        host: HostView | None,
+        site: ServedSite,
+        table: LeaseTable,
+        place: Place,
+        now: float,
+        binding: LeaseRow | None,
+        offer: LeaseRow | None,
+    ) -> None:
+        self.packet = packet
+        self.arrival = arrival
+        self.request = request
+        self.kind = kind
+        self.host = host
+        self.site = site
+        self.table = table
+        self.place = place
+        self.now = now
+        self.binding = binding
+        self.offer = offer
 
     @property
     def mac(self) -> str:

@@ -37,27 +37,41 @@ class Link:
         return inside if inside is not None else next((a.ip for a in self.addresses), None)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Arrival:
     """Where a message came from and how; made once per packet, so not frozen (see `wire.dhcp.Packet`)."""
 
     link: Link
     source: str
     source_port: int
-    unicast: bool = False
+    unicast: bool
     """Sent to an address of ours, not to a broadcast address."""
 
+    def __init__(self, link: Link, source: str, source_port: int, *, unicast: bool = False) -> None:
+        self.link = link
+        self.source = source
+        self.source_port = source_port
+        self.unicast = unicast
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, init=False)
 class RelayInfo:
     """Option 82 taken apart; `raw` is what is echoed."""
 
-    raw: bytes = b""
-    circuit_id: bytes = b""
-    remote_id: bytes = b""
-    link_selection: int | None = None
-    server_id: int | None = None
-    source_port: bool = False
+    raw: bytes
+    circuit_id: bytes
+    remote_id: bytes
+    link_selection: int | None
+    server_id: int | None
+    source_port: bool
+
+    def __init__(self, raw: bytes = b"") -> None:
+        self.raw = raw
+        self.circuit_id = b""
+        self.remote_id = b""
+        self.link_selection = None
+        self.server_id = None
+        self.source_port = False
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +142,7 @@ class ServedSite:
         return next(network for network in self.networks if network.name == name)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Place:
     """The network that a message is about, and the server's identity towards it."""
 
@@ -138,6 +152,12 @@ class Place:
     server_id: int
     """Option 54: `server`, or what the relay asks for (RFC 5107)."""
     relay: RelayInfo
+
+    def __init__(self, network: ServedNetwork, server: int, server_id: int, relay: RelayInfo) -> None:
+        self.network = network
+        self.server = server
+        self.server_id = server_id
+        self.relay = relay
 
     def is_me(self, server_id: int | None) -> bool:
         """Whether an option 54 of a client means this server."""

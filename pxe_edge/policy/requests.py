@@ -16,7 +16,7 @@ _MAX_KINDS: Final = 1024
 _MAX_UUIDS: Final = 16384
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class BootRequest:
     """A machine that may want to boot; `plain` is every client that is no firmware or loader.
 
@@ -25,15 +25,38 @@ class BootRequest:
 
     mac: str
     client: Client
-    arch: int | None = None
-    uuid: str | None = None
-    network: str | None = None
-    address: IPv4Address | IPv6Address | None = None
-    via: Via = "dhcp"
-    http: bool = True
+    arch: int | None
+    uuid: str | None
+    network: str | None
+    address: IPv4Address | IPv6Address | None
+    via: Via
+    http: bool
     """Of iPXE: whether it can fetch by HTTP; the feature list of its option 175 says so."""
-    own: bool = False
+    own: bool
     """Of iPXE: whether it bears the mark of a site's own build, the user class `rackflow`."""
+
+    def __init__(
+        self,
+        mac: str,
+        client: Client,
+        arch: int | None = None,
+        uuid: str | None = None,
+        network: str | None = None,
+        *,
+        address: IPv4Address | IPv6Address | None = None,
+        via: Via = "dhcp",
+        http: bool = True,
+        own: bool = False,
+    ) -> None:
+        self.mac = mac
+        self.client = client
+        self.arch = arch
+        self.uuid = uuid
+        self.network = network
+        self.address = address
+        self.via = via
+        self.http = http
+        self.own = own
 
     @property
     def boots(self) -> bool:
@@ -120,9 +143,7 @@ def read_boot_request(packet: Packet, kind: ClientKind | None = None, mac: str |
         kind.client,
         kind.arch,
         _machine_uuid(machine),
-        None,
-        IPv4Address(packet.ciaddr) if packet.ciaddr else None,
-        "dhcp",
-        kind.http,
-        kind.own,
+        address=IPv4Address(packet.ciaddr) if packet.ciaddr else None,
+        http=kind.http,
+        own=kind.own,
     )

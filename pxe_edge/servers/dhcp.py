@@ -205,7 +205,7 @@ class DhcpServer:
         kind = client_kind(packet)
         request = read_boot_request(packet, kind, mac)
         host = find_host(self._view, request)
-        arrival = Arrival(link, source, source_port, unicast)
+        arrival = Arrival(link, source, source_port, unicast=unicast)
         outcome: Outcome
         if isinstance(host, Silence):
             outcome = Quiet(host.reason, event=True)

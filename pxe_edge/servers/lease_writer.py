@@ -54,8 +54,8 @@ class LeaseWriter(Generic[AnyRow, Answer]):
         self._idle = asyncio.Event()
         self._idle.set()
         self._groups: SimpleQueue[list[tuple[tuple[AnyRow, ...], Answer | None]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="lease-writer", daemon=True)
-        self._thread.start()
+        self._worker = threading.Thread(target=self._run, name="lease-writer", daemon=True)
+        self._worker.start()
 
     @property
     def is_full(self) -> bool:
@@ -75,7 +75,7 @@ class LeaseWriter(Generic[AnyRow, Answer]):
         """Store what has gathered, send what waits for it, end the thread."""
         await self._idle.wait()
         self._groups.put(None)
-        await self._loop.run_in_executor(None, self._thread.join)
+        await self._loop.run_in_executor(None, self._worker.join)
 
     def _hand_over(self) -> None:
         if not self._gathered:

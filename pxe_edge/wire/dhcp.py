@@ -17,7 +17,7 @@ trusted, and a relay's option 82 is usually what follows.
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from pxe_edge.wire.errors import WireError
@@ -68,28 +68,61 @@ _SNAME_BYTES: Final = 64
 _PART_BYTES: Final = 255
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Packet:
     """One DHCPv4 message; `options` keeps the order of first appearance, each code once and whole.
 
-    Not frozen, because a frozen one takes twice as long to make; nobody changes one all the same.
+    Not frozen, because a frozen one takes twice as long to make; nobody changes one all the same. What is
+    made once per packet writes its `__init__` out, because a dataclass's own stays slow when compiled.
     """
 
     op: int
     xid: int
     chaddr: bytes
     """The first `hlen` octets; hlen is its length."""
-    htype: int = 1
-    hops: int = 0
-    secs: int = 0
-    flags: int = 0
-    ciaddr: int = 0
-    yiaddr: int = 0
-    siaddr: int = 0
-    giaddr: int = 0
-    sname: bytes = b""
-    file: bytes = b""
-    options: Mapping[int, bytes] = field(default_factory=dict)
+    htype: int
+    hops: int
+    secs: int
+    flags: int
+    ciaddr: int
+    yiaddr: int
+    siaddr: int
+    giaddr: int
+    sname: bytes
+    file: bytes
+    options: Mapping[int, bytes]
+
+    def __init__(  # noqa: PLR0917 - one value for each field
+        self,
+        op: int,
+        xid: int,
+        chaddr: bytes,
+        htype: int = 1,
+        hops: int = 0,
+        secs: int = 0,
+        flags: int = 0,
+        ciaddr: int = 0,
+        yiaddr: int = 0,
+        siaddr: int = 0,
+        giaddr: int = 0,
+        sname: bytes = b"",
+        file: bytes = b"",
+        options: Mapping[int, bytes] | None = None,
+    ) -> None:
+        self.op = op
+        self.xid = xid
+        self.chaddr = chaddr
+        self.htype = htype
+        self.hops = hops
+        self.secs = secs
+        self.flags = flags
+        self.ciaddr = ciaddr
+        self.yiaddr = yiaddr
+        self.siaddr = siaddr
+        self.giaddr = giaddr
+        self.sname = sname
+        self.file = file
+        self.options = {} if options is None else options
 
     @property
     def message_type(self) -> int | None:

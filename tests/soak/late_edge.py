@@ -6,7 +6,7 @@
 import sys
 import threading
 
-from pxe_edge.__main__ import main
+from pxe_edge.command import main
 from pxe_edge.registry.lease_store import LeaseStore
 
 LATE_S = 0.3

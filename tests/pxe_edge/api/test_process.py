@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pxe_edge.__main__ import main
+from pxe_edge.command import main
 
 
 def free_port() -> int:
