@@ -36,6 +36,7 @@ MODULES: Final = (
     "pxe_edge.policy.loaders",
     "pxe_edge.policy.networks",
     "pxe_edge.policy.pools",
+    "pxe_edge.policy.probes",
     "pxe_edge.policy.replies",
     "pxe_edge.policy.requests",
     "pxe_edge.policy.views",
@@ -43,6 +44,8 @@ MODULES: Final = (
     "pxe_edge.servers.hosts",
     "pxe_edge.servers.lease_writer",
     "pxe_edge.servers.notes",
+    "pxe_edge.servers.prober",
+    "pxe_edge.servers.received",
     "pxe_edge.servers.senders",
     "pxe_edge.servers.udp",
 )

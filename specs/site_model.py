@@ -75,6 +75,7 @@ class SiteNetwork(Spec):
     lease: Duration = "1h"
     mode: NetworkMode = "full"
     router_advertisements: bool = True
+    conflict_probe: bool = True
     relays: tuple[IpAddress, ...] = ()
     trusted: bool = False
     reservations: tuple[Reservation, ...] = ()

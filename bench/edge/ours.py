@@ -24,7 +24,9 @@ networks:
     gateway: {SERVER}
     pool: [{POOL[0]}-{POOL[1]}]
     dns: [{SERVER}]
+    conflictProbe: false
 """
+"""No probe before an offer: none of the peers is asked for one (Kea cannot, the others are told not to)."""
 
 
 def lay_out(folder: Path) -> tuple[Path, Path]:

@@ -33,6 +33,17 @@ class Silence:
 BootAnswer = Loader | Script | LocalDisk | Silence
 
 
+def word(answer: BootAnswer) -> str:
+    """What a boot answer says, in one word for log and sightings."""
+    match answer:
+        case Loader(file=file):
+            return f"loader:{file}"
+        case Script():
+            return "script"
+        case LocalDisk(reason=reason) | Silence(reason=reason):
+            return reason
+
+
 def decide(request: BootRequest, host: HostView | None, site: SiteView) -> BootAnswer:
     """Say what a boot request gets; `host` is the registered host that the request is from, if any."""
     if host is None:

@@ -94,6 +94,8 @@ class ServedNetwork:
     """The Site has options for single hosts here."""
     by_mac: bool = False
     """The Site has options for single MACs here."""
+    is_probed: bool = False
+    """Whether the edge is on its link and asks there before it offers an address."""
     servers: dict[int, int | None] = field(default_factory=dict)
     """Interface index -> the edge's address towards this network."""
     forms: dict[object, Form] = field(default_factory=dict)
@@ -188,6 +190,7 @@ def _served(view: NetworkView, ours: frozenset[int]) -> ServedNetwork:
         barred=ours.union(map(int, fixed), (first, last)),
         by_host=any(option.host for option in view.options),
         by_mac=any(option.mac for option in view.options),
+        is_probed=view.conflict_probe and view.interface is not None and view.mode != "proxy",
     )
 
 

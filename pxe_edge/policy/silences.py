@@ -86,6 +86,11 @@ _OF_PACKETS: Final = (
         "Look for the machine that has it: arping -I INTERFACE ADDRESS.",
     ),
     Reason(
+        "address-in-use",
+        "It answers for an address of the pool that it has no lease of; the address is in quarantine.",
+        f"Give it a reservation, or exclude the address from the pool, in the Site; {_PUBLISH}",
+    ),
+    Reason(
         "address-refused",
         "It asked for an address that it may not have here, and was refused (NAK).",
         "Nothing to do: it starts again with DISCOVER.",

@@ -72,6 +72,8 @@ class NetworkView:
     lease_s: int = 3600
     mode: Mode = "full"
     router_advertisements: bool = True
+    conflict_probe: bool = True
+    """Ask by ARP whether somebody has an address before it is offered."""
     relays: tuple[IPv4Address, ...] = ()
     """Relay addresses (giaddr) that are this network; empty: any inside the subnet."""
     trusted: bool = False

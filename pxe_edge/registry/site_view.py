@@ -82,6 +82,7 @@ def _network(network: SiteNetwork, subnet: IPv4Network, part: Part) -> NetworkVi
         lease_s=seconds(network.lease),
         mode=network.mode,
         router_advertisements=network.router_advertisements,
+        conflict_probe=network.conflict_probe,
         relays=tuple(_v4(network.relays)),
         trusted=network.trusted,
         reservations=MappingProxyType(

@@ -16,14 +16,15 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from pxe_edge.policy import limits
-from pxe_edge.policy.boot import LocalDisk, Script, Silence
+from pxe_edge.policy.boot import Silence
 from pxe_edge.policy.dhcp import Outcome, Quiet, Reply, answer
-from pxe_edge.policy.leases import LeaseRow, LeaseTable
-from pxe_edge.policy.loaders import Loader
+from pxe_edge.policy.leases import QUARANTINE_S, LeaseRow, LeaseTable
 from pxe_edge.policy.networks import Arrival, Link, ServedSite, serve_site
+from pxe_edge.policy.probes import AHEAD
 from pxe_edge.policy.proxy import PROXY_PORT, answer_proxy
 from pxe_edge.policy.replies import SERVER_PORT
 from pxe_edge.policy.requests import BootRequest, client_kind, hardware_key, read_boot_request
@@ -35,6 +36,8 @@ from pxe_edge.servers.lease_writer import LeaseWriter
 from pxe_edge.servers.links import read_links
 from pxe_edge.servers.notes import Notes
 from pxe_edge.servers.ports import LeaseStore, View
+from pxe_edge.servers.prober import Prober
+from pxe_edge.servers.received import Received, Waiting, describe, detail_of, kind_of
 from pxe_edge.servers.senders import ReplySender
 from pxe_edge.wire import dhcp
 from pxe_edge.wire import options as opt
@@ -49,9 +52,6 @@ OFFERS_UNASKED: Final = 2
 _MAX_WAYS: Final = 1024
 _LINKS_EVERY_S: Final = 1.0
 log = logging.getLogger(__name__)
-
-Waiting = tuple[socket.socket, Reply, Link, str]
-"""An answer that waits for its rows: socket, answer, interface, MAC."""
 
 
 class DhcpServer:
@@ -83,6 +83,7 @@ class DhcpServer:
         self._sockets: dict[tuple[str | None, int], socket.socket] = {}
         self._waited: set[str] = set()
         self._sender = ReplySender()
+        self._prober = Prober(clock)
         self._table = LeaseTable()
         self._macs = limits.RateLimit(limits.MAC_PACKETS_PER_S)
         self._relays = limits.RateLimit(limits.RELAY_PACKETS_PER_S)
@@ -120,8 +121,14 @@ class DhcpServer:
             self._open(interface, port)
         now = self._clock()
         self._table.forget_offers(now)
+        self._prober.sync(self._site.networks, self._links.values())
         for network in self._site.networks:
-            self._table.upcoming(network, 1, now)  # keeps up with what came free
+            ahead = self._table.upcoming(network, AHEAD, now)  # keeps up with what came free
+            link = next(
+                (one for one in self._links.values() if one.interface == network.view.interface), None
+            )
+            if network.is_probed and link is not None:
+                self._prober.ask_ahead(link, ahead)
 
     async def close(self) -> None:
         """Stop receiving, finish the commits under way, close everything."""
@@ -129,6 +136,7 @@ class DhcpServer:
             asyncio.get_running_loop().remove_reader(self._sockets[key])
         if self._writer is not None:
             await self._writer.close()
+        self._prober.close()
         for key in list(self._sockets):
             self._sockets.pop(key).close()
         self._sender.close()
@@ -197,19 +205,24 @@ class DhcpServer:
         mac = hardware_key(packet)
         reason = self._refusal(way, flags, mac, packet.giaddr, now)
         if reason or way is None:
-            self._notes.silent(mac, reason, kind=_kind(packet), detail=_detail(packet, way and way[0]))
+            self._notes.silent(mac, reason, kind=kind_of(packet), detail=detail_of(packet, way and way[0]))
             return
         link, unicast = way
+        self._serve(
+            Received(sock, port, packet, mac, Arrival(link, source, source_port, unicast=unicast)), now
+        )
+
+    def _serve(self, received: Received, now: float) -> None:
+        packet, arrival = received.packet, received.arrival
         site = self._view.site()
         served = self._site if site is self._site_view else self._follow(site)
         kind = client_kind(packet)
-        request = read_boot_request(packet, kind, mac)
+        request = read_boot_request(packet, kind, received.mac)
         host = find_host(self._view, request)
-        arrival = Arrival(link, source, source_port, unicast=unicast)
         outcome: Outcome
         if isinstance(host, Silence):
             outcome = Quiet(host.reason, event=True)
-        elif port == PROXY_PORT:
+        elif received.port == PROXY_PORT:
             outcome = answer_proxy(packet, arrival, request, host, served, on_proxy_port=True)
         else:
             outcome = answer(packet, arrival, request, host, served, self._table, now, kind)
@@ -218,9 +231,9 @@ class DhcpServer:
         if kind.client != "plain":
             self._sight(request, outcome, now)
         if isinstance(outcome, Quiet):
-            self._stay_quiet(packet, request, outcome, link)
+            self._stay_quiet(received, request, outcome)
         else:
-            self._carry_out(sock, packet, request, outcome, link, now)
+            self._carry_out(received, request, outcome, now)
 
     def _refusal(self, way: tuple[Link, bool] | None, flags: int, mac: str, giaddr: int, now: float) -> str:
         # Why a packet is not even looked at; empty when it is.
@@ -242,7 +255,8 @@ class DhcpServer:
             self._seen.add(key)
             self._view.sighting(request, describe(outcome))
 
-    def _stay_quiet(self, packet: dhcp.Packet, request: BootRequest, outcome: Quiet, link: Link) -> None:
+    def _stay_quiet(self, received: Received, request: BootRequest, outcome: Quiet) -> None:
+        packet, link = received.packet, received.arrival.link
         for row in outcome.rows:
             self._table.put(row)
         stored = tuple(row for row in outcome.rows if row.state != "offered")
@@ -250,11 +264,11 @@ class DhcpServer:
             self._writer.add(stored, None)
         if outcome.reason == "chose-another-server":
             self._tell_of_another(packet, request, link)
-        detail = " ".join(filter(None, (_detail(packet, link), outcome.detail)))
+        detail = " ".join(filter(None, (detail_of(packet, link), outcome.detail)))
         self._notes.silent(
             request.mac,
             outcome.reason,
-            kind=_kind(packet),
+            kind=kind_of(packet),
             network=request.network,
             detail=detail,
             event=outcome.event,
@@ -273,23 +287,10 @@ class DhcpServer:
                 seen_as="REQUEST",
             )
 
-    def _carry_out(
-        self,
-        sock: socket.socket,
-        packet: dhcp.Packet,
-        request: BootRequest,
-        reply: Reply,
-        link: Link,
-        now: float,
-    ) -> None:
-        kind, mac, table = reply.kind, request.mac, self._table
-        name = reply.place.network.name
+    def _carry_out(self, received: Received, request: BootRequest, reply: Reply, now: float) -> None:
+        kind, mac, table, link = reply.kind, request.mac, self._table, received.arrival.link
         if kind == dhcp.OFFER:
-            if table.left_unasked(name, mac) > OFFERS_UNASKED:
-                self._notes.silent(
-                    mac, "offers-not-requested", kind="DISCOVER", network=name, detail=_detail(packet, link),
-                    answer="OFFER",
-                )  # fmt: skip
+            self._count_offer(received, reply.place.network.name)
         else:
             self._notes.forgotten(mac, "offers-not-requested")
         for row in reply.rows:
@@ -297,27 +298,69 @@ class DhcpServer:
         if self._notes.may_tell_answer(now):
             log.info(
                 "dhcp=%s mac=%s client=%s arch=%s %s %s",
-                _kind(packet), mac, request.client, request.arch, _detail(packet, link), describe(reply),
+                kind_of(received.packet), mac, request.client, request.arch,
+                detail_of(received.packet, link), describe(reply),
             )  # fmt: skip
         if reply.dropped:
             self._notes.shortened(mac, reply.dropped, len(reply.data))
-        answer = (sock, reply, link, mac)
-        if kind == dhcp.ACK and reply.rows and self._writer is not None:
-            self._writer.add(reply.rows, answer)
-        else:
+        answer = (received, reply)
+        if not reply.rows:
             self._send(answer)
+        elif kind == dhcp.ACK and self._writer is not None:
+            self._writer.add(reply.rows, answer)
+        elif self._is_clear(received, reply, now):
+            self._send(answer)
+        else:
+            self._prober.hold(link, reply.yiaddr, partial(self._probed, answer))
+
+    def _count_offer(self, received: Received, network: str) -> None:
+        if self._table.left_unasked(network, received.mac) > OFFERS_UNASKED:
+            detail = detail_of(received.packet, received.arrival.link)
+            self._notes.silent(
+                received.mac, "offers-not-requested", kind="DISCOVER", network=network, detail=detail,
+                answer="OFFER",
+            )  # fmt: skip
+
+    def _is_clear(self, received: Received, reply: Reply, now: float) -> bool:
+        # Whether an offer may leave unprobed: we are not on its link, or have asked there, or the client had
+        # the address before.
+        network, link = reply.place.network, received.arrival.link
+        if not network.is_probed or network.view.interface != link.interface:
+            return True
+        before = self._table.binding(network.name, received.mac)
+        if before is not None and before.address == reply.yiaddr:
+            return True
+        return self._prober.is_clear(link, reply.yiaddr, now)
+
+    def _probed(self, answer: Waiting, holder: bytes | None) -> None:
+        # The offer goes, or somebody has the address: then it is left alone and another one is looked for.
+        received, reply = answer
+        if holder is None or holder == received.packet.chaddr:
+            self._send(answer)
+            return
+        network, link, now = reply.place.network.name, received.arrival.link, self._clock()
+        mac = holder.hex(":")
+        row = LeaseRow(reply.yiaddr, mac, network, "declined", now + QUARANTINE_S)
+        self._table.put(row)
+        if self._writer is not None:
+            self._writer.add((row,), None)
+        detail = f"interface={link.interface} address={dotted(reply.yiaddr)}"
+        self._notes.silent(mac, "address-in-use", kind="ARP", network=network, detail=detail, event=True)
+        self._serve(received, now)
 
     def _send(self, answer: Waiting) -> None:
-        sock, reply, link, _ = answer
+        received, reply = answer
         name = dhcp.MESSAGE_NAMES[reply.kind]
         self._count[name] = self._count.get(name, 0) + 1
-        self._sender.send(sock, reply.data, reply.target, link, reply.place.server)
+        self._sender.send(received.sock, reply.data, reply.target, received.arrival.link, reply.place.server)
 
     def _not_stored(self, answer: Waiting) -> None:
-        _, reply, link, mac = answer
+        received, reply = answer
         network = reply.place.network.name
-        detail = f"interface={link.interface} address={dotted(reply.yiaddr)}"
-        self._notes.silent(mac, "not-stored", kind="REQUEST", network=network, detail=detail, event=True)
+        detail = f"interface={received.arrival.link.interface} address={dotted(reply.yiaddr)}"
+        self._notes.silent(
+            received.mac, "not-stored", kind="REQUEST", network=network, detail=detail, event=True
+        )
 
     def _way(self, info: bytes) -> tuple[Link, bool] | None:
         # Interface, and whether it was sent to an address of ours; None when the interface is gone.
@@ -344,31 +387,3 @@ def wanted_sockets(site: SiteView, port: int = SERVER_PORT) -> set[tuple[str | N
         interfaces = {None}
     ports = {port} | ({PROXY_PORT} if any(network.mode == "proxy" for network in served) else set())
     return {(interface, each) for interface in interfaces for each in ports}
-
-
-def describe(outcome: Outcome) -> str:
-    """One outcome as key=value pairs, for log and sightings."""
-    if isinstance(outcome, Quiet):
-        return f"answer=none reason={outcome.reason}"
-    match outcome.boot:
-        case Loader(file=file):
-            boot = f"loader:{file}"
-        case Script():
-            boot = "script"
-        case LocalDisk(reason=reason) | Silence(reason=reason):
-            boot = reason
-    kind, network, address = (
-        dhcp.MESSAGE_NAMES[outcome.kind],
-        outcome.place.network.name,
-        dotted(outcome.yiaddr),
-    )
-    return f"answer={kind} network={network} address={address} how={outcome.target.how} boot={boot}"
-
-
-def _kind(packet: dhcp.Packet) -> str:
-    return dhcp.MESSAGE_NAMES.get(packet.message_type or 0, "none")
-
-
-def _detail(packet: dhcp.Packet, link: Link | None) -> str:
-    through = f" giaddr={dotted(packet.giaddr)}" if packet.giaddr else ""
-    return f"interface={link.interface if link is not None else 'none'}{through}"

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import Final
 
-from pxe_edge.policy import limits
-from pxe_edge.policy.boot import LocalDisk, Script, Silence
+from pxe_edge.policy import boot, limits
+from pxe_edge.policy.boot import Silence
 from pxe_edge.policy.dhcp6 import SERVER_PORT, Outcome6, Quiet6, Reply6, Server6, answer
 from pxe_edge.policy.dhcp6_leases import Lease6Row, Lease6Table
 from pxe_edge.policy.dhcp6_links import Arrival6
 from pxe_edge.policy.dhcp6_requests import Request6, read_request
-from pxe_edge.policy.loaders import Loader
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import SiteView
 from pxe_edge.servers import udp6
@@ -289,13 +288,8 @@ def describe(outcome: Outcome6) -> str:
     """One outcome as key=value pairs, for log and sightings."""
     if isinstance(outcome, Quiet6):
         return f"answer=none reason={outcome.reason}"
-    match outcome.boot:
-        case Loader(file=file):
-            boot = f"loader:{file}"
-        case Script():
-            boot = "script"
-        case LocalDisk(reason=reason) | Silence(reason=reason):
-            boot = reason
     given = ",".join(map(str, outcome.addresses)) or "none"
     kind = dhcp6.MESSAGE_NAMES[outcome.message.kind]
-    return f"answer={kind} network={outcome.place.network.name} address={given} boot={boot}"
+    return (
+        f"answer={kind} network={outcome.place.network.name} address={given} boot={boot.word(outcome.boot)}"
+    )

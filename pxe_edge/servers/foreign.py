@@ -7,14 +7,13 @@ nothing while there is none. It needs no port, which a DHCP client on this host 
 """
 
 import asyncio
-import ctypes
 import logging
 import socket
-import struct
 from typing import Final
 
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import NetworkView, SiteView
+from pxe_edge.servers import filters
 from pxe_edge.servers.notes import Notes
 from pxe_edge.wire import dhcp
 from pxe_edge.wire.errors import WireError
@@ -24,15 +23,9 @@ from pxe_edge.wire.options import SERVER_ID, dotted
 FRAMES_PER_S: Final = 200
 """More than this in a second is a flood: the rest of it is not read."""
 _MAX_FRAME_BYTES: Final = 2048
-_SO_ATTACH_FILTER: Final = 26
-_INSTRUCTION: Final = struct.Struct("=HBBI")
-_PROGRAM: Final = struct.Struct("@HP")
-_KIND_OF_PACKET: Final = 0xFFFFF004
-"""SKF_AD_OFF + SKF_AD_PKTTYPE of linux/filter.h."""
-_OUTGOING: Final = 4
-_REPLIES: Final = (
-    (0x20, 0, 0, _KIND_OF_PACKET),
-    (0x15, 11, 0, _OUTGOING),  # our own
+_REPLIES: Final[filters.Program] = (
+    (0x20, 0, 0, filters.KIND_OF_PACKET),
+    (0x15, 11, 0, filters.OUTGOING),  # our own
     (0x28, 0, 0, 12),
     (0x15, 0, 9, ETHERTYPE_IPV4),
     (0x30, 0, 0, 23),
@@ -47,7 +40,6 @@ _REPLIES: Final = (
     (0x06, 0, 0, 0),
     (0x06, 0, 0, _MAX_FRAME_BYTES),
 )
-"""A classic BPF program: code, jump if true, jump if false, operand (linux/filter.h)."""
 log = logging.getLogger(__name__)
 
 
@@ -93,7 +85,7 @@ class ForeignServers:
             return
         try:
             sock.setblocking(False)
-            _filter(sock)
+            filters.attach(sock, _REPLIES)
             sock.bind((name, ETHERTYPE_IPV4))
         except OSError as error:  # the interface goes away just now
             sock.close()
@@ -137,11 +129,3 @@ class ForeignServers:
             expected=network.mode == "proxy",
             seen_as=said,
         )
-
-
-def _filter(sock: socket.socket) -> None:
-    # Before `bind`, so that nothing unfiltered is queued.
-    code = b"".join(_INSTRUCTION.pack(*instruction) for instruction in _REPLIES)
-    buffer = ctypes.create_string_buffer(code, len(code))
-    program = _PROGRAM.pack(len(_REPLIES), ctypes.addressof(buffer))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -268,6 +268,33 @@ def answers(client, count):
     client.watch.wait_all(enough, what=f"{count} answers")
 
 
+def test_d15_an_address_that_answers_arp_is_not_offered(edge, lab, new, free):
+    client = new()
+    with lab.has_address("R", free):
+        offer = discover(client, {50: packed(free)})
+
+    squatter = lab.mac("R", "r1").hex(":")
+    assert offer.yiaddr != free
+    assert [row["mac"] for row in edge.leases() if row["address"] == free] == [squatter]
+    assert [row["state"] for row in edge.leases() if row["address"] == free] == ["declined"]
+    assert "address-in-use" in edge.why(squatter)
+    assert discover(client, {50: packed(free)}).yiaddr == offer.yiaddr
+
+
+def test_d15_a_probe_holds_nobody_else_up(edge, new, free):
+    known, unknown = new(), new()
+    known.lease()
+    asked = unknown.message(DISCOVER, {50: packed(free)})
+    unknown.send(asked)
+    quick = discover(known)
+    waited = unknown.hear(asked.xid)
+
+    seen = next(m for m in unknown.watch.dhcp() if m.op == 1 and m.xid == asked.xid)
+    assert (waited.yiaddr, quick.yiaddr) == (free, known.address)
+    assert quick.at < waited.at
+    assert 0.15 < waited.at - seen.at < 2
+
+
 @pytest.mark.parametrize(
     "value", [b"iPXE", b"\4iPXE", b"\3foo\4iPXE"], ids=["raw", "RFC 3004", "second of two"]
 )
