@@ -10,6 +10,7 @@ import gc
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ from pxe_edge.servers.packets import serve_packets
 log = logging.getLogger("edge")
 DEFAULT_PREFECT: Final = "http://127.0.0.1:4200/api"
 STOP_S: Final = 5.0
+SWITCH_S: Final = 0.0005
 TURN_S: Final = 0.5
 LOOK_EVERY_S: Final = 5.0
 PREFECT_TIMEOUT_S: Final = 20.0
@@ -127,6 +129,7 @@ class PacketThread:
 
     def _ready(self) -> None:
         _leave_alone_what_stays()
+        _let_packets_in()
         log.info("event=packets port=%s", self._registry.ports.boot)
 
     async def _serve(self) -> None:
@@ -146,6 +149,12 @@ class PacketThread:
             notes=self._notes,
             duid=server_duid(registry.data / "edge"),
         )
+
+
+def _let_packets_in() -> None:
+    # Each time a packet's thread has spoken to the kernel it waits for the interpreter, while a request of the
+    # API holds it: five milliseconds each, unless told otherwise.
+    sys.setswitchinterval(SWITCH_S)
 
 
 def _leave_alone_what_stays() -> None:

@@ -24,7 +24,8 @@ from specs.phases import CONDITIONS, Phase
 from specs.records import HostRecord, TimelineEntry, WorkOrder
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
-PAGE = 1000
+PAGE = 250
+"""Hosts in one answer: written in one piece, which holds the packets up for as long."""
 After = Annotated[str, Query(description="`next` of the page before")]
 
 

@@ -40,7 +40,14 @@ def as_rule(row: JobRow) -> rules.Job:
 
 def boot_state(session: Session, host: HostRow) -> BootState:
     """What decides over a host's next boot."""
-    job = next((row for row in map(as_rule, unfinished(session, host.id)) if row.state in rules.OPEN), None)
+    return boot_state_of(
+        host, next((row for row in unfinished(session, host.id) if row.state in rules.OPEN), None)
+    )
+
+
+def boot_state_of(host: HostRow, open_job: JobRow | None) -> BootState:
+    """The same, where its oldest open job is at hand."""
+    job = as_rule(open_job) if open_job is not None else None
     wish: BootWish = "boot-os" if host.boot_wish == "boot-os" else "none"
     return BootState(Phase(host.phase), wish, job, installed_by=(host.installed or {}).get("job"))
 

@@ -10,23 +10,20 @@ import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from pxe_edge.jobs.due import boot_os_due
 from pxe_edge.policy.requests import BootRequest
 from pxe_edge.policy.views import HostView, SiteView
-from pxe_edge.registry import addresses, binding, hosts, jobs, sightings, timeline
+from pxe_edge.registry import addresses, host_views, sightings, timeline
 from pxe_edge.registry.announced import Announced
 from pxe_edge.registry.database import Touched
 from pxe_edge.registry.noticed import ServerEvents
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.site_view import bootos_view, site_view
 from pxe_edge.registry.specsets import Current
-from pxe_edge.registry.tables import HostRow
 from pxe_edge.servers.loaders import absent_loaders
 from specs.identity import serial_in_uuid, uuid_identity
 from specs.shapes import IpAddress
@@ -59,8 +56,8 @@ class PacketView:
         self._lock = threading.Lock()
         self._taking = threading.Lock()
         with registry.db.read() as session:
-            for host in session.scalars(select(HostRow)).all():
-                self._read(session, host)
+            for seen in host_views.read(session):
+                self._add(seen)
         registry.db.on_commit(self._refresh)
         registry.on_current(self._take)
 
@@ -173,30 +170,18 @@ class PacketView:
         if strangers:
             sightings.note(session, strangers)
 
-    def _view(self, session: Session, host: HostRow) -> HostView:
-        fixed = next((a for a, key in self._kept[host.id].items() if key == addresses.PXE), None)
-        return HostView(
-            host_id=host.id,
-            name=host.name,
-            macs=frozenset(hosts.macs_of(session, host.id)),
-            uuid=host.uuid,
-            fixed=int(fixed) if isinstance(fixed, IPv4Address) else None,
-            fixed6=fixed if isinstance(fixed, IPv6Address) else None,
-            due="boot-os" if boot_os_due(jobs.boot_state(session, host)) else None,
-        )
-
     def _refresh(self, touched: Touched) -> None:
         ids = [host_id for host_id in touched if host_id.startswith("h-")]
         if not ids:
             return
         before = {host_id: self._claim(host_id) for host_id in ids}
         with self._registry.db.read() as session:
-            found = {host.id: host for host in session.scalars(select(HostRow).where(HostRow.id.in_(ids)))}
+            found = {seen.view.host_id: seen for seen in host_views.read(session, ids)}
             for host_id in ids:
                 self._drop(host_id)
                 self._kept.pop(host_id, None)
                 if host_id in found:
-                    self._read(session, found[host_id])
+                    self._add(found[host_id])
         if any(self._claim(host_id) != claimed for host_id, claimed in before.items()):
             self._take()
 
@@ -205,15 +190,15 @@ class PacketView:
         kept, view = self._kept.get(host_id), self._of_host.get(host_id)
         return (kept, view.macs) if kept and view is not None else None
 
-    def _read(self, session: Session, host: HostRow) -> None:
-        self._kept[host.id] = _kept(session, host.id)
-        view = self._view(session, host)
-        if (spec := binding.spec_name(session, host.id)) is not None:
-            self._spec_of[host.id] = spec
-            self._bound.add(spec)
-        if host.uuid is None and host.serial is not None:
-            self._serial_of[host.id] = host.serial.lower()
-            self._by_serial[host.serial.lower()] = view
+    def _add(self, seen: host_views.Seen) -> None:
+        view = seen.view
+        self._kept[view.host_id] = seen.kept
+        if seen.spec is not None:
+            self._spec_of[view.host_id] = seen.spec
+            self._bound.add(seen.spec)
+        if seen.serial is not None:
+            self._serial_of[view.host_id] = seen.serial
+            self._by_serial[seen.serial] = view
         self._of_host[view.host_id] = view
         self._by_mac.update(dict.fromkeys(view.macs, view))
         if view.uuid is not None:
@@ -230,7 +215,3 @@ class PacketView:
             del self._by_uuid[old.uuid]
         self._bound.discard(self._spec_of.pop(host_id, ""))
         self._by_serial.pop(self._serial_of.pop(host_id, ""), None)
-
-
-def _kept(session: Session, host_id: str) -> dict[IpAddress, str]:
-    return {ip_address(row.address): key for key, row in addresses.kept(session, host_id).items()}
