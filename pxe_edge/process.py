@@ -152,8 +152,8 @@ class PacketThread:
 
 
 def _let_packets_in() -> None:
-    # Each time a packet's thread has spoken to the kernel it waits for the interpreter, while a request of the
-    # API holds it: five milliseconds each, unless told otherwise.
+    # Each time the packets' thread has spoken to the kernel it waits for the interpreter while a request of
+    # the API holds it: five milliseconds each, unless told otherwise.
     sys.setswitchinterval(SWITCH_S)
 
 
