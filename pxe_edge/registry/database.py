@@ -79,7 +79,7 @@ class Database:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         self._path = path
-        self._bare: list[sqlite3.Connection] = []
+        self._lone: sqlite3.Connection | None = None
         self._checkpoints: sqlite3.Connection | None = None
         self._engine = open_engine(path)
         self._lock = threading.RLock()
@@ -117,16 +117,19 @@ class Database:
                 listener(frozenset(touched))
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep other writers of this process out; for who writes by a connection of its own."""
-        with self._lock:
-            yield
+    def bare(self) -> Iterator[sqlite3.Connection]:
+        """A connection in SQL, with other writers of this process kept out: each statement is a transaction.
 
-    def connect(self) -> sqlite3.Connection:
-        """A bare connection with our settings, closed with the rest; hold `exclusive` while it writes."""
+        For who writes so much that the object mapper's cost counts; several are one in `in_one`.
+        """
+        with self._lock:
+            if self._lone is None:
+                self._lone = self._connect()
+            yield self._lone
+
+    def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False)
         _tune(connection, None)
-        self._bare.append(connection)
         return connection
 
     def checkpoint(self) -> int:
@@ -136,7 +139,7 @@ class Database:
         long, the little that came in meanwhile is copied with the writers kept out.
         """
         if self._checkpoints is None:
-            self._checkpoints = self.connect()
+            self._checkpoints = self._connect()
             self._checkpoints.execute(f"PRAGMA busy_timeout={_WAIT_FOR_READERS_MS}")
         pages = _checkpoint(self._checkpoints, "PASSIVE")
         if pages > LONG_LOG_PAGES:
@@ -146,6 +149,19 @@ class Database:
 
     def close(self) -> None:
         """Close all connections; the WAL is checkpointed by the last one."""
-        for connection in self._bare:
-            connection.close()
+        for connection in (self._lone, self._checkpoints):
+            if connection is not None:
+                connection.close()
         self._engine.dispose()
+
+
+@contextmanager
+def in_one(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction of a `bare` connection: all of the block, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")

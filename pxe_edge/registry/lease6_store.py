@@ -6,7 +6,6 @@ refused so comes back to the server, which then sends no Reply.
 
 import os
 import secrets
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from ipaddress import IPv6Address
@@ -18,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from pxe_edge.policy.dhcp6_leases import Lease6Row
 from pxe_edge.policy.leases import LeaseState
-from pxe_edge.registry.database import Database
+from pxe_edge.registry.database import Database, in_one
 from pxe_edge.registry.site_tables import Dhcp6LeaseRow
 from pxe_edge.wire import duid
 
@@ -38,7 +37,6 @@ class Lease6Store:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._connection: sqlite3.Connection | None = None
 
     def load(self) -> Sequence[Lease6Row]:
         """All stored rows."""
@@ -50,17 +48,9 @@ class Lease6Store:
         newest = list({row.address: row for row in rows}.values())
         if not newest:
             return frozenset()
-        with self._db.exclusive():
-            if self._connection is None:
-                self._connection = self._db.connect()
-            connection, now = self._connection, self._db.now().timestamp()
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                kept = [connection.execute(_UPSERT, (*_values(row), now)).rowcount for row in newest]
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+        with self._db.bare() as connection, in_one(connection):
+            now = self._db.now().timestamp()
+            kept = [connection.execute(_UPSERT, (*_values(row), now)).rowcount for row in newest]
         return frozenset(row.address for row, count in zip(newest, kept, strict=True) if count != 1)
 
 

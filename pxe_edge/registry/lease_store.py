@@ -20,7 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from pxe_edge.policy.leases import LeaseRow
-from pxe_edge.registry.database import Database
+from pxe_edge.registry.database import Database, in_one
 from pxe_edge.registry.site_tables import DhcpLeaseRow
 from pxe_edge.wire.options import dotted
 
@@ -33,7 +33,6 @@ class LeaseStore:
 
     def __init__(self, database: Database) -> None:
         self._db = database
-        self._connection: sqlite3.Connection | None = None
 
     def load(self) -> Sequence[LeaseRow]:
         """All stored rows."""
@@ -45,10 +44,8 @@ class LeaseStore:
         newest = list({row.address: row for row in rows}.values())
         if not newest:
             return frozenset()
-        with self._db.exclusive():
-            if self._connection is None:
-                self._connection = self._db.connect()
-            connection, now = self._connection, self._db.now().timestamp()
+        with self._db.bare() as connection:
+            now = self._db.now().timestamp()
             if len(newest) <= GROUP_ROWS:
                 try:
                     if _upsert(connection, newest, now) == len(newest):
@@ -82,17 +79,12 @@ def _statement(rows: int) -> str:
 def _one_by_one(connection: sqlite3.Connection, rows: Sequence[LeaseRow], now: float) -> frozenset[int]:
     # A large group, or one in which a row was refused: each row is kept or refused for itself.
     refused: set[int] = set()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with in_one(connection):
         for row in rows:
             if row.state == "bound":
                 _let_go(connection, row)
             if _upsert(connection, [row], now) != 1:
                 refused.add(row.address)
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
     return frozenset(refused)
 
 
