@@ -90,6 +90,8 @@ class Shell:
         if path == "/proc/cmdline":
             mac = system.machine.nics[0].mac.replace(":", "-")
             return f"console=ttyS0 BOOTIF=01-{mac} rackflow=1\n" if system.kind == "boot-os" else "quiet\n"
+        if path == "/proc/sys/kernel/random/boot_id":
+            return f"{system.boot_id}\n"
         if path == "/proc/mounts":
             return "".join(f"/dev/x {place} ext4 rw 0 0\n" for place in system.mounts)
         root = system.root

@@ -151,7 +151,8 @@ def went_out(work: Work) -> bool:
     """Whether an earlier start of this step sent its action: noted, and not contradicted by the machine.
 
     A machine that is off, and a system that still answers in the boot from before, say that the run died
-    between the note and the action.
+    between the note and the action, or that the BMC never took it. Where the boot's id was not read, a boot
+    OS that answers under its key is that boot: the next one has another key.
     """
     sent = [row for row in work.intents[:-1] if row.detail.get("sent")]
     if not sent:
@@ -165,7 +166,9 @@ def went_out(work: Work) -> bool:
         if session.power() == "off":
             return False
     before = sent[-1].detail.get("boot_id")
-    return before is None or boot_id(work.edge, record, work.around) != before
+    if before is None:
+        return record.boot is None or not Entry(work.edge, work.claim, work.around, work.log).answers(record)
+    return boot_id(work.edge, record, work.around) != before
 
 
 def is_up(work: Work) -> bool:

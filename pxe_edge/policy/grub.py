@@ -1,8 +1,9 @@
 """GRUB's configuration, the peer of the iPXE script: boots the boot OS, or says why nothing is booted.
 
 A signed GRUB looks for `grub/x86_64-efi/grub.cfg` and `grub/grub.cfg` beside where it came from, whatever
-the machine. That one sends it on, by its MAC, to the one that is made for it. GRUB's own TFTP is slow
-(one block of 1 KiB per round trip), so everything behind the first file comes by HTTP.
+the machine. That one sends it on, by its MAC, to the one that is made for it. Everything comes the way that
+the first file came: Debian's signed GRUB has no HTTP in it, and with Secure Boot on it loads no module.
+`base` is such a way as GRUB writes it: `http,10.0.0.1:8080` or `tftp,10.0.0.1`.
 """
 
 import re
@@ -20,16 +21,16 @@ _UNSAFE: Final = re.compile(r"[^\x20-\x7e]|['\\]")
 
 
 def entrance(base: str) -> str:
-    """Come back with the MAC, which only GRUB knows; `base` is host and port of the boot plane."""
+    """Come back with the MAC, which only GRUB knows."""
     return _lines(
-        f"configfile (http,{base})/v1/boot/$net_default_mac/grub.cfg",
+        f"configfile ({base})/v1/boot/$net_default_mac/grub.cfg",
         *_failed("the configuration of this machine could not be fetched"),
     )
 
 
 def boot_config(base: str, mac: str, plan: BootPlan, bootos: BootOsView) -> str:
     """Boot the boot OS with this boot's seed."""
-    place = f"(http,{base})"
+    place = f"({base})"
     files = [*bootos.initrds, *([bootos.firmware] if bootos.firmware else [])]
     initrds = [f"{place}/{quote(path)}" for path in files]
     arguments = [*bootos.kernel_args.split(), f"BOOTIF=01-{mac.replace(':', '-')}", "rackflow=1"]

@@ -10,9 +10,10 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from pathlib import Path
+from posixpath import normpath
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from pxe_edge.servers.files import FileTable, Missing, ServedFile
 from pxe_edge.servers.http import Request
 from pxe_edge.servers.http_answer import Response, problem
 from pxe_edge.servers.ports import Boot, Problem, View
-from pxe_edge.servers.scripts import GRUB, IPXE, Scripts
+from pxe_edge.servers.scripts import GRUB, GRUB_BY_TFTP, IPXE, Scripts
 
 _IMAGE: Final = re.compile(r"/images/(?:sha256:)?([0-9a-f]{64})/(manifest\.json|blob)")
 _SCRIPT: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/script\.ipxe")
@@ -60,6 +61,16 @@ class BootPlane:
         if stored.status == HTTPStatus.NOT_FOUND and head.path.removeprefix("/") in grub.ENTRANCES:
             return await self._scripts.make(request, None, GRUB)
         return stored
+
+    def by_tftp(self, request: Request) -> Awaitable[Response] | None:
+        """What is made for a loader that has TFTP only; None: it is no such path."""
+        path = normpath("/" + request.head.path.lstrip("/")).removeprefix("/")
+        if path in grub.ENTRANCES:
+            return self._scripts.make(request, None, GRUB_BY_TFTP)
+        if found := _GRUB_CONFIG.fullmatch(f"/{path}"):
+            return self._scripts.make(request, found[1], GRUB_BY_TFTP)
+        found = _SEED.fullmatch(f"/{path}")
+        return self._seed(request, found[1]) if found else None
 
     async def _made(self, request: Request) -> Response | None:
         # What is made for the one who asks; None: it is no such path.

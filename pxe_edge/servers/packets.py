@@ -8,10 +8,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from posixpath import normpath
 from typing import Final
 
-from pxe_edge.policy import grub
 from pxe_edge.policy.dhcp6_views import Network6View
 from pxe_edge.policy.networks import Link
 from pxe_edge.policy.views import NetworkView, SiteView
@@ -57,10 +55,10 @@ async def serve_packets(
     dhcp = DhcpServer(view, leases, notes=notes)
     foreign = ForeignServers(notes)
     dhcp6 = Dhcp6Server(view, leases6, duid, notes=notes)
-    tftp = TftpServer(boot_dir, port=tftp_port, made=lambda name, local: _made(view, name, local))
     plane = BootPlane(
         view, boot, boot_dir=boot_dir, images_dir=images_dir, accelerated=http_proxy is not None
     )
+    tftp = TftpServer(boot_dir, port=tftp_port, made=plane.by_tftp)
     http = Background(HttpServer(plane, port=http_port, proxy=http_proxy), "boot-http")
     advertiser = RouterAdvertiser()
     try:
@@ -103,14 +101,6 @@ def _follow(
     except StartError as error:
         log.error("dhcp6=partly reason=%r", str(error))  # noqa: TRY400 - as above
     advertiser.sync(advertised(view.site(), dhcp.links))
-
-
-def _made(view: View, name: str, local: str) -> bytes | None:
-    # GRUB comes by TFTP for its first file only; a site's own file of that name wins.
-    if normpath(f"./{name}") not in grub.ENTRANCES:
-        return None
-    host = f"[{local}]" if ":" in local else local
-    return grub.entrance(f"{host}:{view.site().http_port}").encode()
 
 
 def advertised(site: SiteView, links: dict[int, Link]) -> dict[str, Advertised]:

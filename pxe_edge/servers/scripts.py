@@ -6,7 +6,7 @@ A GET of a machine with a boot due begins that boot; a HEAD begins none, so its 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from pxe_edge.policy import grub, script
@@ -41,7 +41,10 @@ IPXE: Final = Language(
     script.boot_script,
     script.message_script,
 )
-GRUB: Final = Language("grub", lambda local: local, grub.entrance, grub.boot_config, grub.message_config)
+GRUB: Final = Language(
+    "grub", lambda local: f"http,{local}", grub.entrance, grub.boot_config, grub.message_config
+)
+GRUB_BY_TFTP: Final = replace(GRUB, base=lambda local: f"tftp,{local}")
 
 
 class Scripts:

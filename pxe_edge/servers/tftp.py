@@ -16,7 +16,8 @@ import os
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from ipaddress import IPv4Address, ip_address
 from itertools import islice
 from pathlib import Path
@@ -30,8 +31,10 @@ from pxe_edge.servers import datagrams, mapped, peers
 from pxe_edge.servers.datagrams import Address, Arrived
 from pxe_edge.servers.errors import StartError
 from pxe_edge.servers.files import FileTable
+from pxe_edge.servers.http_answer import Response
 from pxe_edge.servers.mapped import Mapped, Mappings
 from pxe_edge.servers.tftp_data import DataSocket, FileChangedError, Session, can_offload
+from pxe_edge.servers.tftp_made import Made, Making, asked
 from pxe_edge.wire import tftp
 from pxe_edge.wire.errors import WireError
 
@@ -52,15 +55,12 @@ _UNPROVEN_S: Final = 2.0
 _LINES_PER_S: Final = 20.0
 log = logging.getLogger(__name__)
 
-Made = Callable[[str, str], bytes | None]
-"""Content that is no file, by its name and the address of ours that was asked."""
-
 
 class TftpServer:
     """Serves one folder, and what `made` makes."""
 
     def __init__(
-        self, root: Path, *, port: int = PORT, made: Made = lambda _name, _local: None, offload: bool = True
+        self, root: Path, *, port: int = PORT, made: Made = lambda _request: None, offload: bool = True
     ) -> None:
         self._mappings = Mappings(FileTable(root))
         self._root = root
@@ -72,6 +72,7 @@ class TftpServer:
         self._listening: list[socket.socket] = []
         self._data: dict[Address, list[DataSocket]] = {}
         self._sessions: dict[Address, Session] = {}
+        self._making = Making()
         self._per_address: Counter[str] = Counter()
         self._begun = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -115,6 +116,7 @@ class TftpServer:
             self._end(session, "server-stopped")
         if self._timer is not None:
             self._timer.cancel()
+        self._making.close()
         for sock in (*self._listening, *(each.sock for group in self._data.values() for each in group)):
             loop.remove_reader(sock)
             sock.close()
@@ -165,6 +167,9 @@ class TftpServer:
                     self._send(session)
                 return
             self._end(session, "new-request")
+        if arrived.peer in self._making:
+            self._note("repeated-request", arrived.peer)
+            return
         if request.mode != "octet":
             refusal = tftp.Error(tftp.ILLEGAL_OPERATION, "only octet mode is served")
             self._refuse(arrived, refusal, "mode", ascii(request.mode[:16]))
@@ -180,17 +185,43 @@ class TftpServer:
         self, sock: socket.socket, arrived: Arrived, request: tftp.ReadRequest, counted_as: str
     ) -> None:
         name = _file_name(request.name)
-        data = self._data_socket(sock.family, arrived.local)
-        if data is None:
-            self._refuse(arrived, tftp.Error(tftp.NOT_DEFINED, "no port is free"), "no-data-socket")
-            return
         content = self._mappings.take(name)
-        if content == "no-such-file" and (made := self._made(name, str(arrived.local[0]))) is not None:
-            content = mapped.of_bytes(made)
+        if content == "no-such-file" and (made := self._made(asked(name, arrived))) is not None:
+            # Counted while it is made; the transfer that follows is counted for itself.
+            self._per_address[counted_as] += 1
+            self._making.add(arrived.peer, made, partial(self._made_for, sock, arrived, request))
+            return
         if not isinstance(content, Mapped):
             code = tftp.ACCESS_VIOLATION if content in ("not-inside", "not-readable") else tftp.FILE_NOT_FOUND
             refusal = tftp.Error(code, content.replace("-", " "))
             self._refuse(arrived, refusal, content, f"file={request.name[:200]!a}")
+            return
+        self._transfer(sock, arrived, request, content)
+
+    def _made_for(
+        self, sock: socket.socket, arrived: Arrived, request: tftp.ReadRequest, response: Response | None
+    ) -> None:
+        self._count_down(peers.counted_as(arrived.peer))
+        if response is None:
+            refusal = tftp.Error(tftp.FILE_NOT_FOUND, "no such file")
+            self._refuse(arrived, refusal, "no-such-file")  # its name may be a secret
+            return
+        content = mapped.of_bytes(response.body)
+        self._transfer(sock, arrived, request, content, response.shown_path, response.after)
+
+    def _transfer(
+        self,
+        sock: socket.socket,
+        arrived: Arrived,
+        request: tftp.ReadRequest,
+        content: Mapped,
+        shown_name: str | None = None,
+        taken: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        counted_as, data = peers.counted_as(arrived.peer), self._data_socket(sock.family, arrived.local)
+        if data is None:
+            self._give_back(content)
+            self._refuse(arrived, tftp.Error(tftp.NOT_DEFINED, "no port is free"), "no-data-socket")
             return
         terms = negotiate(request.options, content.size_bytes, self._max_block_bytes(arrived))
         session = Session(
@@ -202,6 +233,8 @@ class TftpServer:
             data=data,
             counted_as=counted_as,
             began_at=time.monotonic(),
+            shown_name=shown_name or request.name,
+            taken=taken,
         )
         self._sessions[arrived.peer] = data.sessions[arrived.peer] = session
         self._per_address[counted_as] += 1
@@ -322,19 +355,27 @@ class TftpServer:
         session.data.end(session)
         if self._sessions.get(session.peer) is session:
             del self._sessions[session.peer]
-        if session.mapped.key[0]:
-            self._mappings.give_back(session.mapped)
-        self._per_address[session.counted_as] -= 1
-        if not self._per_address[session.counted_as]:
-            del self._per_address[session.counted_as]
+        self._give_back(session.mapped)
+        self._count_down(session.counted_as)
+        if outcome == "complete" and session.taken is not None:
+            self._making.tell(session.taken)
         log.info(
             "tftp=end client=%s:%d file=%s outcome=%s bytes=%d ms=%d",
             *session.peer[:2],
-            ascii(session.name[:200]),
+            ascii(session.shown_name[:200]),
             outcome,
             session.mapped.size_bytes if outcome == "complete" else session.transfer.sent_bytes,
             (time.monotonic() - session.began_at) * 1000,
         )
+
+    def _give_back(self, content: Mapped) -> None:
+        if content.key[0]:
+            self._mappings.give_back(content)
+
+    def _count_down(self, counted_as: str) -> None:
+        self._per_address[counted_as] -= 1
+        if not self._per_address[counted_as]:
+            del self._per_address[counted_as]
 
     def _stranger(self, data: DataSocket, packet: bytes, peer: Address) -> None:
         if data.knew(peer):

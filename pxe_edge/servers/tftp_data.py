@@ -8,6 +8,7 @@ import errno
 import logging
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -39,6 +40,10 @@ class Session:
     data: "DataSocket"
     counted_as: str
     began_at: float
+    shown_name: str
+    """Its name as it may stand in the log."""
+    taken: Callable[[], Awaitable[None]] | None = None
+    """Called when the client has all of it."""
     deadline: float = 0.0
 
 

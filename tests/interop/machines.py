@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.netns import BEHIND, SERVER
+from tests.interop.netns import BEHIND, SERVER, wait_for
 
 OVMF = Path("/usr/share/OVMF")
 EDK2 = "virtio-net-pci,romfile="
@@ -86,6 +86,10 @@ class Machine:
             screen = (self.folder / "serial.log").read_text(errors="replace")[-3000:]
             pytest.fail(f"{error}\nits screen:\n{screen}")
         return watch.times(*octets)[0]
+
+    def says(self, pattern, timeout):
+        """Wait for words on its serial console."""
+        return wait_for(self.folder / "serial.log", pattern, timeout=timeout)
 
     def script_at(self, watch, timeout=90.0):
         """When it asked for its script: iPXE writes the colons of a MAC as they are or as %3A, by version."""

@@ -322,7 +322,21 @@ def test_after_the_first_destructive_step_the_plans_own_changes_are_no_movement(
     assert [outcome.changed for outcome in run(rig, planned_on(rig))] == [True, True, True]
 
 
+def power_takes_the_boot_os_away(rig):
+    shown = rig.bmc.set_power
+
+    def gone(*_args: object, **_more: object) -> None:
+        raise Unreachable("no answer", host="web-01", reason="unreachable")
+
+    def set_power(action: str) -> None:
+        shown(action)
+        rig.machine.read = gone
+
+    rig.bmc.set_power = set_power
+
+
 def test_a_power_cycle_that_may_have_been_sent_is_not_sent_again(rig):
+    power_takes_the_boot_os_away(rig)
     plan = plan_of(step("power", {"action": "cycle"}, where="bmc"))
     run(rig, plan)
     del rig.edge.rows[-1]
@@ -331,8 +345,25 @@ def test_a_power_cycle_that_may_have_been_sent_is_not_sent_again(rig):
     assert outcome.writes == 0
 
 
+def test_a_power_cycle_that_the_bmc_never_took_is_sent_again(rig):
+    """Noted, and then no session: the boot OS that still answers under its key says that nothing happened."""
+    plan = plan_of(step("power", {"action": "cycle"}, where="bmc"))
+    shown = rig.bmc.set_power
+
+    def silent(_action: str) -> None:
+        raise Unreachable("no IPMI session", host="web-01", reason="unreachable")
+
+    rig.bmc.set_power = silent
+    with pytest.raises(Unreachable):
+        run(rig, plan)
+    rig.bmc.set_power = shown
+    run(rig, plan, claim=Claim("web-01", 7, "run-2", 5))
+    assert rig.bmc.sent == ["cycle"]
+
+
 def test_a_power_cycle_whose_answer_is_lost_is_not_sent_again_by_the_tasks_next_try(rig):
     """The BMC did it and fell silent: another one would cut the first boot."""
+    power_takes_the_boot_os_away(rig)
     plan = plan_of(step("power", {"action": "cycle"}, where="bmc"))
     shown = rig.bmc.set_power
 

@@ -9,7 +9,7 @@ from pxe_edge.policy.boot import LocalDisk, Script, Silence
 from pxe_edge.policy.grub import boot_config, entrance, message_config
 from pxe_edge.policy.views import BootOsView, BootPlan, SiteView
 
-BASE = "10.77.1.2:8080"
+BASE = "http,10.77.1.2:8080"
 BOOTOS = BootOsView(
     "bootos/1a/vmlinuz", ("bootos/1a/base.img",), "bootos/1a/fw.cpio", "console=ttyS0,115200 quiet"
 )
@@ -26,9 +26,7 @@ def test_the_boot_os_is_loaded_with_its_seed_last():
         "'BOOTIF=01-52-54-00-00-00-01' 'rackflow=1'; then\n" in BOOT
     )
     images = [word.rstrip(";") for word in BOOT.splitlines()[3].split()[2:5]]
-    assert images == [
-        f"(http,{BASE})/{path}" for path in ("bootos/1a/base.img", "bootos/1a/fw.cpio", "seed/abc")
-    ]
+    assert images == [f"({BASE})/{path}" for path in ("bootos/1a/base.img", "bootos/1a/fw.cpio", "seed/abc")]
 
 
 @pytest.mark.parametrize(

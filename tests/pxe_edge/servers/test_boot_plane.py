@@ -8,7 +8,8 @@ import pytest
 
 from pxe_edge.policy.views import BootOsView, HostView, SiteView
 from pxe_edge.servers.boot_plane import BootPlane, read_json_object
-from pxe_edge.servers.http import MAX_PER_ADDRESS, HttpServer
+from pxe_edge.servers.http import MAX_PER_ADDRESS, HttpServer, Request
+from pxe_edge.servers.http_wire import Head
 from pxe_edge.servers.memory import MemoryBoot, MemoryView
 from pxe_edge.servers.ports import Problem
 
@@ -217,6 +218,30 @@ def test_grub_is_led_to_its_machines_configuration_which_begins_a_boot(tmp_path)
         (tmp_path / "boot" / "grub").mkdir()
         (tmp_path / "boot" / "grub" / "grub.cfg").write_bytes(b"the site's own")
         assert (await plane.ask("/grub/grub.cfg"))[2] == b"the site's own"
+
+    serve(tmp_path, talk)
+
+
+def test_a_loader_without_http_gets_the_same_by_tftp(tmp_path):
+    def by_tftp(plane, path):
+        asked = Request(Head("GET", path, {}, {}), IPv4Address("127.0.0.1"), "10.77.1.2")
+        return plane.by_tftp(asked)
+
+    async def talk(plane):
+        boot_plane = BootPlane(
+            plane.view, plane.boot, boot_dir=tmp_path / "boot", images_dir=tmp_path / "images"
+        )
+        for path in ("grub/x86_64-efi/grub.cfg", "/grub/grub.cfg", "//grub//grub.cfg"):
+            leads = "configfile (tftp,10.77.1.2)/v1/boot/$net_default_mac/grub.cfg"
+            assert leads in (await by_tftp(boot_plane, path)).body.decode()
+        text = (await by_tftp(boot_plane, f"/v1/boot/{MAC}/grub.cfg")).body.decode()
+        assert "linux (tftp,10.77.1.2)/bootos/vmlinuz " in text
+        seed = await by_tftp(boot_plane, "/seed/" + text.split("/seed/")[1].split(";")[0])
+        assert (seed.status, seed.body, seed.shown_path) == (200, f"seed 1 {MAC}\n".encode(), "/seed/-")
+        assert seed.after is not None
+        assert (await by_tftp(boot_plane, "seed/" + "x" * 20)).status == 404
+        for path in ("f.bin", "boot.ipxe", "v1/report-in", "../seed/" + "x" * 20 + "/y", "healthz"):
+            assert by_tftp(boot_plane, path) is None
 
     serve(tmp_path, talk)
 

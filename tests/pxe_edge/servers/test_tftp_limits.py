@@ -1,6 +1,8 @@
 """The TFTP server over loopback: files that are not to be had, repeats, limits, hostile bytes (T10, T11)."""
 
+import asyncio
 import errno
+import logging
 import os
 import socket
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from pxe_edge.servers import datagrams
 from pxe_edge.servers import tftp as server_module
+from pxe_edge.servers.http_answer import Response
 from pxe_edge.servers.peers import counted_as
 from pxe_edge.servers.tftp import MAX_PER_ADDRESS
 from pxe_edge.wire import tftp
@@ -158,14 +161,68 @@ def test_t11_a_full_table_drops_who_never_acknowledged_and_nobody_else(root, mon
 
 
 def test_what_is_made_is_served_where_there_is_no_file_and_knows_the_address_that_was_asked(root):
-    def made(name, local):
-        return f"for {local}".encode() if name in ("grub/grub.cfg", "small") else None
+    async def text(request):
+        return Response(body=f"for {request.peer} at {request.local}".encode())
+
+    def made(request):
+        return text(request) if request.head.path in ("grub/grub.cfg", "small") else None
 
     async def talk(client, server):
-        assert (await client().fetch("grub/grub.cfg"))[0] == b"for 127.0.0.1"
+        assert (await client().fetch("grub/grub.cfg"))[0] == b"for 127.0.0.1 at 127.0.0.1"
         assert (await client().fetch("small"))[0] == b"x" * 600
+        one = client()
+        one.ask(ReadRequest("grub/other.cfg", "octet"))
+        assert (await one.receive()).code == tftp.FILE_NOT_FOUND
 
     serve(root, talk, made=made)
+
+
+def test_who_waits_for_what_is_made_is_told_once_and_holds_nobody_up(root):
+    ready, taken, begun = asyncio.Event(), [], []
+
+    async def secret(request):
+        begun.append(request.head.path)
+        await ready.wait()
+
+        async def done():
+            taken.append(request.head.path)
+
+        return Response(body=b"seed", after=done, shown_path="/seed/-")
+
+    async def talk(client, server):
+        waiting = client()
+        for _ in range(3):  # it asks again, and is one all the same
+            waiting.ask(ReadRequest("seed/abc", "octet"))
+        assert (await client().fetch("small"))[0] == b"x" * 600
+        await until(lambda: server.refused["repeated-request"] == 2)
+        assert (begun, taken) == (["seed/abc"], [])
+        ready.set()
+        assert await waiting.receive() == Data(1, b"seed")
+        assert taken == []
+        waiting.send(Ack(1))
+        await until(lambda: taken == ["seed/abc"])
+        assert server.transfers == 0
+        assert not server._per_address
+
+    serve(root, talk, made=lambda request: secret(request) if request.head.path != "small" else None)
+
+
+@pytest.mark.parametrize("how", ["404", "error"])
+def test_what_can_not_be_made_is_refused_without_its_name(root, how, caplog):
+    async def made(request):
+        if how == "error":
+            raise RuntimeError("the database is away")
+        return Response(404)
+
+    async def talk(client, server):
+        one = client()
+        one.ask(ReadRequest("seed/very-secret", "octet"))
+        assert (await one.receive()).code == tftp.FILE_NOT_FOUND
+        assert not server._per_address
+
+    caplog.set_level(logging.INFO)
+    serve(root, talk, made=made)
+    assert "very-secret" not in caplog.text
 
 
 def test_junk_is_not_answered_and_ends_nothing(root):
