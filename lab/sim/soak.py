@@ -21,7 +21,7 @@ from lab.sim.site import SimSite, make_network
 from lab.sim.witness import Witness, violations
 from metal.errors import RackflowError
 from specs.phases import Phase
-from specs.records import HostRecord, JobRecord
+from specs.records import HostRecord, JobRecord, Verb
 
 LOOK_EVERY_S: Final = 1.5
 TICK_S: Final = 0.05
@@ -164,16 +164,17 @@ class Soak:
         """A host without a job: its life has come to its end, or it needs a person."""
         newest = max(jobs, key=lambda job: job.no, default=None)
         life = self.tally.open_life(host.name)
-        if in_sync(host):
+        # A host may be in sync by its last verification, and the job that was to replace its system failed.
+        failed = newest is not None and newest.state in ("failed", "cancelled", "waiting-consent")
+        if in_sync(host) and not failed:
             if life is not None:
                 life.seconds = round(self.now_s - life.began_s, 1)
             if more:
                 edge.post_job(host.name, "reinstall", by=ASKED_BY)
                 self._begin(host.name)
-        elif newest is not None and newest.state in ("failed", "cancelled", "waiting-consent"):
+        elif newest is not None and failed:
             self._note_failure(host, newest)
-            verb = "inspect" if host.phase in (Phase.REGISTERED, Phase.INSPECT_FAILED) else "apply"
-            edge.post_job(host.name, verb, by=ASKED_BY)
+            edge.post_job(host.name, _again(host, newest), by=ASKED_BY)
         elif host.phase in (Phase.ACTIVE, Phase.READY) and newest is not None:
             edge.post_job(host.name, "apply", by=ASKED_BY)
 
@@ -232,6 +233,13 @@ def in_sync(host: HostRecord) -> bool:
     return host.phase is Phase.ACTIVE and any(
         c.type == "InSync" and c.status == "True" for c in host.conditions
     )
+
+
+def _again(host: HostRecord, job: JobRecord) -> Verb:
+    """What an operator asks for after a job that failed."""
+    if host.phase in (Phase.REGISTERED, Phase.INSPECT_FAILED):
+        return "inspect"
+    return "reinstall" if job.verb == "reinstall" and host.phase is Phase.ACTIVE else "apply"
 
 
 def _row_in_sync(row: dict[str, Any]) -> bool:

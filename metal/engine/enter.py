@@ -126,6 +126,10 @@ class Entry:
             return False
         return True
 
+    def is_under_way(self) -> bool:
+        """Whether a run of this job has set out for the boot OS and not arrived."""
+        return bool(self._open_rows())
+
     def is_lost(self) -> bool:
         """Whether the boot OS that this process works in is gone: another reported in, or none answers."""
         record = self.edge.host(self.host)

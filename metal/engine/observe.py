@@ -41,13 +41,15 @@ def observe(
 ) -> Observation:
     """Read a host and store the reading at the edge. Changes nothing on it.
 
-    A host that is about to be installed, and whose boot OS is gone, is brought back into it first: raises
-    JobWaits, Refused (boot-os-lost, boot-os-timeout). A part that cannot be read is named in `unknown`;
-    Unreachable is raised only when nothing answers.
+    A host that is about to be installed, and whose boot OS is gone, is brought back into it first, and so is
+    one that is to be reinstalled and is off: raises JobWaits, Refused (boot-os-lost, boot-os-timeout). A part
+    that cannot be read is named in `unknown`; Unreachable is raised only when nothing answers.
     """
     order = edge.order(host)
     record = edge.host(host)
-    if claim is not None and _needs_boot_os(edge, order, record, claim, around):
+    if claim is not None and (
+        _needs_boot_os(edge, order, record, claim, around) or _lies_dead(edge, record, claim, around)
+    ):
         Entry(edge, claim, around, log).ensure()
         record = edge.host(host)
     unknown: dict[str, str] = {}
@@ -92,6 +94,26 @@ def _needs_boot_os(
     if edge.job(claim.host, claim.job).verb not in ("apply", "reinstall"):
         return False
     return record.boot is None or not Entry(edge, claim, around, LOGGER.info).answers(record)
+
+
+def _lies_dead(edge: RunCalls, record: HostRecord, claim: Claim, around: Surroundings) -> bool:
+    """Whether a system that is to be replaced can't be asked, because its machine is off; or is on its way.
+
+    To start it by its network costs nobody anything. One that is on and silent may serve somebody.
+    """
+    if record.phase is not Phase.ACTIVE or record.bmc_address is None:
+        return False
+    replaced = (record.installed or {}).get("job") == claim.job
+    if replaced or edge.job(claim.host, claim.job).verb != "reinstall":
+        return False
+    if Entry(edge, claim, around, LOGGER.info).is_under_way():
+        return True
+    try:
+        owner = f"{claim.run_id}:observe"
+        with bmc(edge, claim.host, owner=owner, sessions=around.sessions, epoch=claim.epoch) as session:
+            return session.power() == "off"
+    except (Unreachable, Refused):
+        return False
 
 
 def _open(

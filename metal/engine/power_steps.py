@@ -165,7 +165,7 @@ def went_out(work: Work) -> bool:
     ) as session:
         if session.power() == "off":
             return False
-    before = sent[-1].detail.get("boot_id")
+    before: str | None = sent[-1].detail.get("boot_id")
     if before is None:
         return record.boot is None or not Entry(work.edge, work.claim, work.around, work.log).answers(record)
     return boot_id(work.edge, record, work.around) != before

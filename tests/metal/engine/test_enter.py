@@ -266,3 +266,37 @@ def test_a_host_that_is_to_be_installed_is_brought_back_before_it_is_planned(wor
     edge.verb = "apply"
     assert observe(edge, "web-01", claim, around=around).seen_from == "boot-os"
     assert world.rig.bmc.sent == ["boot pxe", "on"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "power", "sent"),
+    [("reinstall", "off", ["boot pxe", "on"]), ("reinstall", "on", []), ("apply", "off", [])],
+)
+def test_a_system_that_is_to_be_replaced_and_is_off_is_read_from_the_boot_os(world, verb, power, sent):
+    """One that is on and silent may serve somebody; one that nobody gave up is not touched."""
+    edge = world.rig.edge
+    installed = {"phase": Phase.ACTIVE, "installed": {"job": 3}}
+    edge.record = edge.record.model_copy(update={**installed, "os": edge.record.boot, "boot": None})
+    world.cut_power()
+    world.rig.bmc.state = power
+    edge.verb = verb
+    claim, around = world.begin()
+    seen = observe(edge, "web-01", claim, around=around, patience_s=1)
+    assert world.rig.bmc.sent == sent
+    assert seen.seen_from == ("boot-os" if sent else "bmc")
+
+
+def test_a_start_for_a_reinstallation_is_waited_for_by_the_next_run_too(world, monkeypatch):
+    edge = world.rig.edge
+    installed = {"phase": Phase.ACTIVE, "installed": {"job": 3}}
+    edge.record = edge.record.model_copy(update={**installed, "os": edge.record.boot, "boot": None})
+    world.cut_power()
+    edge.verb = "reinstall"
+    with monkeypatch.context() as patched:
+        patched.setenv("RACKFLOW_HOLD_S", "0")
+        claim, around = world.begin()
+        with pytest.raises(JobWaits):
+            observe(edge, "web-01", claim, around=around, patience_s=1)
+    claim, around = world.begin()
+    assert observe(edge, "web-01", claim, around=around, patience_s=1).seen_from == "boot-os"
+    assert world.rig.bmc.sent == ["boot pxe", "on"]
