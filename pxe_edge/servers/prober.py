@@ -7,6 +7,7 @@ many wait as are held, the next ones leave without: a client probes for itself b
 """
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from pxe_edge.wire.options import dotted
 
 MAX_HELD: Final = 256
 _DRAIN: Final = 64
+_GONE: Final = frozenset({errno.ENODEV, errno.ENXIO})
 _FRAME_BYTES: Final = 128
 _ANSWERS: Final[filters.Program] = (
     (0x20, 0, 0, filters.KIND_OF_PACKET),
@@ -106,7 +108,9 @@ class Prober:
             return
         try:
             sock.send(arp.probe(link.mac, address))
-        except OSError:  # the interface is going down, or its queue is full: it counts as not asked
+        except OSError as error:  # it counts as not asked: the queue is full, or the interface is going down
+            if error.errno in _GONE:  # another of its name may come; `sync` opens a socket there
+                self._close(link.interface)
             return
         self._probes.sent(address, self._clock())
 

@@ -59,12 +59,22 @@ class Machine:
         self.tap = f"t{next(NUMBER)}"
 
     @contextlib.contextmanager
-    def on(self, firmware=(), device="virtio-net-pci"):
+    def on(self, firmware=(), device="virtio-net-pci", memory_mib=512):
         """Power it on; gives what passes its link."""
         letter = self.place.letter
         self.lab.ip(letter, f"tuntap add {self.tap} mode tap")
         self.lab.ip(letter, f"link set {self.tap} master {self.place.bridge} up")
-        argv = [self.program, *self.board, "-accel", "tcg", "-m", "512", "-display", "none", "-no-reboot"]
+        argv = [
+            self.program,
+            *self.board,
+            "-accel",
+            "tcg",
+            "-m",
+            str(memory_mib),
+            "-display",
+            "none",
+            "-no-reboot",
+        ]
         argv += ["-monitor", "none", "-serial", f"file:{self.folder / 'serial.log'}"]
         argv += ["-netdev", f"tap,id=n,ifname={self.tap},script=no,downscript=no"]
         argv += ["-device", f"{device},netdev=n,mac={self.mac.hex(':')}", *firmware]

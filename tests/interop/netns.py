@@ -279,6 +279,10 @@ class Edge:
         if self.process is not None:
             self.lab.end(self.process)
 
+    def says(self, pattern, timeout):
+        """Wait for words in its log."""
+        return wait_for(self.log, pattern, self.process, timeout)
+
     def said(self):
         """Its whole log."""
         return self.log.read_text(errors="replace")
