@@ -73,6 +73,11 @@ class Results:
             self._pages()
 
     def _pages(self) -> None:
+        rows = []
+        for name, row in self.rows.items():
+            shown = name.removeprefix("tests/rack/").removeprefix("tests/").replace("|", "\\|")
+            cells = (shown, row["date"], row["commit"][:9], row["seconds"], row["result"])
+            rows.append(f"| {' | '.join(str(cell) for cell in cells)} |")
         lines = [
             "# Rack scenarios",
             "",
@@ -80,28 +85,39 @@ class Results:
             "",
             "| scenario | date (UTC) | commit | seconds | result |",
             "|---|---|---|---|---|",
+            *with_older(PAGE.read_text() if PAGE.exists() else "", rows, 1),
         ]
-        for name, row in sorted(self.rows.items()):
-            shown = name.removeprefix("tests/rack/").replace("|", "\\|")
-            cells = (shown, row["date"], row["commit"][:9], row["seconds"], row["result"])
-            lines.append(f"| {' | '.join(str(cell) for cell in cells)} |")
         PAGE.write_text("\n".join(lines) + "\n")
         write_kills()
+
+
+def with_older(page: str, rows: list[str], named_by: int) -> list[str]:
+    """The rows of a table, and those of its page that were not measured again: each says its own commit.
+
+    The first `named_by` cells are a row's name.
+    """
+
+    def named(lines: list[str]) -> dict[str, str]:
+        return {"|".join(line.split(" | ")[:named_by]): line for line in lines}
+
+    head, _, body = page.partition("|---|")
+    older = [line for line in body.splitlines()[1:] if line.startswith("| ")] if head else []
+    return [line for _, line in sorted((named(older) | named(rows)).items())]
 
 
 def write_kills() -> None:
     """The table of kills in docs/reliability.md, from what the scenarios noted."""
     if not KILLS.exists():
         return
-    lines = ["| killed | during | noticed after | in sync after | written |", "|---|---|---|---|---|"]
-    for name, row in sorted(json.loads(KILLS.read_text()).items()):
+    rows = []
+    for name, row in json.loads(KILLS.read_text()).items():
         at = row["noticed_s"]
         noticed = "goes on" if at is None else f"{at:.0f} s"
-        lines.append(
-            f"| {name} | {noticed} | {row['converged_s']:.0f} s | {row['written_bytes'] >> 20} MiB |"
-        )
+        rows.append(f"| {name} | {noticed} | {row['converged_s']:.0f} s | {row['written_bytes'] >> 20} MiB |")
     before, _, rest = RELIABILITY.read_text().partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
+    table, _, after = rest.partition(MARKS[1])
+    lines = ["| killed | during | noticed after | in sync after | written |", "|---|---|---|---|---|"]
+    lines += with_older(table, rows, 2)
     RELIABILITY.write_text(before + MARKS[0] + "\n".join(lines) + "\n" + MARKS[1] + after)
 
 
