@@ -53,6 +53,7 @@ class Scripts:
     def __init__(self, view: View, boot: Boot) -> None:
         self._view = view
         self._boot = boot
+        self._beginning: dict[tuple[object, ...], asyncio.Future[BootPlan | None]] = {}
 
     async def make(self, request: Request, mac: str | None, language: Language) -> Response:
         """The script for a MAC as it stands in the URL; without one, the script that asks for it."""
@@ -86,13 +87,23 @@ class Scripts:
             return language.message(answer, site), "answer=none reason=no-boot-os"
         if not begins:
             return language.message(Silence("head-request"), site), "answer=none reason=head-request"
-        plan = await asyncio.get_running_loop().run_in_executor(
-            None, self._boot.boot_begin, wanted.mac, wanted.uuid, wanted.arch, request.peer
-        )
+        plan = await self._begin(request, wanted, language)
         if plan is None:
             return language.message(Silence("no-work-due"), site), "answer=none reason=boot-refused"
         text = language.boot(language.base(request.local), wanted.mac, plan, site.bootos)
         return text, f"answer=script boot_no={plan.boot_no}"
+
+    async def _begin(self, request: Request, wanted: BootRequest, language: Language) -> BootPlan | None:
+        # A loader that waited too long asks again. Were that a boot of its own, and the first one begun after
+        # it, the boot that the machine is told of would be over before it started.
+        asked = (wanted.mac, wanted.uuid, wanted.arch, request.peer)
+        key = (language, *asked)  # one loop per language
+        begun = self._beginning.get(key)
+        if begun is None:
+            begun = asyncio.get_running_loop().run_in_executor(None, self._boot.boot_begin, *asked)
+            self._beginning[key] = begun
+            begun.add_done_callback(lambda _: self._beginning.pop(key))
+        return await asyncio.shield(begun)
 
 
 def text_response(text: str) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from ipaddress import IPv4Address
 
 import pytest
@@ -194,6 +195,35 @@ def test_a_script_begins_a_boot_whose_seed_goes_to_one_address_once(tmp_path):
         assert (await plane.ask(path, Range="bytes=0-1"))[0] == 416
         assert (await plane.ask(path))[2] == f"seed 1 {MAC}\n".encode()
         assert (await plane.ask(path))[0] == 404
+
+    serve(tmp_path, talk)
+
+
+def test_a_loader_that_asks_again_while_its_boot_begins_is_told_of_the_same_boot(tmp_path):
+    async def talk(plane):
+        may_begin, begun, begin = threading.Event(), threading.Event(), plane.boot.boot_begin
+
+        def slow(*who):
+            begun.set()
+            assert may_begin.wait(5)
+            return begin(*who)
+
+        def ask():
+            asked = Head("GET", "/boot.ipxe", {"mac": MAC}, {})
+            return boot_plane(Request(asked, IPv4Address("127.0.0.1"), "10.77.1.2:8080"))
+
+        boot_plane = BootPlane(
+            plane.view, plane.boot, boot_dir=tmp_path / "boot", images_dir=tmp_path / "images"
+        )
+        plane.boot.boot_begin = slow
+        both = [asyncio.ensure_future(ask()) for _ in range(2)]
+        assert await asyncio.to_thread(begun.wait, 5)  # both wait by then
+        may_begin.set()
+        first, second = await asyncio.gather(*both)
+        assert first.body == second.body
+        assert plane.boot.boots == [(1, MAC)]
+        assert (await ask()).body != first.body
+        assert plane.boot.boots == [(1, MAC), (2, MAC)]
 
     serve(tmp_path, talk)
 
