@@ -112,7 +112,7 @@ def only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def main(argv: list[str] | None = None, packet_path: str = "") -> int:
+def main(argv: list[str] | None = None, packet_path: str = "interpreted") -> int:
     """Run until SIGTERM or SIGINT; `packet_path` says how its modules were loaded, for the log."""
     options = _parser().parse_args(argv)
     logging.basicConfig(
@@ -122,8 +122,6 @@ def main(argv: list[str] | None = None, packet_path: str = "") -> int:
     )
     logging.getLogger("httpx").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if packet_path:
-        logging.getLogger("edge").info("edge=starting packet-path=%r", packet_path)
     try:
         timing = Timing.from_environment(os.environ)
         boot_proxy = _boot_proxy(os.environ)
@@ -137,6 +135,7 @@ def main(argv: list[str] | None = None, packet_path: str = "") -> int:
     try:
         # The port comes first: a second edge on this machine must not touch the first one's data.
         listening = bind(options.port)
+        logging.getLogger("edge").info("edge=starting packet-path=%r", packet_path)
         with only_one(data):
             registry = open_registry(
                 data, ports=Ports(options.port, options.boot_port, boot_proxy), timing=timing
