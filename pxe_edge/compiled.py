@@ -29,6 +29,7 @@ MODULES: Final = (
     "pxe_edge.wire.pxe",
     "pxe_edge.wire.dhcp",
     "pxe_edge.wire.forms",
+    "pxe_edge.wire.tftp",
     "pxe_edge.policy.boot",
     "pxe_edge.policy.dhcp",
     "pxe_edge.policy.leases",
@@ -39,7 +40,9 @@ MODULES: Final = (
     "pxe_edge.policy.probes",
     "pxe_edge.policy.replies",
     "pxe_edge.policy.requests",
+    "pxe_edge.policy.transfer",
     "pxe_edge.policy.views",
+    "pxe_edge.servers.datagrams",
     "pxe_edge.servers.dhcp",
     "pxe_edge.servers.hosts",
     "pxe_edge.servers.lease_writer",
@@ -47,9 +50,11 @@ MODULES: Final = (
     "pxe_edge.servers.prober",
     "pxe_edge.servers.received",
     "pxe_edge.servers.senders",
+    "pxe_edge.servers.tftp",
+    "pxe_edge.servers.tftp_data",
     "pxe_edge.servers.udp",
 )
-"""What runs once per DHCP packet."""
+"""What runs once per packet."""
 ROOT: Final = Path(__file__).parents[1]
 """The folder that the packages are in."""
 BUILT: Final = ROOT / "build" / "compiled"
