@@ -24,3 +24,16 @@ def attach(sock: socket.socket, program: Program) -> None:
     buffer = ctypes.create_string_buffer(code, len(code))
     told = _PROGRAM.pack(len(program), ctypes.addressof(buffer))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, told)
+
+
+def listen(interface: str, ethertype: int, program: Program) -> socket.socket:
+    """A filtered, non-blocking packet socket on one link; raises OSError, PermissionError without rights."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    try:
+        sock.setblocking(False)
+        attach(sock, program)
+        sock.bind((interface, ethertype))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -78,17 +78,12 @@ class ForeignServers:
         if not self._may:
             return
         try:
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            sock = filters.listen(name, ETHERTYPE_IPV4, _REPLIES)
         except PermissionError:
             self._may = False
             log.warning("foreign-servers=off reason='no CAP_NET_RAW' effect='another server is not noticed'")
             return
-        try:
-            sock.setblocking(False)
-            filters.attach(sock, _REPLIES)
-            sock.bind((name, ETHERTYPE_IPV4))
         except OSError as error:  # the interface goes away just now
-            sock.close()
             log.info("foreign-servers=not-here interface=%s reason=%r", name, error.strerror)
             return
         self._sockets[name] = sock

@@ -118,17 +118,12 @@ class Prober:
         if not self._may:
             return
         try:
-            sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+            sock = filters.listen(name, arp.ETHERTYPE_ARP, _ANSWERS)
         except PermissionError:
             self._may = False
             log.warning("probe=off reason='no CAP_NET_RAW' effect='addresses are offered unprobed'")
             return
-        try:
-            sock.setblocking(False)
-            filters.attach(sock, _ANSWERS)
-            sock.bind((name, arp.ETHERTYPE_ARP))
         except OSError as error:  # the interface goes away just now
-            sock.close()
             log.info("probe=not-here interface=%s reason=%r", name, error.strerror)
             return
         self._sockets[name] = sock
