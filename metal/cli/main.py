@@ -15,6 +15,7 @@ from metal.cli import (
     hosts,
     images,
     networks,
+    parse,
     parts,
     plans,
     power,
@@ -53,6 +54,7 @@ app.command()(networks.networks)
 app.command()(networks.leases)
 app.command()(networks.sightings)
 app.command()(doctor.doctor)
+app.command()(parse.parse)
 app.add_typer(site.group, name="site")
 app.add_typer(secret.group, name="secret")
 app.command()(secret.credentials)

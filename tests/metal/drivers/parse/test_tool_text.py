@@ -1,0 +1,94 @@
+"""Numbered lines, JSON among banners, sizes."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metal.drivers.parsed import Parsed, as_json
+from metal.drivers.raid.listing import Controller, Drive, Listing, wwn_text
+from metal.drivers.tool_text import json_documents, key_value, lines_of, number, size_bytes
+from metal.errors import Unparsable
+
+
+def test_lines_are_numbered_and_freed_of_escapes():
+    lines = lines_of("tool", "\ufeffone\r\n\x1b[1m two\x1b[0m\n")
+    assert [(line.number, line.text) for line in lines[:2]] == [(1, "one"), (2, " two")]
+    assert lines[1].indent == 1
+
+
+@pytest.mark.parametrize("text", ["", " \n\t\n", "\x1b[0m\n"])
+def test_nothing_is_refused(text):
+    with pytest.raises(Unparsable, match="line 1: expected the output of tool, found 'nothing'"):
+        lines_of("tool", text)
+
+
+def test_json_is_taken_from_between_other_lines():
+    read = json_documents("tool", '[root@host ~]# tool\n{"a":\n 1}\nnoise\n[1, 2]\n[]')
+    assert [(one.line, one.value) for one in read.found] == [(2, {"a": 1}), (5, [1, 2]), (6, [])]
+    assert read.ignored == ("[root@host ~]# tool", "noise")
+
+
+def test_cut_json_is_refused_where_it_ends():
+    with pytest.raises(Unparsable, match=r"tool: line 2: expected JSON \(.*found 'the end of the text'"):
+        json_documents("tool", 'noise\n{"a": 1,')
+
+
+def test_json_of_endless_depth_is_refused():
+    with pytest.raises(Unparsable):
+        json_documents("tool", "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "expected"),
+    [
+        ("446.625 GB", False, 479_559_942_144),
+        ("300 GB", True, 300_000_000_000),
+        ("931.0 GiB", True, 999_653_638_144),
+        ("4 KB", False, 4096),
+        ("512B", False, 512),
+        ("1,000 MB", True, 1_000_000_000),
+        ("big", False, None),
+        (None, False, None),
+    ],
+)
+def test_sizes(text, decimal, expected):
+    assert size_bytes(text, decimal=decimal) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("12 drives", 12), ("0x1a", 26), ("1.5", None), ("x", None), (None, None)]
+)
+def test_numbers(text, expected):
+    assert number(text) == expected
+
+
+def test_key_and_value():
+    (line,) = lines_of("tool", "  Serial No :  A:1 ")
+    assert key_value(line) == ("Serial No", "A:1")
+    assert key_value(line, "=") is None
+
+
+def test_as_json_has_every_field():
+    listing = Listing("storcli", controllers=(Controller("0", drives=(Drive("252:0"),)),))
+    told = Parsed(listing, ignored=("noise",)).as_json()
+    assert told["controllers"][0]["drives"][0]["address"] == "252:0"
+    assert told["outcome"] is None
+    assert told["ignored"] == ["noise"]
+    assert as_json({"a": (1, None)}) == {"a": [1, None]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0x5000C500A1B2C3D4", "5000c500a1b2c3d4"), ("50 00 c5", "5000c5"), ("0" * 16, None), ("N/A", None)],
+)
+def test_wwns(text, expected):
+    assert wwn_text(text) == expected
+
+
+@given(st.text())
+def test_any_text_gives_lines_or_is_refused(text):
+    with contextlib.suppress(Unparsable):
+        assert lines_of("tool", text)
+        assert json_documents("tool", text)
