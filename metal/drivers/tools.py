@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.drivers.parsed import Parsed
+from metal.drivers.raid import md_text
 from metal.errors import SpecError
 
 
@@ -22,7 +23,9 @@ class Tool:
     """Which outputs, in a few words, for the help and the docs."""
 
 
-TOOLS: Final[tuple[Tool, ...]] = ()
+TOOLS: Final[tuple[Tool, ...]] = (
+    Tool("mdadm", md_text.parse, reads="--detail, --examine, --export, --scan, /proc/mdstat"),
+)
 
 BY_NAME: Final[Mapping[str, Tool]] = {name: tool for tool in TOOLS for name in (tool.name, *tool.also)}
 

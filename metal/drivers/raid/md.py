@@ -9,6 +9,7 @@ import re
 from typing import Final
 
 from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.raid.md_export import device_roles
 from metal.drivers.raid.volume import Volume, uuid_key
 from metal.drivers.storage.disks import (
     LSBLK,
@@ -48,7 +49,6 @@ d=${f#/sys/block/}; [ "$v" -gt 0 ] && echo "${d%%/*}"; done; :""",
 SLOW_SYNC: Final = 'd=$(readlink -f "$1"); echo 1000 >"/sys/block/${d##*/}/md/sync_speed_max"'
 """1 MB/s, the kernel's own minimum."""
 
-_DEVICE_ROLE = re.compile(r"^MD_DEVICE_(\S+)_ROLE=(\S+)$")
 _LEVELS: Final = {"raid0": "0", "raid1": "1", "raid5": "5", "raid6": "6", "raid10": "10"}
 
 
@@ -215,12 +215,9 @@ def _slow(volume: Volume) -> Command:
 def _members(body: str, sysfs: Sysfs) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Give serials of active members in the order of their roles, and those of spares."""
     roles: list[tuple[str, str]] = []
-    for line in body.splitlines():
-        if match := _DEVICE_ROLE.match(line):
-            # The name is made of the device node's: "_dev_sda" or "dev_sda", by mdadm version.
-            kname = match[1].removeprefix("_").removeprefix("dev_")
-            known = sysfs.disks.get(kname)
-            roles.append((match[2], (known.serial or known.wwn if known else None) or kname))
+    for kname, role in device_roles(body):
+        known = sysfs.disks.get(kname)
+        roles.append((role, (known.serial or known.wwn if known else None) or kname))
     active = sorted((int(role), name) for role, name in roles if role.isdigit())
     return tuple(name for _, name in active), tuple(name for role, name in roles if role == "spare")
 
