@@ -4,11 +4,11 @@ import contextlib
 
 import pytest
 
-from tests.interop.machines import EDK2, uefi
+from tests.interop.machines import EDK2, NO_HANG, uefi
 from tests.interop.netns import DIRECT, RELAYED
 from tests.interop.own_servers import OWN, SERVERS, own_server
 
-pytestmark = [pytest.mark.interop, pytest.mark.rack, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.rack, NO_HANG]
 NETWORKS = [one | {"mode": "off"} for one in (DIRECT, RELAYED)]
 WAYS = {
     "bios": lambda _: ((), "virtio-net-pci"),
