@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, users
+from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
+from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid import md_text
 from metal.errors import SpecError
@@ -25,6 +28,24 @@ class Tool:
 
 TOOLS: Final[tuple[Tool, ...]] = (
     Tool("mdadm", md_text.parse, reads="--detail, --examine, --export, --scan, /proc/mdstat"),
+    Tool("dmidecode", dmi.parse, reads="all structures or some (-t), with -q too"),
+    Tool("ipmitool-mc", mc.parse, reads="mc info, mc guid"),
+    Tool("ipmitool-lan", lan.parse, reads="lan print"),
+    Tool("ipmitool-user", users.parse, reads="user list, user summary, channel getaccess"),
+    Tool("ipmitool-fru", fru.parse, reads="fru print"),
+    Tool("ipmitool-sdr", sensors.parse, reads="sdr, sdr elist, sensor, as CSV and with -v too"),
+    Tool("ipmitool-sel", sel.parse, reads="sel list, elist, info, as CSV and with -v too"),
+    Tool("ipmitool-chassis", chassis.parse, reads="chassis status, chassis power status"),
+    Tool("cpuinfo", cpuinfo.parse, ("lscpu",), reads="/proc/cpuinfo, lscpu, lscpu -J, lscpu -p"),
+    Tool("lspci", pci.parse, reads="the plain form, -n, -nn, -v, -k, -mm, -vmm"),
+    Tool("efibootmgr", boot_entries.parse, reads="with and without -v"),
+    Tool("ethtool", ethtool.parse, reads="IFACE, -i, -P, -k, -m; other forms as settings"),
+    Tool(
+        "lldp",
+        lldp.parse,
+        ("lldpctl", "lldptool"),
+        reads="lldpctl json, json0, keyvalue, plain; lldptool -t -n",
+    ),
 )
 
 BY_NAME: Final[Mapping[str, Tool]] = {name: tool for tool in TOOLS for name in (tool.name, *tool.also)}

@@ -9,16 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from metal.drivers.bmc.ipmitool import (
-    BmcUser,
-    LanInfo,
-    parse_access,
-    parse_channel,
-    parse_guid,
-    parse_lan,
-    parse_mc_info,
-    parse_sol,
-)
+from metal.drivers.bmc.ipmitool import lan, mc, users
+from metal.drivers.bmc.ipmitool.lan import LanInfo
+from metal.drivers.bmc.ipmitool.users import BmcUser
 from metal.drivers.bundle import Query, read_bundle
 from metal.errors import Unparsable
 from metal.protocols import Output, Shell
@@ -52,17 +45,17 @@ class BmcSetup:
 
 def parse_bmc(answers: Mapping[str, Output]) -> BmcFacts:
     """The facts from the answers to QUERIES. Raises Unparsable where no BMC answers."""
-    info = parse_mc_info(_text(answers[MC_INFO.name]))
-    channel, lan = _lan(answers[LAN.name].stdout)
+    info = mc.parse(_text(answers[MC_INFO.name])).value
+    channel, found = _lan(answers[LAN.name].stdout)
     return BmcFacts(
         manufacturer=info.manufacturer,
         product=info.product,
         firmware=info.firmware,
         guid=_guid(answers[GUID.name]),
-        mac=lan.mac if lan else None,
-        address=lan.address if lan else None,
-        netmask=lan.netmask if lan else None,
-        gateway=lan.gateway if lan else None,
+        mac=found.mac if found else None,
+        address=found.address if found else None,
+        netmask=found.netmask if found else None,
+        gateway=found.gateway if found else None,
         channel=channel,
     )
 
@@ -85,10 +78,10 @@ def read_setup(shell: Shell, channel: int) -> BmcSetup:
     texts = {key: _text(answers[query.name]) for key, query in asked.items()}
     return BmcSetup(
         channel=channel,
-        lan=parse_lan(texts["lan"]),
-        users=parse_access(texts["access"]),
-        access_mode=parse_channel(texts["channel"]),
-        sol=parse_sol(texts["sol"]),
+        lan=lan.parse(texts["lan"]).value,
+        users=users.parse(texts["access"]).value.users,
+        access_mode=lan.parse_channel(texts["channel"]),
+        sol=lan.parse_sol(texts["sol"]),
     )
 
 
@@ -96,18 +89,18 @@ def _lan(text: str) -> tuple[int | None, LanInfo | None]:
     for part in re.split(r"^channel (?=\d+$)", text, flags=re.MULTILINE)[1:]:
         number, _, body = part.partition("\n")
         try:
-            lan = parse_lan(body)
+            found = lan.parse(body).value
         except Unparsable:
             continue
-        if lan.mac:
-            return int(number), lan
+        if found.mac:
+            return int(number), found
     return None, None
 
 
 def _guid(output: Output) -> str | None:
     # Get System GUID is optional in IPMI 1.5; a BMC without it has none.
     try:
-        return parse_guid(output.stdout) if output.ok else None
+        return mc.parse_guid(output.stdout) if output.ok else None
     except Unparsable:
         return None
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from metal.drivers.bmc.in_band import BmcSetup
-from metal.drivers.bmc.ipmitool import BmcUser
+from metal.drivers.bmc.ipmitool.users import BmcUser
 from metal.errors import Refused, SpecError
 from metal.protocols import Command, Output
 

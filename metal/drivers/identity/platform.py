@@ -1,10 +1,10 @@
 """Processor, architecture, firmware mode and usable memory, from lscpu, sysfs and /proc."""
 
-import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from metal.drivers.bundle import Query
+from metal.drivers.identity import cpuinfo
 from metal.errors import Unparsable
 from specs.facts import FirmwareMode
 
@@ -50,23 +50,14 @@ class Platform:
 
 
 def parse_lscpu(text: str) -> Cpu:
-    """`lscpu -J`: `{"lscpu": [{"field": "Socket(s):", "data": "2"}, …]}`, nested since util-linux 2.37."""
-    try:
-        rows = json.loads(text)["lscpu"]
-        fields = dict(_fields(rows))
-    except (ValueError, KeyError, TypeError) as error:
-        raise Unparsable(
-            f"lscpu -J: expected an object with a list of fields ({error})", reason="unparsable"
-        ) from error
-    sockets = _count(fields.get("Socket(s)"))
-    cores = _count(fields.get("Core(s) per socket"))
-    model = " ".join(fields.get("Model name", "").split())
+    """The processors as `cpuinfo` reads them, the architecture by the name that images use."""
+    read = cpuinfo.parse(text).value
     return Cpu(
-        model=model if model not in ("", "-") else None,
-        sockets=sockets,
-        cores=sockets * cores if sockets and cores else None,
-        threads=_count(fields.get("CPU(s)")),
-        arch=_arch(fields.get("Architecture")),
+        model=read.models[0] if read.models else None,
+        sockets=read.sockets,
+        cores=read.cores,
+        threads=read.threads,
+        arch=_arch(read.architecture),
     )
 
 
@@ -82,14 +73,6 @@ def parse_platform(text: str) -> Platform:
         memory_bytes=memory_kib * 1024 if memory_kib else None,
         arch=_arch(values.get("arch")),
     )
-
-
-def _fields(rows: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
-    for row in rows:
-        found.append((str(row["field"]).rstrip(":"), str(row.get("data") or "")))
-        found.extend(_fields(row.get("children") or []))
-    return found
 
 
 def _count(text: str | None) -> int | None:

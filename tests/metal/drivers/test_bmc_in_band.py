@@ -3,7 +3,9 @@
 import pytest
 
 from metal.drivers.bmc.in_band import BmcSetup
-from metal.drivers.bmc.ipmitool import BmcUser, LanInfo, parse_access, parse_guid, parse_lan, parse_users
+from metal.drivers.bmc.ipmitool import lan, mc, users
+from metal.drivers.bmc.ipmitool.lan import LanInfo
+from metal.drivers.bmc.ipmitool.users import BmcUser
 from metal.drivers.bmc.setup import EXEC, BmcWish, choose_slot, proof_change, setup_changes
 from metal.errors import Refused, SpecError, Unparsable
 
@@ -92,7 +94,7 @@ def test_user_tables_keep_empty_names_and_two_word_privileges():
         "3   (Empty User)     true    false      false      NO ACCESS\n"
         "4   two words        true    true       true       USER\n"
     )
-    assert [(user.id, user.name, user.privilege) for user in parse_users(table)] == [
+    assert [(user.id, user.name, user.privilege) for user in users.parse(table).value.users] == [
         (1, None, "ADMINISTRATOR"),
         (3, None, "NO ACCESS"),
         (4, "two words", "USER"),
@@ -107,12 +109,12 @@ def test_access_blocks_say_who_is_enabled():
         "Enable Status        : enabled\n\n"
         "User ID              : 3\nUser Name            : \nPrivilege Level      : NO ACCESS\n"
     )
-    first, second = parse_access(text)
+    first, second = users.parse(text).value.users
     assert (first.name, first.enabled, first.link_auth) == ("ADMIN", True, True)
     assert (second.name, second.enabled, second.link_auth) == (None, None, None)
 
 
-@pytest.mark.parametrize("parse", [parse_users, parse_access, parse_lan, parse_guid])
+@pytest.mark.parametrize("parse", [users.parse, lan.parse, mc.parse, mc.parse_guid])
 @pytest.mark.parametrize("text", ["", "Invalid channel: 8\n", "Could not open device at /dev/ipmi0\n"])
 def test_sentences_instead_of_tables_are_unparsable(parse, text):
     with pytest.raises(Unparsable, match="expected"):

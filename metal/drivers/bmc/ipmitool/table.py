@@ -1,0 +1,40 @@
+"""`Key : value` tables of ipmitool, with the lines of other things told apart.
+
+The same text may hold a prompt, warnings of stderr ("Get HPM.x Capabilities request failed") and
+several tables; a later table's values hold. A line belongs to a table if its key is one that the
+command prints, or if it continues the line above: indented, or without a key.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from metal.drivers.tool_text import key_value, lines_of, shorten, unparsable
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Values by their key in lower case, and the lines that are not of the table."""
+
+    values: dict[str, str]
+    ignored: tuple[str, ...]
+
+    def get(self, key: str) -> str | None:
+        """A value; None where the line is missing or empty."""
+        return self.values.get(key.lower()) or None
+
+
+def read_table(tool: str, text: str, keys: Collection[str], expected: str) -> Table:
+    """Read the lines with some keys (lower case). Raises Unparsable where there is none of them."""
+    values: dict[str, str] = {}
+    ignored: list[str] = []
+    lines = lines_of(tool, text)
+    for line in lines:
+        pair = key_value(line)
+        key = pair[0].lower() if pair else ""
+        if pair and key in keys:
+            values[key] = pair[1]
+        elif line.words and not (line.words.startswith(":") or (values and line.indent)):
+            ignored.append(line.words)
+    if not values:
+        raise unparsable(tool, next(line for line in lines if line.words), expected)
+    return Table(values, shorten(ignored))

@@ -1,0 +1,156 @@
+"""The text of dmidecode as blocks, one per SMBIOS structure, with handles or without them (`-q`).
+
+dmidecode prints a banner, then per structure a `Handle` line, a title and indented `Key: value` lines.
+`-q` leaves banner and handles out; people paste single blocks without either. Warnings of stderr stand
+anywhere between ("Invalid entry length (0). DMI table is broken! Stop.").
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+
+TOOL: Final = "dmidecode"
+OTHER: Final = -1
+"""The type of a block whose title is none that we read."""
+
+_HANDLE = re.compile(r"Handle 0x([0-9A-Fa-f]{1,8}),? +DMI type (\d{1,3})")
+_TITLES: Final = {
+    "BIOS Information": 0,
+    "System Information": 1,
+    "Base Board Information": 2,
+    "Chassis Information": 3,
+    "System Enclosure or Chassis": 3,
+    "Processor Information": 4,
+    "Physical Memory Array": 16,
+    "Memory Device": 17,
+    "IPMI Device Information": 38,
+}
+"""Titles of the structures that we read, by their type in DSP0134."""
+_FIELD_NAMES: Final = frozenset(
+    {
+        "asset tag",
+        "bank locator",
+        "core count",
+        "family",
+        "interface type",
+        "locator",
+        "manufacturer",
+        "part number",
+        "product name",
+        "release date",
+        "serial number",
+        "size",
+        "sku number",
+        "socket designation",
+        "specification version",
+        "speed",
+        "status",
+        "thread count",
+        "type",
+        "uuid",
+        "vendor",
+        "version",
+    }
+)
+"""Fields are taken without their indentation too, as they come through a wiki; then only these."""
+_BANNER = re.compile(r"# dmidecode \d")
+
+
+@dataclass(frozen=True, slots=True)
+class DmiBlock:
+    """One SMBIOS structure as dmidecode prints it: type, handle, and its `Key: value` lines."""
+
+    type: int
+    handle: int | None = None
+    fields: dict[str, str] = field(default_factory=dict)
+
+    def get(self, name: str) -> str | None:
+        """A field's text; None where there is no such line."""
+        return self.fields.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class DmiText:
+    """All blocks of a text in order, and the lines that belong to none."""
+
+    blocks: tuple[DmiBlock, ...]
+    ignored: tuple[str, ...]
+
+
+def read_blocks(text: str) -> DmiText:
+    """Take a text apart. Raises Unparsable where there is no structure, or one is cut off at its handle."""
+    reader = _Reader()
+    lines = lines_of(TOOL, text)
+    for line in lines:
+        reader.take(line)
+    if reader.headless is not None:
+        raise unparsable(TOOL, reader.headless, "a structure after its handle", "the end of the text")
+    if not any(block.type != OTHER for block in reader.blocks):
+        first = next(line for line in lines if line.words)
+        raise unparsable(TOOL, first, "SMBIOS structures")
+    return DmiText(_without_repeats(reader.blocks, reader.documents), shorten(reader.ignored))
+
+
+class _Reader:
+    """The state between two lines: which block is open, and whether its title is still to come."""
+
+    def __init__(self) -> None:
+        self.blocks: list[DmiBlock] = []
+        self.documents: list[int] = []
+        self.ignored: list[str] = []
+        self.headless: Line | None = None
+        self._document = 0
+        self._closed = True
+
+    def take(self, line: Line) -> None:
+        if match := _HANDLE.match(line.words):
+            self._open(DmiBlock(int(match[2]), int(match[1], 16)))
+            self.headless = line
+        elif not line.words:
+            self._closed = self._closed or self.headless is None
+        elif self.headless is not None:
+            self.headless = None  # the structure's title
+        elif line.words in _TITLES:
+            self._open(DmiBlock(_TITLES[line.words]))
+        elif line.text[0].isspace():
+            self._field(line)
+        else:
+            self._at_the_margin(line)
+
+    def _open(self, block: DmiBlock) -> None:
+        self.blocks.append(block)
+        self.documents.append(self._document)
+        self._closed = False
+
+    def _field(self, line: Line) -> None:
+        key, colon, value = line.words.partition(":")
+        if colon and self.blocks:
+            self.blocks[-1].fields.setdefault(key.strip(), value.strip())
+
+    def _at_the_margin(self, line: Line) -> None:
+        key, colon, _ = line.words.partition(":")
+        if colon and not self._closed and key.strip().lower() in _FIELD_NAMES:
+            self._field(line)
+            return
+        self._document += bool(_BANNER.match(line.words))
+        titled = self._closed and self.blocks and self.blocks[-1].handle is None
+        if titled:  # `-q`: the title of a structure that we do not read
+            self._open(DmiBlock(OTHER))
+        else:
+            self.ignored.append(line.words)
+
+
+def _without_repeats(blocks: list[DmiBlock], documents: list[int]) -> tuple[DmiBlock, ...]:
+    """In a recorded session the same structure comes again after a second banner: the last one holds."""
+    last: dict[tuple[int | None, int], int] = {
+        (block.handle, block.type): document
+        for block, document in zip(blocks, documents, strict=True)
+        if block.handle is not None
+    }
+    return tuple(
+        block
+        for block, document in zip(blocks, documents, strict=True)
+        if block.type != OTHER and document == last.get((block.handle, block.type), document)
+    )
