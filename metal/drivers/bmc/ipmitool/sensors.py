@@ -26,7 +26,8 @@ _STATES: Final = frozenset(
 _STATE_BITS = re.compile(r"0x[0-9a-fA-F]{2,4}")
 _NUMBER_COLUMN = re.compile(r"[0-9A-Fa-f]{2}h")
 _READING = re.compile(
-    r"(?P<value>-?\d{1,12}(?:\.\d{1,6})?)(?:\s*\(\+/- *[\d.]+\))?(?:\s+%?\s*(?P<unit>[A-Za-z/%][^,|]*))?(?:,.*)?"
+    r"(?P<value>-?\d{1,12}(?:\.\d{1,6})?)(?:\s*\(\+/- *[\d.]+\))?"
+    r"(?:\s+%?\s*(?P<unit>[A-Za-z/%][^,|]*))?(?:,.*)?"
 )
 """`24 degrees C`, `0.76 (+/- 0.01) Volts`, and HP's `95 Watts, Presence detected`."""
 _SENSOR = re.compile(r"Sensor ID\s*:")
