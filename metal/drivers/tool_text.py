@@ -196,3 +196,26 @@ def number(text: str | None) -> int | None:
 def one_line(text: str | None) -> str | None:
     """A text with runs of blanks as one; None where nothing is left."""
     return " ".join((text or "").split()) or None
+
+
+_USER_PROMPT = re.compile(
+    r"^\s*#?\s*\[?(?:[\w.-]{1,64}@[^#$>]{1,200}|[\w.-]{1,64}:[~/][^#$>]{0,200}|[A-Za-z]:\\[^>]{0,200}|=)[#$>]\s*(.*)$"
+)
+_BARE_PROMPT = re.compile(r"^\s*[#$>%]\s*(.*)$")
+
+
+def command_of(line: Line, names: tuple[str, ...]) -> str | None:
+    """What was typed at a prompt in a recorded session, "" for an empty prompt; None for other lines.
+
+    `root@host:~# …`, `[root@host ~]# …` and `=> …` are prompts before any command; a bare `#`, `$` or `>`
+    only before one whose first word is or ends in one of `names`, because tools begin lines so too
+    ("# of ports: 3").
+    """
+    if match := _USER_PROMPT.match(line.text):
+        return match[1].strip()
+    match = _BARE_PROMPT.match(line.text)
+    words = match[1].split() if match else []
+    words = words[1:] if words[:1] == ["sudo"] else words
+    if words and words[0].rpartition("/")[2].lower().startswith(names):
+        return " ".join(words)
+    return None

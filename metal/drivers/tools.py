@@ -11,7 +11,7 @@ from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, user
 from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
-from metal.drivers.raid import md_text
+from metal.drivers.raid import ircu, md_text, mvcli, ssacli
 from metal.errors import SpecError
 
 
@@ -46,6 +46,15 @@ TOOLS: Final[tuple[Tool, ...]] = (
         ("lldpctl", "lldptool"),
         reads="lldpctl json, json0, keyvalue, plain; lldptool -t -n",
     ),
+    Tool(
+        "ssacli",
+        ssacli.parse,
+        also=("hpssacli", "hpacucli"),
+        reads="show, show config, ld and pd show, errors",
+    ),
+    Tool("sas2ircu", ircu.parse_sas2ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
+    Tool("sas3ircu", ircu.parse_sas3ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
+    Tool("mvcli", mvcli.parse, also=("mnv_cli",), reads="info -o hba, pd, vd, blk"),
 )
 
 BY_NAME: Final[Mapping[str, Tool]] = {name: tool for tool in TOOLS for name in (tool.name, *tool.also)}

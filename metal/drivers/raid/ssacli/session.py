@@ -1,0 +1,56 @@
+"""Several answers of a Smart Array tool on one controller, laid over each other.
+
+The last answer wins. An answer that lists all volumes or all drives also drops those that it no longer
+names; whether it does is told by the command at the prompt, and without one by the shape of the answer.
+"""
+
+import re
+from dataclasses import replace
+
+from metal.drivers.raid.listing import Controller, overlay
+from metal.drivers.raid.ssacli.blocks import Block
+
+_ONE_ARRAY = re.compile(r"\barray [a-z]{1,2}\b(?! all)", re.IGNORECASE)
+_ALL_VOLUMES = re.compile(r"\b(?:ld|logicaldrive) all\b", re.IGNORECASE)
+_ALL_DRIVES = re.compile(r"\b(?:pd|physicaldrive) all\b", re.IGNORECASE)
+_FREE = frozenset({"unconfigured", "jbod", "spare"})
+
+
+def later(older: Controller, newer: Controller, block: Block) -> Controller:
+    """The older entry with what the newer answer says; `block` is what that was read from."""
+    config, all_volumes, all_drives = _wholeness(block)
+    known_drives = {drive.address: drive for drive in older.drives}
+    drives = {} if all_drives else dict(known_drives)
+    for drive in newer.drives:
+        before = known_drives.get(drive.address)
+        after = overlay(before, drive) if before else drive
+        # A drive that has become free, or that a configuration shows elsewhere, left its volume.
+        moved = config or drive.state in _FREE
+        drives[drive.address] = replace(after, volume=drive.volume) if moved else after
+    known_volumes = {volume.id: volume for volume in older.volumes}
+    volumes = {} if all_volumes else dict(known_volumes)
+    for volume in newer.volumes:
+        earlier = known_volumes.get(volume.id)
+        volumes[volume.id] = overlay(earlier, volume) if earlier else volume
+    conditions = tuple(dict.fromkeys((*older.conditions, *newer.conditions)))
+    return replace(
+        overlay(older, newer),
+        drives=tuple(drives.values()),
+        volumes=tuple(volumes.values()),
+        conditions=conditions,
+    )
+
+
+def _wholeness(block: Block) -> tuple[bool, bool, bool]:
+    """Whether an answer is a configuration, lists all volumes, lists all drives."""
+    typed = block.command
+    if typed is None:
+        config = block.lists_volumes and block.lists_drives
+        return config, block.lists_volumes, block.lists_drives
+    config = "config" in typed
+    partial = _ONE_ARRAY.search(typed) is not None
+    return (
+        config,
+        config or (_ALL_VOLUMES.search(typed) is not None and not partial),
+        config or (_ALL_DRIVES.search(typed) is not None and not partial),
+    )
