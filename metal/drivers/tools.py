@@ -11,7 +11,7 @@ from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, user
 from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
-from metal.drivers.raid import ircu, md_text, mvcli, ssacli
+from metal.drivers.raid import ircu, md_text, megacli, mvcli, ssacli
 from metal.errors import SpecError
 
 
@@ -55,6 +55,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool("sas2ircu", ircu.parse_sas2ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
     Tool("sas3ircu", ircu.parse_sas3ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
     Tool("mvcli", mvcli.parse, also=("mnv_cli",), reads="info -o hba, pd, vd, blk"),
+    Tool("megacli", megacli.parse, also=("megacli64",), reads="lists, progress and results of MegaCli"),
 )
 
 BY_NAME: Final[Mapping[str, Tool]] = {name: tool for tool in TOOLS for name in (tool.name, *tool.also)}

@@ -1,0 +1,99 @@
+"""What MegaCli and MegaCli64 print, as the model of all RAID tools.
+
+Read are the lists (AdpAllInfo, PDList, PDInfo, LDInfo, LdPdInfo, CfgDsply, ShowSummary, AdpGetPciInfo),
+the battery, preserved cache and foreign configurations, progress reports, and how commands ended; a text
+may hold a whole session. Sizes print GB and mean GiB. Whoever reads a machine wants an exit code at the
+end: without it a list that was cut off between two drives cannot be told from a whole one.
+"""
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from metal.drivers.parsed import Parsed
+from metal.drivers.raid.listing import Controller, Listing, Outcome
+from metal.drivers.raid.megacli.commands import Command, is_own, outcome_of, split, together
+from metal.drivers.raid.megacli.controllers import gather, note_preserved
+from metal.drivers.raid.megacli.records import Reading, read
+from metal.drivers.raid.session import Session
+from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+from specs.identity import serial_identity
+
+NAME: Final = "megacli"
+FILLER_SERIAL: Final = "1122334455667788"
+"""What PERC 6 controllers without a serial print in its place."""
+
+_ADAPTER_OPTION = re.compile(r"\s-a(\d{1,4})(?:\s|$)", re.IGNORECASE)
+
+
+def parse(text: str) -> Parsed[Listing]:
+    """Read MegaCli's output; raise Unparsable for what is none, or is cut off inside an entry."""
+    lines = lines_of(NAME, text)
+    session, ignored, outcomes = Session(), list[str](), list[Outcome]()
+    recognised = False
+    commands = split(lines)
+    for command in commands:
+        reading = read(command, _named_adapter(command))
+        _refuse_cut_off(reading, command, lines)
+        for report in reading.reports:
+            gather(session, report, command)
+        lists = any(record.kind == "volume" for report in reading.reports for record in report.records)
+        own = reading.recognised or is_own(command, tuple(reading.statements))
+        outcome = outcome_of(command, tuple(reading.statements), lists=lists) if own else None
+        outcomes += [outcome] if outcome else []
+        ignored += [command.prompt] if command.prompt else []
+        ignored += reading.ignored
+        note_preserved(session, reading)
+        recognised = recognised or reading.recognised or command.code is not None or outcome is not None
+    if not recognised:
+        first = next(line for line in lines if line.words)
+        raise unparsable(NAME, first, "a list of MegaCli or an exit code")
+    controllers, placeholders = _without_fillers(session.done())
+    return Parsed(Listing(NAME, together(outcomes), controllers), shorten(ignored), placeholders)
+
+
+def _named_adapter(command: Command) -> str | None:
+    """The adapter that the command line names, for outputs that name none; -ShowSummary keeps none."""
+    prompt = command.prompt or ""
+    match = _ADAPTER_OPTION.search(prompt)
+    return match[1] if match and "showsummary" not in prompt.lower() else None
+
+
+def _refuse_cut_off(reading: Reading, command: Command, lines: tuple[Line, ...]) -> None:
+    """Refuse a text that ends inside an entry: one without its state, after others that have it."""
+    last_words = next((line for line in reversed(lines) if line.words), lines[-1])
+    records = [record for report in reading.reports for record in report.records]
+    if command.code is not None or command.lines[-1].number < last_words.number:
+        return
+    if reading.heading is not None and reading.heading.number == last_words.number:
+        raise unparsable(NAME, last_words, "what belongs to this adapter", "the end of the text")
+    if not records:
+        return
+    last = records[-1]
+    if (
+        last.kind in {"volume", "member"}
+        and set(last.fields) <= {"id"}
+        and last.line.number == last_words.number
+    ):
+        raise unparsable(NAME, last_words, "what belongs to this entry", "the end of the text")
+    for kind, key in (("drive", "firmware state"), ("volume", "state")):
+        same = [record for record in records if record.kind == kind]
+        if last.kind == kind and key not in last.fields and any(key in one.fields for one in same):
+            raise unparsable(NAME, last_words, f"the {key} of the {kind} of line {last.line.number}")
+
+
+def _without_fillers(controllers: tuple[Controller, ...]) -> tuple[tuple[Controller, ...], tuple[str, ...]]:
+    paths = tuple(
+        f"controllers[{place}].serial"
+        for place, one in enumerate(controllers)
+        if one.serial is not None and _is_filler(one.serial)
+    )
+    cleared = tuple(
+        replace(one, serial=None) if one.serial is not None and _is_filler(one.serial) else one
+        for one in controllers
+    )
+    return cleared, paths
+
+
+def _is_filler(serial: str) -> bool:
+    return serial == FILLER_SERIAL or serial_identity(serial) is None

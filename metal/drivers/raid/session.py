@@ -1,0 +1,94 @@
+"""Controllers as they are gathered from one text, which may hold several outputs of a session.
+
+Entries with the same index, address or id are one entry, and the last word on each of its fields wins;
+a later full listing takes the place of an earlier one. What a drive belongs to follows from the members
+of the volumes, so that a drive of two volumes belongs to none in particular.
+"""
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
+
+from metal.drivers.raid.listing import Condition, ConditionKind, Controller, Drive, VirtualDrive
+
+T = TypeVar("T", Controller, Drive, VirtualDrive)
+
+
+def merged(old: T, new: T) -> T:
+    """`old` with all that `new` states; a new state takes the old progress with it."""
+    values: dict[str, Any] = {one.name: getattr(new, one.name) for one in fields(new)}
+    stated = {name: value for name, value in values.items() if value is not None and value != ()}
+    if "state" in stated and "progress" in values:
+        stated["progress"] = values["progress"]
+    return replace(old, **stated)
+
+
+@dataclass(slots=True)
+class Gathering:
+    """One controller, growing; `drives` and `volumes` keep the order in which they were first named."""
+
+    controller: Controller
+    drives: dict[str, Drive] = field(default_factory=dict)
+    volumes: dict[str, VirtualDrive] = field(default_factory=dict)
+    conditions: dict[Condition, None] = field(default_factory=dict)
+
+    def add_facts(self, facts: Controller) -> None:
+        """Take what a text states of the controller itself."""
+        self.controller = merged(self.controller, facts)
+
+    def add_drive(self, drive: Drive) -> None:
+        """Take a drive; one without an address is an entry of its own."""
+        key = drive.address if drive.address is not None else f" {len(self.drives)}"
+        known = self.drives.get(key)
+        self.drives[key] = merged(known, drive) if known else drive
+
+    def add_volume(self, volume: VirtualDrive) -> None:
+        """Take a volume."""
+        key = volume.id if volume.id is not None else f" {len(self.volumes)}"
+        known = self.volumes.get(key)
+        self.volumes[key] = merged(known, volume) if known else volume
+
+    def add_condition(self, kind: ConditionKind, text: str) -> None:
+        """Take something to know; said twice it is known once."""
+        self.conditions[Condition(kind, text)] = None
+
+    def done(self) -> Controller:
+        """The controller with its drives under their volumes."""
+        owners: dict[str, set[str]] = {}
+        for volume in self.volumes.values():
+            for member in volume.members:
+                owners.setdefault(member, set()).add(volume.id or "")
+        return replace(
+            self.controller,
+            drives=tuple(_owned(drive, owners) for drive in self.drives.values()),
+            volumes=tuple(self.volumes.values()),
+            conditions=tuple(self.conditions),
+        )
+
+
+def _owned(drive: Drive, owners: dict[str, set[str]]) -> Drive:
+    """The drive with the one volume that names it as a member; with none where several do."""
+    named = owners.get(drive.address or "", set())
+    if not named:
+        return drive
+    return (
+        replace(drive, volume=next(iter(named)) or None) if len(named) == 1 else replace(drive, volume=None)
+    )
+
+
+@dataclass(slots=True)
+class Session:
+    """All controllers of a text, by index, in the order in which they were first named."""
+
+    gatherings: dict[str | None, Gathering] = field(default_factory=dict)
+
+    def controller(self, index: str | None) -> Gathering:
+        """The gathering of a controller; a new one where it was not named yet."""
+        return self.gatherings.setdefault(index, Gathering(Controller(index)))
+
+    def only_index(self) -> str | None:
+        """The index of the only controller so far; None where there are several or none."""
+        return next(iter(self.gatherings)) if len(self.gatherings) == 1 else None
+
+    def done(self) -> tuple[Controller, ...]:
+        """All of them."""
+        return tuple(one.done() for one in self.gatherings.values())
