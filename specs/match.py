@@ -4,7 +4,7 @@ A match is a binding: the first publish that fits stores it, and it never moves 
 spec that silently follows a swapped serial number erases the wrong machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -58,15 +58,54 @@ def fits(host: Host, machine: Machine) -> bool:
     match = host.match
     if match is None:
         return machine.name == host.name
-    return all(
-        (
-            match.serial is None or _same(match.serial, serial_identity(machine.serial)),
-            match.uuid is None or _same(match.uuid, uuid_identity(machine.uuid)),
-            match.mac is None or match.mac in {mac_identity(mac) for mac in machine.macs},
-            match.bmc is None or str(match.bmc) == machine.bmc_address,
-            all(_holds(rule, machine.hardware) for rule in match.facts),
-        )
+    return (
+        (match.serial is None or _same(match.serial, serial_identity(machine.serial)))
+        and (match.uuid is None or _same(match.uuid, uuid_identity(machine.uuid)))
+        and (match.mac is None or match.mac in {mac_identity(mac) for mac in machine.macs})
+        and (match.bmc is None or str(match.bmc) == machine.bmc_address)
+        and all(_holds(rule, machine.hardware) for rule in match.facts)
     )
+
+
+class SpecIndex:
+    """Specs by one identity of their match, so that a machine is held only against those it may be.
+
+    A fleet's machines report in by the thousand: each held against each spec would be the square of that.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host]) -> None:
+        self._names: dict[tuple[str, str], list[str]] = {}
+        for name in sorted(hosts):
+            self._names.setdefault(_key(hosts[name]), []).append(name)
+
+    def candidates(self, machine: Machine) -> list[str]:
+        """Names of the specs that may fit, sorted; every spec that fits is among them."""
+        return sorted(name for key in _keys(machine) for name in self._names.get(key, ()))
+
+
+def _key(host: Host) -> tuple[str, str]:
+    match = host.match
+    if match is None:
+        return "name", host.name
+    if match.mac is not None:
+        return "mac", match.mac
+    if match.uuid is not None:
+        return "uuid", match.uuid.lower()
+    if match.serial is not None:
+        return "serial", match.serial.strip().lower()
+    return ("bmc", str(match.bmc)) if match.bmc is not None else ("facts", "")
+
+
+def _keys(machine: Machine) -> Iterator[tuple[str, str]]:
+    yield "facts", ""
+    yield "name", machine.name
+    yield from {("mac", mac) for mac in map(mac_identity, machine.macs) if mac is not None}
+    if (uuid := uuid_identity(machine.uuid)) is not None:
+        yield "uuid", uuid.lower()
+    if (serial := serial_identity(machine.serial)) is not None:
+        yield "serial", serial.lower()
+    if machine.bmc_address is not None:
+        yield "bmc", machine.bmc_address
 
 
 def bind(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from pxe_edge.discovery.identify import host_name
@@ -11,8 +11,9 @@ from pxe_edge.jobs import rules
 from pxe_edge.registry import addresses, hosts, jobs, observations, timeline
 from pxe_edge.registry.errors import RegistryError
 from pxe_edge.registry.specsets import Current, FindingsError
-from pxe_edge.registry.tables import BindingRow, HostRow
-from specs.match import Machine, bind
+from pxe_edge.registry.tables import BindingRow, HostRow, MacRow
+from specs.match import Machine, bind, fits
+from specs.model import Host
 from specs.phases import Phase
 
 
@@ -26,8 +27,8 @@ def spec_name(session: Session, host_id: str) -> str | None:
     return session.scalar(select(BindingRow.spec).where(BindingRow.host_id == host_id))
 
 
-def _machine(session: Session, host: HostRow) -> Machine:
-    seen = observations.get(session, host.id)
+def _machine(session: Session, host: HostRow, *, facts: bool = True) -> Machine:
+    seen = observations.get(session, host.id) if facts else None
     return Machine(
         id=host.id,
         name=host.name,
@@ -90,10 +91,7 @@ def _bind(session: Session, now: datetime, name: str, host: HostRow) -> None:
 def arrived(session: Session, now: datetime, host: HostRow, current: Current | None) -> None:
     """After something was learnt of a host: bind a spec that fits now, else give it a name of its own."""
     if current is not None and spec_name(session, host.id) is None:
-        stored = bindings(session)
-        free = {name: spec for name, spec in current.specs.hosts.items() if name not in stored}
-        found = bind(free, machines(session), {}, current.specs)
-        name = next((n for n, host_id in found.added.items() if host_id == host.id), None)
+        name = _fitting_spec(session, host, current)
         if name is not None:
             _bind_on_arrival(session, now, host, name, current)
             return
@@ -102,6 +100,48 @@ def arrived(session: Session, now: datetime, host: HostRow, current: Current | N
         better = host_name(host.manufacturer, host.serial, mac)
         if hosts.lookup(session, better) is None:
             hosts.rename(session, now, host, better, own_name=False)
+
+
+def _fitting_spec(session: Session, host: HostRow, current: Current) -> str | None:
+    """The first unbound spec that fits this host and no other; none for a retired host.
+
+    Asked whenever a machine reports in or tells facts, under the lock that DHCP's leases wait for: so what it
+    costs must not grow with the fleet.
+    """
+    if host.phase == Phase.RETIRED:
+        return None
+    known = _machine(session, host, facts=False)
+    for name in current.index.candidates(known):
+        spec = current.specs.hosts[name]
+        if session.get(BindingRow, name) is not None or not _fits(session, spec, host, known):
+            continue
+        if not any(_fits(session, spec, other) for other in session.scalars(_rivals(spec, host))):
+            return name
+    return None
+
+
+def _fits(session: Session, spec: Host, host: HostRow, known: Machine | None = None) -> bool:
+    """Whether the spec fits; a host's facts, which may be large, are read only if it asks for them."""
+    if known is None or (spec.match is not None and spec.match.facts):
+        known = _machine(session, host, facts=spec.match is not None and bool(spec.match.facts))
+    return fits(spec, known)
+
+
+def _rivals(spec: Host, host: HostRow) -> Select[tuple[HostRow]]:
+    """The other hosts that the spec may fit, by what the registry can look up."""
+    query = select(HostRow).where(HostRow.phase != Phase.RETIRED, HostRow.id != host.id)
+    match = spec.match
+    if match is None:
+        return query.where(HostRow.name == spec.name)
+    if match.mac is not None:
+        query = query.join(MacRow, MacRow.host_id == HostRow.id).where(MacRow.mac == match.mac)
+    if match.uuid is not None:
+        query = query.where(HostRow.uuid == match.uuid)
+    if match.serial is not None and match.serial.isascii():  # SQLite's lower() knows no other letters
+        query = query.where(func.lower(func.trim(HostRow.serial)) == match.serial.strip().lower())
+    if match.bmc is not None:
+        query = query.where(HostRow.bmc_address == str(match.bmc))
+    return query
 
 
 def _bind_on_arrival(session: Session, now: datetime, host: HostRow, name: str, current: Current) -> None:

@@ -19,6 +19,7 @@ from pxe_edge.registry.announced import Announced, announced
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.site_tables import SpecSetRow
 from specs.load import SpecSet, load_files, resolve
+from specs.match import SpecIndex
 from specs.model import Host
 from specs.records import Finding, SpecSetRecord
 from specs.site_model import Site
@@ -58,6 +59,11 @@ class Current:
     def announced(self) -> Announced:
         """The machines that host specs name by MAC, UUID or serial."""
         return announced(self.specs.hosts)
+
+    @cached_property
+    def index(self) -> SpecIndex:
+        """The host specs by the identity that they match."""
+        return SpecIndex(self.specs.hosts)
 
     def spec(self, name: str | None) -> Host | None:
         """The host spec of this name, profiles merged."""

@@ -4,7 +4,7 @@ import pytest
 
 from specs.facts import Disk, Hardware
 from specs.load import load_files, resolve
-from specs.match import Machine, bind, fits
+from specs.match import Machine, SpecIndex, bind, fits
 
 HARDWARE = Hardware(
     manufacturer="Dell Inc.",
@@ -93,3 +93,19 @@ def test_a_binding_waits_for_its_spec_but_not_on_a_machine_that_was_given_away()
         "gone": "h2",
         "b": "h1",
     }
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        "{serial: ' sn-1 '}", '{mac: "52-54-00-00-00-02"}', "{uuid: 7F3C1A52-6B0E-4D7A-9C11-0A5D31C0DE02}",
+        "{bmc: 10.0.0.9}", "{serial: SN-1, bmc: 10.0.0.9}", "{facts: [{path: memoryBytes, atLeast: 64GiB}]}",
+    ],
+)  # fmt: skip
+def test_the_index_leads_to_every_spec_that_fits(match: str) -> None:
+    found = specs(**{"a": match, "dell-1": None, "other": "{serial: SN-9}"})
+    index = SpecIndex(found.hosts)
+    for machine in (M1, M2, BLANK):
+        fitting = [name for name, host in found.hosts.items() if fits(host, machine)]
+        assert set(fitting) <= set(index.candidates(machine))
+        assert "other" not in index.candidates(machine)
