@@ -21,6 +21,7 @@ IGNORED_CHARACTERS: Final = 200
 IGNORED_TEXTS: Final = 50
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_PROMPT = re.compile(r"\[[^\]\s]+@[^\]]+\] ?[#$]|[\w.-]+@[\w.-]+:\S* ?[#$](?: |$)|[#$] ")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _SIZE = re.compile(r"^\s*([0-9][0-9,]*(?:\.[0-9]+)?)\s*([kmgtpe]?)(i?)b(?:ytes?)?\s*$", re.IGNORECASE)
 
@@ -165,6 +166,11 @@ def size_bytes(text: str | None, *, decimal: bool = False) -> int | None:
     base: int = 1000 if decimal and not binary else 1024
     power = _POWERS[unit.lower()]
     return round(float(count.replace(",", "")) * float(base**power))
+
+
+def is_prompt(words: str) -> bool:
+    """Whether a line is a shell's prompt with a command: `[root@host ~]# …`, `root@host:~# …`, `$ …`."""
+    return bool(_PROMPT.match(words))
 
 
 def key_value(line: Line, separator: str = ":") -> tuple[str, str] | None:

@@ -12,12 +12,11 @@ from metal.drivers.raid import md_export, md_stat
 from metal.drivers.raid.md_array import TOOL, MdArray, MdListing, merged
 from metal.drivers.raid.md_detail import read_detail
 from metal.drivers.raid.md_examine import read_examine
-from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, is_prompt, lines_of, shorten, unparsable
 
 Form = Literal["block", "mdstat", "export", "array"]
 
 _BLOCK = re.compile(r"^(/\S+):$")
-_PROMPT = re.compile(r"^(?:\[[^\]\s]+@[^\]]+\]\s*[#$]|[\w.-]+@[\w.-]+:\S*\s*[#$]|[#$]\s)")
 _MESSAGE = re.compile(r"^mdadm:\s")
 _NOTHING = re.compile(
     r"^mdadm: (?:No md superblock detected on |.* does not appear to be (?:an md device|active))"
@@ -49,10 +48,10 @@ def _parts(lines: tuple[Line, ...]) -> tuple[list[tuple[Form, tuple[Line, ...]]]
     ignored: list[str] = []
     nothing = within = False
     for line in lines:
-        if _PROMPT.match(line.words) or _MESSAGE.match(line.words):
+        if is_prompt(line.words) or _MESSAGE.match(line.words):
             ignored.append(line.words)
             nothing |= bool(_NOTHING.match(line.words))
-            within = within and not _PROMPT.match(line.words)
+            within = within and not is_prompt(line.words)
             continue
         form = next((form for form, pattern in _STARTS if pattern.match(line.words)), None)
         if within and _belongs(parts[-1][0], form, line):

@@ -5,15 +5,16 @@ first 64 KiB are not zero, or could not be read, is not blank even if no signatu
 "blank" is what `destroy: allow` may erase without asking.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from metal.drivers.bundle import Query
 from metal.drivers.storage.identity import Sysfs, SysfsDisk, normalise_wwn
-from metal.errors import Unparsable
+from metal.drivers.storage.lsblk_table import TOOL, Row
+from metal.drivers.storage.lsblk_text import flag, read_rows
+from metal.drivers.tool_text import unparsable
 from specs.facts import Disk, PartitionFact
 from specs.identity import serial_identity
 
@@ -81,14 +82,8 @@ class BlockNode:
 
 
 def parse_lsblk(text: str) -> tuple[BlockNode, ...]:
-    """`lsblk -J -b -o …` as a forest; booleans and numbers may be texts (util-linux before 2.33)."""
-    try:
-        rows = json.loads(text)["blockdevices"]
-        return tuple(_node(row) for row in rows)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise Unparsable(
-            f"lsblk -J: expected blockdevices with name, type and size ({error!r})", reason="unparsable"
-        ) from error
+    """Our own call of lsblk as a forest; every device must have its type, and its size in bytes."""
+    return tuple(_node(row) for row in read_rows(text).found)
 
 
 def parse_heads(text: str) -> dict[str, bool]:
@@ -232,29 +227,22 @@ def _partition(node: BlockNode, number: int | None) -> PartitionFact:
     )
 
 
-def _node(row: dict[str, Any]) -> BlockNode:
-    mounts = row.get("mountpoints") or [row.get("mountpoint")]
-    kname = str(row.get("kname") or row["name"]).strip().removeprefix("/dev/")
-    flags = {key: _flag(row.get(key)) for key in ("rota", "rm", "ro")}
-    texts = {
-        key: str(value).strip() or None
-        for key, value in row.items()
-        if key not in ("children", "mountpoints", "rota", "rm", "ro") and value is not None
-    }
+def _node(row: Row) -> BlockNode:
+    value = row.values.get
+    kname = (value("kname") or value("name") or "").removeprefix("/dev/")
+    size = value("size") or "0"
+    if not kname or not value("type") or "size" not in row.values or not size.isdecimal():
+        raise unparsable(TOOL, row.line, "a device with its name, type and size in bytes", kname or None)
     for key in ("start", "log-sec"):
-        if texts.get(key) is not None and not str(texts[key]).isdigit():
-            raise ValueError(f"{kname}: {key} is {texts[key]!r}, expected a number")
+        if not (value(key) or "0").isdecimal():
+            raise unparsable(TOOL, row.line, f"{key} of {kname} as a number", value(key))
     return BlockNode(
-        name=str(row.get("name") or kname).strip(),
+        name=value("name") or kname,
         kname=kname,
-        type=str(row["type"]),
-        size_bytes=int(row["size"] or 0),
-        values=texts,
-        flags=flags,
-        mounts=tuple(str(mount) for mount in mounts if mount),
-        children=tuple(_node(child) for child in row.get("children") or []),
+        type=value("type") or "",
+        size_bytes=int(size),
+        values=row.values,
+        flags={key: flag(row.values, key) for key in ("rota", "rm", "ro")},
+        mounts=row.mounts,
+        children=tuple(_node(child) for child in row.children),
     )
-
-
-def _flag(value: object) -> bool | None:
-    return {"1": True, "true": True, "0": False, "false": False}.get(str(value).lower())
