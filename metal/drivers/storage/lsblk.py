@@ -4,15 +4,14 @@
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from metal.drivers.identity.placeholders import Identities
 from metal.drivers.parsed import Parsed
 from metal.drivers.storage.lsblk_table import TOOL, Row
 from metal.drivers.storage.lsblk_text import flag, read_rows
-from metal.drivers.tool_text import one_line, unparsable
-from specs.identity import serial_identity
+from metal.drivers.tool_text import unparsable
 
 _SIZE = re.compile(r"^(\d{1,19})(?:[.,](\d{1,6}))?([BKMGTPE]?)$")
 _POWERS: Final = {"": 0, "B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
@@ -45,9 +44,9 @@ class BlockDevices:
 def parse(text: str) -> Parsed[BlockDevices]:
     """All devices of `lsblk -J`, `-P`, `-r` or a table."""
     rows = read_rows(text)
-    devices = tuple(_device(row) for row in rows.found)
-    placeholders = tuple(_placeholders(rows.found, "devices"))
-    return Parsed(BlockDevices(devices), rows.ignored, placeholders)
+    known = Identities()
+    devices = tuple(_device(row, f"devices[{place}]", known) for place, row in enumerate(rows.found))
+    return Parsed(BlockDevices(devices), rows.ignored, tuple(known.paths))
 
 
 def printed_bytes(text: str | None) -> int | None:
@@ -61,7 +60,7 @@ def printed_bytes(text: str | None) -> int | None:
     return round(float(f"{whole}.{fraction}") * float(1024 ** _POWERS[unit]))
 
 
-def _device(row: Row) -> BlockDevice:
+def _device(row: Row, path: str, known: Identities) -> BlockDevice:
     value = row.values.get
     name = value("name") or value("kname") or value("path")
     if name is None:
@@ -71,20 +70,14 @@ def _device(row: Row) -> BlockDevice:
         name=name,
         type=value("type"),
         size_bytes=printed_bytes(value("size")),
-        model=one_line(value("model")),
-        serial=serial_identity(value("serial")),
+        model=known.name(value("model"), f"{path}.model"),
+        serial=known.serial(value("serial"), f"{path}.serial"),
         wwn=wwn.lower().removeprefix("0x") if wwn else None,
         transport=value("tran"),
         rotational=flag(row.values, "rota"),
         removable=flag(row.values, "rm"),
         read_only=flag(row.values, "ro"),
-        children=tuple(_device(child) for child in row.children),
+        children=tuple(
+            _device(child, f"{path}.children[{place}]", known) for place, child in enumerate(row.children)
+        ),
     )
-
-
-def _placeholders(rows: tuple[Row, ...], path: str) -> Iterator[str]:
-    for place, row in enumerate(rows):
-        serial = row.values.get("serial")
-        if serial and serial_identity(serial) is None:
-            yield f"{path}[{place}].serial"
-        yield from _placeholders(row.children, f"{path}[{place}].children")
