@@ -208,18 +208,19 @@ _USER_PROMPT = re.compile(
     r"^\s*#?\s*\[?(?:[\w.-]{1,64}@[^#$>]{1,200}|[\w.-]{1,64}:[~/][^#$>]{0,200}|[A-Za-z]:\\[^>]{0,200}|=)[#$>]\s*(.*)$"
 )
 _BARE_PROMPT = re.compile(r"^\s*[#$>%]\s*(.*)$")
+_PATH = re.compile(r"^\s*((?:sudo\s+|/)\S.*)$")
 
 
 def command_of(line: Line, names: tuple[str, ...]) -> str | None:
     """What was typed at a prompt in a recorded session, "" for an empty prompt; None for other lines.
 
-    `root@host:~# …`, `[root@host ~]# …` and `=> …` are prompts before any command; a bare `#`, `$` or `>`
-    only before one whose first word is or ends in one of `names`, because tools begin lines so too
-    ("# of ports: 3").
+    `root@host:~# …`, `[root@host ~]# …` and `=> …` are prompts before any command; a bare `#`, `$` or `>`,
+    or none at all before a path, only with a first word whose file name begins with one of `names`,
+    because tools begin lines so too ("# of ports: 3").
     """
     if match := _USER_PROMPT.match(line.text):
         return match[1].strip()
-    match = _BARE_PROMPT.match(line.text)
+    match = _BARE_PROMPT.match(line.text) or _PATH.match(line.text)
     words = match[1].split() if match else []
     words = words[1:] if words[:1] == ["sudo"] else words
     if words and words[0].rpartition("/")[2].lower().startswith(names):

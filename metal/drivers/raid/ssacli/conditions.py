@@ -52,3 +52,6 @@ def _of_drive(drive: DriveBlock) -> Iterator[Condition]:
     if worn or status.lower().startswith("predictive failure"):
         told = "SSD SMART trip: wearout" if worn else status
         yield Condition("predictive-failure", f"physicaldrive {drive.address}: {told}")
+    if status.lower().startswith(("erase complete", "sanitize complete")):
+        # "Erase Complete. Reenable Before Using."
+        yield Condition("other", f"physicaldrive {drive.address}: {status}")

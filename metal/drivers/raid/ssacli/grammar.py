@@ -17,13 +17,13 @@ TOOL: Final = "ssacli"
 NAMES: Final = ("ssacli", "hpssacli", "hpacucli", "ctrl", "controller")
 
 _HEADING = re.compile(
-    r"^(?P<model>[A-Z0-9][^:]{0,80}?) in Slot (?P<slot>\w{1,8})(?P<rest>(?:\s*\([^()]*\))*)\s*$",
+    r"^(?P<model>[A-Z0-9][^:]{0,80}?) in Slot (?P<slot>\w{1,32})(?P<rest>(?:\s*\([^()]*\))*)\s*$",
 )
 _CHASSIS = re.compile(
     r"^(?P<model>(?:MSA|Modular|StorageWorks|RAID Array)[^:()]{0,60}?) in (?P<name>(?!Slot )[^:()]{1,60}?)"
     r"(?P<rest>(?:\s*\([^()]*\))*)\s*$"
 )
-_BROKEN_HEADING = re.compile(r"^[^:]{1,80} in Slot \w{1,8}\s.{0,40}\([^()]*$")
+_BROKEN_HEADING = re.compile(r"^[^:]{1,80} in Slot \w{1,32}\s.{0,40}\([^()]*$")
 _ARRAY = re.compile(
     r"^array:?\s+(?P<letter>[A-Z]{1,3})(?:\s*(?P<notes>\(.*\)))?(?:\s*:\s*(?P<status>.*))?$", re.IGNORECASE
 )
@@ -141,6 +141,9 @@ def heading_of(line: Line) -> Heading | None:
     serials = [note.partition(":")[2].strip() for note in notes if note.lower().startswith("sn:")]
     modes = [note for note in notes if note.lower().endswith("mode")]
     slot = match.groupdict().get("slot")
+    slot = (
+        None if slot and slot.upper().endswith("_UNKNOWN") else slot
+    )  # hpacucli, where it finds no slot number
     model = " ".join(match["model"].split())
     return Heading(slot, model, serials[0] or None if serials else None, modes[0] if modes else None)
 

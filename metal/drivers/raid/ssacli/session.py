@@ -26,13 +26,23 @@ def later(older: Controller, newer: Controller, block: Block) -> Controller:
         after = overlay(before, drive) if before else drive
         # A drive that has become free, or that a configuration shows elsewhere, left its volume.
         moved = config or drive.state in _FREE
-        drives[drive.address] = replace(after, volume=drive.volume) if moved else after
+        after = replace(after, volume=drive.volume) if moved else after
+        # A list without roles says of a changed status only that the state is not what it was.
+        changed = before and drive.state is None and drive.raw_state not in (None, before.raw_state)
+        drives[drive.address] = replace(after, state=None, progress=None) if changed else after
     known_volumes = {volume.id: volume for volume in older.volumes}
     volumes = {} if all_volumes else dict(known_volumes)
     for volume in newer.volumes:
         earlier = known_volumes.get(volume.id)
         volumes[volume.id] = overlay(earlier, volume) if earlier else volume
-    conditions = tuple(dict.fromkeys((*older.conditions, *newer.conditions)))
+    told_anew = (
+        *(("logicaldrive ",) if all_volumes else ()),
+        *(("physicaldrive ",) if all_drives else ()),
+        *(("array ",) if config else ()),
+        *(("cache ", "battery", "capacitor ") if newer.raw_state else ()),
+    )
+    kept = (one for one in older.conditions if not one.text.startswith(told_anew))
+    conditions = tuple(dict.fromkeys((*kept, *newer.conditions)))
     return replace(
         overlay(older, newer),
         drives=tuple(drives.values()),

@@ -39,22 +39,27 @@ ROLES: Final[tuple[tuple[str, Role], ...]] = (
 )
 DRIVE_STATES: Final[tuple[tuple[str, DriveState], ...]] = (
     # Statuses that decide alone, by their beginning; OK and Predictive Failure leave it to the role.
-    ("failed", "failed"),
+    ("fail", "failed"),
     ("erase failed", "failed"),
     ("rebuilding", "rebuilding"),
     ("erase in progress", "erasing"),
     ("erasing", "erasing"),
     ("sanitize in progress", "erasing"),
-    ("erase complete", "offline"),  # "Erase Complete. Reenable Before Using."
-    ("sanitize complete", "offline"),
     ("offline", "offline"),
     ("disabled", "offline"),
     ("missing", "missing"),
     ("not present", "missing"),
     ("removed", "missing"),
 )
-SOUND: Final = ("ok", "predictive failure", "erase queued", "sanitize queued")
-"""Statuses with which a drive does what its role says; what is only queued does not run."""
+SOUND: Final = (
+    "ok",
+    "predictive failure",
+    "erase complete",
+    "erase queued",
+    "sanitize complete",
+    "sanitize queued",
+)
+"""Statuses with which a drive is what its role says; what is only queued does not run."""
 
 VOLUME_STATES: Final[tuple[tuple[str, VolumeState], ...]] = (
     ("ok", "optimal"),
@@ -72,7 +77,7 @@ VOLUME_STATES: Final[tuple[tuple[str, VolumeState], ...]] = (
     ("background parity init", "initialising"),
     ("rapid parity init", "initialising"),
     ("parity init", "initialising"),
-    ("failed", "failed"),
+    ("fail", "failed"),
     ("wrong", "failed"),  # a drive was replaced that had not failed
     ("drive improperly connected", "failed"),
     ("physical drive(s) not properly connected", "failed"),
@@ -86,7 +91,7 @@ VOLUME_STATES: Final[tuple[tuple[str, VolumeState], ...]] = (
 )
 CONTROLLER_STATES: Final[tuple[tuple[str, ControllerState], ...]] = (
     ("ok", "optimal"),
-    ("failed", "failed"),
+    ("fail", "failed"),
     ("lockup", "failed"),
     ("locked up", "failed"),
     ("disabled", "failed"),
@@ -112,8 +117,8 @@ WELL: Final = frozenset({"", "ok", "not configured", "none", "not applicable", "
 """Statuses of caches and batteries that are no trouble."""
 
 NOTHING_THERE: Final = re.compile(
-    r"^No controllers detected|^No (?:logical|physical) drives"
-    r"|does not have any (?:\w+ )?(?:drives|arrays|devices)",
+    r"^No controllers detected|^No (?:logical|physical) drives?\b"
+    r"|does not have any (?:\w+ )?(?:drive|array|device)s?\b",
     re.IGNORECASE,
 )
 """Errors that say only that a list is empty."""

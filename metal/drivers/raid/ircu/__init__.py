@@ -17,15 +17,21 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from metal.drivers.parsed import Parsed
+from metal.drivers.raid.ircu.words import (
+    DRIVE_STATES,
+    INTERFACES,
+    LEVELS,
+    MEDIA,
+    NOTHING_THERE,
+    TASKS,
+    VOLUME_STATES,
+)
 from metal.drivers.raid.listing import (
     Condition,
     Controller,
     Drive,
     DriveState,
-    Interface,
-    Level,
     Listing,
-    Medium,
     Outcome,
     VirtualDrive,
     VolumeState,
@@ -43,54 +49,6 @@ from metal.drivers.tool_text import (
     shorten,
     unparsable,
 )
-
-DRIVE_STATES: Final[dict[str, DriveState | None]] = {
-    # The list of the SAS-2 Integrated RAID guide under DISPLAY.
-    "ONL": "online",
-    "OPT": "online",
-    "DGD": "online",  # a member of a volume, "in degraded state"
-    "OSY": "online",  # a member that is out of sync with the others
-    "RBLD": "rebuilding",
-    "HSP": "spare",
-    "RDY": "unconfigured",
-    "AVL": "unconfigured",  # "might not be ready, and it is not suitable for use in a volume"
-    "FLD": "failed",
-    "MIS": "missing",
-    "SBY": None,  # "not a hard-disk device"
-}
-VOLUME_STATES: Final[dict[str, VolumeState]] = {
-    # DISPLAY prints words with a tag, "Okay (OKY)"; STATUS the words alone, "Optimal".
-    "OKY": "optimal",
-    "OKAY": "optimal",
-    "OPTIMAL": "optimal",
-    "ONL": "optimal",
-    "ONLINE": "optimal",
-    "DGD": "degraded",
-    "DEGRADED": "degraded",
-    "FLD": "failed",
-    "FAILED": "failed",
-    "MIS": "offline",
-    "MISSING": "offline",
-    "INA": "offline",
-    "INACTIVE": "offline",
-    "INIT": "initialising",
-    "INITIALIZING": "initialising",
-}
-TASKS: Final[dict[str, VolumeState]] = {
-    # "Current operation" of STATUS; a consistency check is no state and so not here.
-    "synchronize": "initialising",
-    "background init": "initialising",
-    "initialize": "initialising",
-    "rebuild": "rebuilding",
-    "online capacity expansion": "migrating",
-    "oce": "migrating",
-    "expand": "migrating",
-}
-LEVELS: Final[dict[str, Level]] = {"RAID0": "raid0", "RAID1": "raid1", "RAID1E": "raid1e", "RAID10": "raid10"}
-INTERFACES: Final[dict[str, Interface]] = {"SAS": "sas", "SATA": "sata", "NVME": "nvme"}
-MEDIA: Final[dict[str, Medium]] = {"HDD": "hdd", "SSD": "ssd"}
-NOTHING_THERE: Final = re.compile(r"no IR volumes on the controller|^MPTLib2 Error 1$", re.IGNORECASE)
-"""STATUS without volumes, and LIST without an adapter: no failures."""
 
 _ROW = re.compile(
     r"^\s*(\d{1,3})\s+(\S+)\s+[0-9A-Fa-f]+h\s+[0-9A-Fa-f]+h\s+"
@@ -313,11 +271,18 @@ def _volume(block: Block, drives: dict[str | None, DriveState | None]) -> Virtua
         keys.get("volume id") or None,
         name=one_line(keys.get("volume name")),
         level=LEVELS.get(keys.get("raid level", "").upper().replace(" ", "")),
-        state=task or VOLUME_STATES.get(_tag(raw)),
+        state=task or _volume_state(raw),
         raw_state=raw,
         size_bytes=size << 20 if size is not None and size >= 0 else None,
         members=tuple(block.members),
         progress=float(percent[1]) if percent else None,
+    )
+
+
+def _volume_state(raw: str | None) -> VolumeState | None:
+    """By the tag, "Okay (OKY)"; one that is "Inactive, Okay (OKY)", as a foreign volume is, is not in use."""
+    return (
+        "offline" if (raw or "").lstrip("[").lower().startswith("inactive") else VOLUME_STATES.get(_tag(raw))
     )
 
 
