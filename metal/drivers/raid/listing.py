@@ -6,8 +6,8 @@ the state of a drive or volume (battery, cache, foreign configuration, media err
 redundancy) is a condition.
 """
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 Level = Literal[
     "raid0",
@@ -146,22 +146,6 @@ class Listing:
     tool: str
     outcome: Outcome | None = None
     controllers: tuple[Controller, ...] = ()
-
-
-Entry = TypeVar("Entry", Drive, VirtualDrive, Controller)
-
-
-def overlay(older: Entry, newer: Entry) -> Entry:
-    """The older entry with all that the newer one states; what it leaves out stays.
-
-    Tools name one drive in several places (in a volume, in a cage, in a block of its own), and a session
-    names it several times.
-    """
-    said: dict[str, Any] = {field.name: getattr(newer, field.name) for field in fields(newer)}
-    kept = {name: value for name, value in said.items() if value not in (None, ())}
-    if "state" in kept and "progress" in said:
-        kept["progress"] = said["progress"]  # of the older state, and over with it
-    return replace(older, **kept)
 
 
 def wwn_text(text: str | None) -> str | None:

@@ -8,6 +8,7 @@ of the volumes, so that a drive of two volumes belongs to none in particular.
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
+from metal.drivers.identity.placeholders import Identities
 from metal.drivers.raid.listing import Condition, ConditionKind, Controller, Drive, VirtualDrive
 
 T = TypeVar("T", Controller, Drive, VirtualDrive)
@@ -92,3 +93,21 @@ class Session:
     def done(self) -> tuple[Controller, ...]:
         """All of them."""
         return tuple(one.done() for one in self.gatherings.values())
+
+
+def without_placeholders(
+    controllers: tuple[Controller, ...],
+) -> tuple[tuple[Controller, ...], tuple[str, ...]]:
+    """The controllers without serials that name nothing, and the paths at which such stood."""
+    read = Identities()
+    cleared = []
+    for place, one in enumerate(controllers):
+        here = f"controllers[{place}]"
+        drives = (
+            replace(drive, serial=read.serial(drive.serial, f"{here}.drives[{number}].serial"))
+            for number, drive in enumerate(one.drives)
+        )
+        cleared.append(
+            replace(one, serial=read.serial(one.serial, f"{here}.serial"), drives=tuple(drives)),
+        )
+    return tuple(cleared), tuple(read.paths)

@@ -35,10 +35,10 @@ from metal.drivers.raid.listing import (
     Outcome,
     VirtualDrive,
     VolumeState,
-    overlay,
     pci_text,
     wwn_text,
 )
+from metal.drivers.raid.session import merged, without_placeholders
 from metal.drivers.tool_text import (
     Line,
     command_of,
@@ -138,8 +138,8 @@ def _parse(tool: str, text: str) -> Parsed[Listing]:
     controllers: dict[str | None, Controller] = {}
     for answer in answers:
         _lay(controllers, answer)
-    listing = Listing(tool, _outcome(reading.said), tuple(controllers.values()))
-    return Parsed(listing, shorten(reading.ignored))
+    found, placeholders = without_placeholders(tuple(controllers.values()))
+    return Parsed(Listing(tool, _outcome(reading.said), found), shorten(reading.ignored), placeholders)
 
 
 def _take(reading: Reading, line: Line) -> None:
@@ -212,7 +212,7 @@ def _lay(controllers: dict[str | None, Controller], answer: Answer) -> None:
     """Lay an answer over what earlier ones said: DISPLAY replaces drives and volumes, STATUS adds to them."""
     for row in answer.rows:
         known = controllers.get(row.index)
-        controllers[row.index] = overlay(known, row) if known else row
+        controllers[row.index] = merged(known, row) if known else row
     if not answer.blocks and not answer.begun:
         return
     seen = _controller(answer)
@@ -220,15 +220,15 @@ def _lay(controllers: dict[str | None, Controller], answer: Answer) -> None:
     if known and any(block.kind in {"controller", "devices"} for block in answer.blocks):
         known = replace(known, drives=(), volumes=(), conditions=())
     elif known:
-        seen = replace(seen, volumes=_merged(known.volumes, seen.volumes))
-    controllers[answer.index] = overlay(known, seen) if known else seen
+        seen = replace(seen, volumes=_laid(known.volumes, seen.volumes))
+    controllers[answer.index] = merged(known, seen) if known else seen
 
 
-def _merged(older: tuple[VirtualDrive, ...], newer: tuple[VirtualDrive, ...]) -> tuple[VirtualDrive, ...]:
+def _laid(older: tuple[VirtualDrive, ...], newer: tuple[VirtualDrive, ...]) -> tuple[VirtualDrive, ...]:
     volumes = {volume.id: volume for volume in older}
     for volume in newer:
         known = volumes.get(volume.id)
-        volumes[volume.id] = overlay(known, volume) if known else volume
+        volumes[volume.id] = merged(known, volume) if known else volume
     return tuple(volumes.values())
 
 

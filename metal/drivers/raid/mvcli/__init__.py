@@ -23,7 +23,6 @@ from metal.drivers.raid.listing import (
     Listing,
     Outcome,
     VirtualDrive,
-    overlay,
     pci_text,
 )
 from metal.drivers.raid.mvcli.words import (
@@ -38,6 +37,7 @@ from metal.drivers.raid.mvcli.words import (
     TASKS,
     VOLUME_STATES,
 )
+from metal.drivers.raid.session import merged, without_placeholders
 from metal.drivers.tool_text import (
     Line,
     command_of,
@@ -134,7 +134,8 @@ def parse(text: str) -> Parsed[Listing]:
         first = next(line for line in lines if line.words)
         raise unparsable(TOOL, first, "blocks of adapters, disks or volumes")
     _refuse_cut(reading, lines[-1])
-    return Parsed(Listing(TOOL, reading.outcome, _controllers(reading.blocks)), shorten(reading.ignored))
+    found, placeholders = without_placeholders(_controllers(reading.blocks))
+    return Parsed(Listing(TOOL, reading.outcome, found), shorten(reading.ignored), placeholders)
 
 
 def _take(reading: Reading, line: Line) -> None:
@@ -254,14 +255,14 @@ def _index(block: Block) -> str | None:
 def _gather(seen: Gathered, block: Block) -> None:
     seen.conditions += _conditions(block)
     if block.kind == "hba":
-        seen.adapter = overlay(seen.adapter, _adapter(block.keys))
+        seen.adapter = merged(seen.adapter, _adapter(block.keys))
     elif block.kind == "vd":
         volume = _volume(block.keys)
         seen.volumes[volume.id] = volume
     else:
         drive = _drive(block.keys) if block.kind == "pd" else _drive_of_block(block.keys)
         known = seen.drives.get(drive.address)
-        seen.drives[drive.address] = overlay(known, drive) if known else drive
+        seen.drives[drive.address] = merged(known, drive) if known else drive
 
 
 def _controller(seen: Gathered) -> Controller:

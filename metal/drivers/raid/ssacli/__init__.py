@@ -20,6 +20,7 @@ from metal.drivers.raid.listing import (
     pci_text,
     wwn_text,
 )
+from metal.drivers.raid.session import without_placeholders
 from metal.drivers.raid.ssacli.blocks import Block, DriveBlock, VolumeBlock, read_blocks
 from metal.drivers.raid.ssacli.conditions import conditions_of
 from metal.drivers.raid.ssacli.grammar import TOOL
@@ -53,7 +54,8 @@ def parse(text: str) -> Parsed[Listing]:
         controllers[key] = later(known, seen, block) if known else seen
     failures = [error for error in read.errors if not NOTHING_THERE.search(error)]
     outcome = Outcome(ok=False, message=failures[0]) if failures else None
-    return Parsed(Listing(TOOL, outcome, tuple(controllers.values())), shorten(read.ignored))
+    found, placeholders = without_placeholders(tuple(controllers.values()))
+    return Parsed(Listing(TOOL, outcome, found), shorten(read.ignored), placeholders)
 
 
 def _controller(block: Block) -> Controller:

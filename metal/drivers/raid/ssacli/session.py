@@ -7,7 +7,8 @@ names; whether it does is told by the command at the prompt, and without one by 
 import re
 from dataclasses import replace
 
-from metal.drivers.raid.listing import Controller, overlay
+from metal.drivers.raid.listing import Controller
+from metal.drivers.raid.session import merged
 from metal.drivers.raid.ssacli.blocks import Block
 
 _ONE_ARRAY = re.compile(r"\barray [a-z]{1,2}\b(?! all)", re.IGNORECASE)
@@ -23,7 +24,7 @@ def later(older: Controller, newer: Controller, block: Block) -> Controller:
     drives = {} if all_drives else dict(known_drives)
     for drive in newer.drives:
         before = known_drives.get(drive.address)
-        after = overlay(before, drive) if before else drive
+        after = merged(before, drive) if before else drive
         # A drive that has become free, or that a configuration shows elsewhere, left its volume.
         moved = config or drive.state in _FREE
         after = replace(after, volume=drive.volume) if moved else after
@@ -34,7 +35,7 @@ def later(older: Controller, newer: Controller, block: Block) -> Controller:
     volumes = {} if all_volumes else dict(known_volumes)
     for volume in newer.volumes:
         earlier = known_volumes.get(volume.id)
-        volumes[volume.id] = overlay(earlier, volume) if earlier else volume
+        volumes[volume.id] = merged(earlier, volume) if earlier else volume
     told_anew = (
         *(("logicaldrive ",) if all_volumes else ()),
         *(("physicaldrive ",) if all_drives else ()),
@@ -44,7 +45,7 @@ def later(older: Controller, newer: Controller, block: Block) -> Controller:
     kept = (one for one in older.conditions if not one.text.startswith(told_anew))
     conditions = tuple(dict.fromkeys((*kept, *newer.conditions)))
     return replace(
-        overlay(older, newer),
+        merged(older, newer),
         drives=tuple(drives.values()),
         volumes=tuple(volumes.values()),
         conditions=conditions,
