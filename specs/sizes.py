@@ -56,7 +56,9 @@ def human_size(size_bytes: int) -> str:
     """Write bytes for a table: three significant digits, binary units."""
     for unit in ("TiB", "GiB", "MiB", "KiB"):
         if size_bytes >= UNITS[unit]:
-            return f"{size_bytes / UNITS[unit]:.3g} {unit}"
+            count = size_bytes / UNITS[unit]
+            # Three digits are not enough for 1000 to 1023 of a binary unit: they would become 1e+03.
+            return f"{count:.3g} {unit}" if count < 999.5 else f"{count:.0f} {unit}"
     return f"{size_bytes} B"
 
 
