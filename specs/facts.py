@@ -80,7 +80,11 @@ class Disk(Fact):
 
 
 class RaidArray(Fact):
-    """A RAID volume, software or hardware."""
+    """A RAID volume, software or hardware.
+
+    `uuid` is what never changes of it: md's array UUID, a controller's unique identifier. `volume` is how
+    the controller's tool addresses it, which does change; it is read anew right before it is used.
+    """
 
     name: str | None
     driver: str
@@ -91,10 +95,75 @@ class RaidArray(Fact):
     members: tuple[str, ...]
     spares: tuple[str, ...] = ()
     state: str = "unknown"
+    progress: float | None = None
     metadata: str | None = None
+    stripe_bytes: int | None = None
+    controller: str | None = None
+    volume: str | None = None
     partition_table: str | None = None
     partitions: tuple[PartitionFact, ...] = ()
     found: tuple[str, ...] = ()
+
+
+class PhysicalDrive(Fact):
+    """A drive behind a RAID controller, which may be no block device at all.
+
+    `state` is the word of the common model (`metal/drivers/raid/listing.py`); `usable_bytes` what the
+    controller makes of the drive in a volume, where it says so (coerced size).
+    """
+
+    address: str
+    serial: str | None = None
+    wwn: str | None = None
+    model: str | None = None
+    firmware: str | None = None
+    size_bytes: int | None = None
+    usable_bytes: int | None = None
+    sector_bytes: int | None = None
+    medium: Literal["ssd", "hdd", "nvme", "unknown"] = "unknown"
+    transport: str | None = None
+    state: str = "unknown"
+    raw_state: str | None = None
+    volume: str | None = None
+    progress: float | None = None
+
+    @property
+    def identity(self) -> str | None:
+        """Serial, else WWN."""
+        return self.serial or self.wwn
+
+
+class ControllerCondition(Fact):
+    """Something about a controller that is no state of a drive or volume: battery, cache, foreign config."""
+
+    kind: str
+    text: str
+
+
+class RaidController(Fact):
+    """A RAID controller with its drives; its volumes are among `Hardware.raids`.
+
+    `problem` says why it can't be worked with ("tool missing: storcli64 …"); then it is known by its PCI
+    device alone, and a spec with `raid` on such a machine is refused.
+    """
+
+    driver: str | None
+    index: str | None = None
+    pci: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    firmware: str | None = None
+    state: str | None = None
+    levels: tuple[str, ...] = ()
+    jbod: bool | None = None
+    drives: tuple[PhysicalDrive, ...] = ()
+    conditions: tuple[ControllerCondition, ...] = ()
+    problem: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What never changes of it: its PCI address, else its serial, else how its tool addresses it."""
+        return self.pci or self.serial or f"{self.driver}:{self.index}"
 
 
 class BmcFacts(Fact):
@@ -128,6 +197,7 @@ class Hardware(Fact):
     nics: tuple[Nic, ...] = ()
     disks: tuple[Disk, ...] = ()
     raids: tuple[RaidArray, ...] = ()
+    controllers: tuple[RaidController, ...] = ()
     bmc: BmcFacts | None = None
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from specs.explain import suggestion
+from specs.lint_raid import lint_raid, size_turned
 from specs.model import Bond, DeviceRule, DiskLayout, Ethernet, Host, Link, Partition, Vlan
 from specs.records import Finding
 from specs.specset import SpecSet
 from specs.tree import MAX_FILE_BYTES, Mark
-
-MIN_DRIVES: Final[dict[str, int]] = {"raid0": 2, "raid1": 2, "raid5": 3, "raid6": 4, "raid10": 4, "jbod": 1}
 
 OWN_FILES: Final[dict[str, str]] = {
     "/etc/hostname": "hostname",
@@ -30,21 +29,22 @@ _KEY_TYPES_MORE: Final = (
 )
 
 
-class _Place:
+class Place:
     """Where fields of one host stand."""
 
     def __init__(self, specs: SpecSet, host: Host) -> None:
         self._specs, self._name = specs, host.name
 
     def __call__(self, *path: str | int) -> Mark:
+        """Where a field stands."""
         return self._specs.where("Host", self._name, *path)
 
 
 def lint_host(specs: SpecSet, host: Host) -> Iterator[Finding]:
     """All findings of one host."""
-    place = _Place(specs, host)
+    place = Place(specs, host)
     yield from _image(specs, place, host)
-    yield from _raid(place, host)
+    yield from lint_raid(place, host)
     yield from _device_rules(place, host)
     yield from _disks(place, host)
     yield from _links(place, host)
@@ -53,7 +53,7 @@ def lint_host(specs: SpecSet, host: Host) -> Iterator[Finding]:
     yield from _files(specs, place, host)
 
 
-def _image(specs: SpecSet, place: _Place, host: Host) -> Iterator[Finding]:
+def _image(specs: SpecSet, place: Place, host: Host) -> Iterator[Finding]:
     if host.image and host.root_device is None:
         told = "an image needs a disk to go to, and rootDevice is missing"
         yield place("image").finding(told, "add rootDevice: {serial: …} or {raid: …}")
@@ -64,26 +64,7 @@ def _image(specs: SpecSet, place: _Place, host: Host) -> Iterator[Finding]:
         yield place("firmware", "bootMode").finding(told, "choose another image or boot mode")
 
 
-def _raid(place: _Place, host: Host) -> Iterator[Finding]:
-    names: set[str] = set()
-    for index, volume in enumerate(host.raid):
-        if volume.name in names:
-            yield place("raid", index, "name").finding(
-                f"a second volume called {volume.name!r}", "rename one"
-            )
-        names.add(volume.name)
-        least, count = MIN_DRIVES[volume.level], volume.drives.count
-        if count < least or (volume.level == "raid10" and count % 2):
-            told = f"{volume.level} needs {'an even number, at least ' if least == 4 else 'at least '}{least}"
-            yield place("raid", index, "drives", "count").finding(f"{told} drives, got {count}", None)
-        if volume.drives.serials and len(set(volume.drives.serials)) < count + volume.spares:
-            told = f"{len(set(volume.drives.serials))} serials for {count + volume.spares} drives"
-            yield place("raid", index, "drives", "serials").finding(told, "name every drive, or leave it out")
-        if _size_turned(volume.drives.min_size, volume.drives.max_size):
-            yield place("raid", index, "drives").finding("minSize is greater than maxSize", None)
-
-
-def _device_rules(place: _Place, host: Host) -> Iterator[Finding]:
+def _device_rules(place: Place, host: Host) -> Iterator[Finding]:
     names = {volume.name for volume in host.raid}
     rules: list[tuple[tuple[str | int, ...], DeviceRule]] = []
     rules += [(("rootDevice",), host.root_device)] if host.root_device else []
@@ -94,15 +75,11 @@ def _device_rules(place: _Place, host: Host) -> Iterator[Finding]:
             yield place(*path, "raid").finding(f"raid has no volume {rule.raid!r}", hint)
         if rule.raid and len(rule.model_dump(exclude_none=True)) > 1:
             yield place(*path).finding("raid stands alone in a device rule", "leave the other keys out")
-        if _size_turned(rule.min_size, rule.max_size):
+        if size_turned(rule.min_size, rule.max_size):
             yield place(*path).finding("minSize is greater than maxSize", None)
 
 
-def _size_turned(low: int | None, high: int | None) -> bool:
-    return low is not None and high is not None and low > high
-
-
-def _disks(place: _Place, host: Host) -> Iterator[Finding]:
+def _disks(place: Place, host: Host) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     names: dict[str, str] = {}
     mounts: dict[str, str] = {}
@@ -128,7 +105,7 @@ def _disks(place: _Place, host: Host) -> Iterator[Finding]:
             mounts[part.mount or ""] = part.name
 
 
-def _layout(place: _Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
+def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
     rests = [number for number, part in enumerate(layout.partitions) if part.size == "rest"]
     for number in rests[1:]:
         at = place("disks", index, "partitions", number, "size")
@@ -157,7 +134,7 @@ def _partition(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]
         yield at.finding(f"expected a plain absolute path, got {part.mount!r}", "no .. and no / at the end")
 
 
-def _links(place: _Place, host: Host) -> Iterator[Finding]:
+def _links(place: Place, host: Host) -> Iterator[Finding]:
     network = host.network
     everything: dict[str, Link] = {**network.ethernets, **network.bonds, **network.vlans}
     if len(everything) < len(network.ethernets) + len(network.bonds) + len(network.vlans):
@@ -183,7 +160,7 @@ def _links(place: _Place, host: Host) -> Iterator[Finding]:
         yield from _link_names(place, section, getattr(network, section))
 
 
-def _link_names(place: _Place, section: str, names: Iterable[str]) -> Iterator[Finding]:
+def _link_names(place: Place, section: str, names: Iterable[str]) -> Iterator[Finding]:
     for name in names:
         # The kernel's IFNAMSIZ is 16 with the closing zero; '/' and blanks are refused by it.
         if not 0 < len(name) <= _MAX_INTERFACE_NAME or any(c in name for c in "/ \t\n"):
@@ -191,7 +168,7 @@ def _link_names(place: _Place, section: str, names: Iterable[str]) -> Iterator[F
             yield place("network", section, name).finding(told, "shorten it")
 
 
-def _member(place: _Place, name: str, nic: Ethernet) -> Iterator[Finding]:
+def _member(place: Place, name: str, nic: Ethernet) -> Iterator[Finding]:
     if nic.addresses or nic.routes or nic.dhcp4:
         at = place("network", "ethernets", name)
         yield at.finding(
@@ -199,7 +176,7 @@ def _member(place: _Place, name: str, nic: Ethernet) -> Iterator[Finding]:
         )
 
 
-def _bond(place: _Place, name: str, bond: Bond) -> Iterator[Finding]:
+def _bond(place: Place, name: str, bond: Bond) -> Iterator[Finding]:
     at = place("network", "bonds", name, "parameters")
     if bond.parameters.primary and bond.parameters.primary not in bond.interfaces:
         yield at.finding(f"primary {bond.parameters.primary!r} is no member of {name}", "name a member")
@@ -213,7 +190,7 @@ def _bond(place: _Place, name: str, bond: Bond) -> Iterator[Finding]:
         yield at.finding(f"lacp-rate means nothing to {bond.parameters.mode}", "leave it out")
 
 
-def _routes(place: _Place, host: Host) -> Iterator[Finding]:
+def _routes(place: Place, host: Host) -> Iterator[Finding]:
     defaults: list[str] = []
     sections: tuple[tuple[str, dict[str, Ethernet] | dict[str, Bond] | dict[str, Vlan]], ...] = (
         ("ethernets", host.network.ethernets),
@@ -234,7 +211,7 @@ def _routes(place: _Place, host: Host) -> Iterator[Finding]:
                         yield at.finding(f"a second default route; {defaults[0]} has one", "keep one")
 
 
-def _users(place: _Place, host: Host) -> Iterator[Finding]:
+def _users(place: Place, host: Host) -> Iterator[Finding]:
     names: set[str] = set()
     for index, user in enumerate(host.users):
         at = place("users", index, "name")
@@ -262,7 +239,7 @@ def _is_public_key(line: str) -> bool:
     return blob[4 : 4 + int.from_bytes(blob[:4], "big")] == kind.encode()
 
 
-def _files(specs: SpecSet, place: _Place, host: Host) -> Iterator[Finding]:
+def _files(specs: SpecSet, place: Place, host: Host) -> Iterator[Finding]:
     paths: set[str] = set()
     for index, file in enumerate(host.files):
         at = place("files", index, "path")

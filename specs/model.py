@@ -31,6 +31,19 @@ AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_leng
 FileMode = Annotated[str, StringConstraints(pattern=r"^0[0-7]{3,4}$")]
 Media = Literal["ssd", "hdd", "nvme"]
 Transport = Literal["sata", "sas", "nvme", "virtio", "usb", "raid"]
+RaidLevel = Literal[
+    "raid0",
+    "raid1",
+    "raid1e",
+    "raid1adm",
+    "raid5",
+    "raid6",
+    "raid10",
+    "raid10adm",
+    "raid50",
+    "raid60",
+    "jbod",
+]
 Filesystem = Literal["ext4", "xfs", "vfat", "swap"]
 
 
@@ -83,15 +96,29 @@ class HostBmc(Spec):
 
 
 class DriveRule(Spec):
-    """Which physical drives make a volume; `count` of those that fit, smallest identity first."""
+    """Which physical drives make a volume: `count` of those that fit, or those of another volume.
 
-    count: Annotated[int, Field(ge=1)]
+    Of more than `count` that fit, those that are in the volume already come first, then free ones, smallest
+    identity first. `all` takes every one that fits and is free.
+    """
+
+    count: Annotated[int, Field(ge=1)] | Literal["all"] | None = None
     media: Media | None = None
     min_size: SizeBytes | None = None
     max_size: SizeBytes | None = None
     model: str | None = None
     transport: Transport | None = None
     serials: tuple[str, ...] = ()
+    slots: tuple[str, ...] = ()
+    sharing: Name | None = None
+
+    @model_validator(mode="after")
+    def _says_how_many(self) -> "DriveRule":
+        if self.sharing is None and self.count is None:
+            raise ValueError("say how many drives: count: N, or all; or sharing: another volume's name")
+        if self.sharing is not None and self.model_fields_set - {"sharing"}:
+            raise ValueError("sharing stands alone: the drives are those of that volume")
+        return self
 
 
 class RaidCache(Spec):
@@ -105,8 +132,11 @@ class RaidVolume(Spec):
     """One RAID volume, by hardware controller or md, as the drivers find it."""
 
     name: Name
-    level: Literal["raid0", "raid1", "raid5", "raid6", "raid10", "jbod"]
+    level: RaidLevel
     drives: DriveRule
+    controller: str | None = None
+    size: SizeBytes | Literal["rest"] | None = None
+    spans: Annotated[int, Field(ge=2)] | None = None
     spares: Annotated[int, Field(ge=0)] = 0
     stripe: SizeBytes | None = None
     cache: RaidCache | None = None

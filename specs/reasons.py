@@ -99,6 +99,11 @@ REASONS: Final[dict[str, Reason]] = {
             "rackflow host NAME lists its disks; mend the rule, then rackflow spec publish.",
         ),
         Reason(
+            "tool-missing",
+            "A RAID controller's tool is not in the boot OS, so its drives are not known.",
+            "Put the tool into bootos/vendor and rackflow bootos build; or name another controller.",
+        ),
+        Reason(
             "no-matching-nic",
             "A network rule matches no NIC, or more than one.",
             "rackflow host NAME lists its NICs; mend the rule, then rackflow spec publish.",

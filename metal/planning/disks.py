@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from specs.facts import Disk, RaidArray
-from specs.model import DeviceRule, DriveRule, RaidVolume
+from specs.model import DeviceRule
 from specs.sizes import human_size
 
 SAN_TRANSPORTS: Final = frozenset({"fc", "iscsi", "fcoe", "srp"})
@@ -74,38 +74,15 @@ def find_disk(rule: DeviceRule, disks: Sequence[Disk], used: Iterable[str] = ())
     return Refusal("ambiguous-disk", f"{{{asked}}} matches {len(found)} disks: {told}")
 
 
-def choose_drives(
-    volume: RaidVolume, disks: Sequence[Disk], used: Iterable[str], present: Iterable[Disk] = ()
-) -> list[Disk] | Refusal:
-    """Members, then spares, of a volume: those that fit and are free, smallest identity first.
-
-    Drives that are in the volume already come before all others, so that nothing is swapped without need.
-    """
-    held = {disk.identity for disk in present}
-    taken = set(used)
-    wanted = volume.drives.count + volume.spares
-    free = [disk for disk in disks if unfit(disk, disks) is None and disk.identity not in taken]
-    found = [disk for disk in free if _drive_fits(volume.drives, disk)]
-    found.sort(key=lambda disk: (disk.identity not in held, disk.identity or ""))
-    if len(found) >= wanted:
-        return found[:wanted]
-    asked = ", ".join(f"{key} {value}" for key, value in _said(volume.drives).items())
-    return Refusal(
-        "not-enough-drives",
-        f"volume {volume.name} asks for {wanted} drives with {{{asked}}}, {len(found)} fit; "
-        f"seen: {listing(disks, taken)}",
-    )
-
-
-def array_of(disk: Disk, arrays: Iterable[RaidArray]) -> RaidArray | None:
-    """The array that a disk is a member or spare of."""
+def arrays_of(disk: Disk, arrays: Iterable[RaidArray]) -> list[RaidArray]:
+    """The arrays that a disk is a member or spare of; controllers put several on one group of drives."""
     names = {name for name in (disk.serial, disk.wwn, disk.identity, disk.device) if name}
-    return next((one for one in arrays if names & {*one.members, *one.spares}), None)
+    return [one for one in arrays if names & {*one.members, *one.spares}]
 
 
 def members_of(array: RaidArray, disks: Iterable[Disk]) -> list[Disk]:
     """The disks seen that belong to an array."""
-    return [disk for disk in disks if array_of(disk, (array,))]
+    return [disk for disk in disks if arrays_of(disk, (array,))]
 
 
 def volume_name(array: RaidArray) -> str:
@@ -130,7 +107,7 @@ def listing(disks: Sequence[Disk], used: Iterable[str] = ()) -> str:
     return "; ".join(told) or "no disk"
 
 
-def _said(rule: DeviceRule | DriveRule) -> dict[str, object]:
+def _said(rule: DeviceRule) -> dict[str, object]:
     said = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"count"})
     return {key: value for key, value in said.items() if value not in ([], ())}
 
@@ -141,18 +118,6 @@ def _fits(rule: DeviceRule, disk: Disk) -> bool:
             rule.serial is None or rule.serial == disk.serial,
             rule.wwn is None or (disk.wwn is not None and plain_wwn(rule.wwn) == plain_wwn(disk.wwn)),
             rule.by_path is None or rule.by_path == disk.by_path,
-            _sized(disk, rule.min_size, rule.max_size),
-            rule.media is None or rule.media == disk.medium,
-            rule.transport is None or rule.transport == disk.transport,
-            _model(rule.model, disk),
-        )
-    )
-
-
-def _drive_fits(rule: DriveRule, disk: Disk) -> bool:
-    return all(
-        (
-            not rule.serials or disk.serial in rule.serials,
             _sized(disk, rule.min_size, rule.max_size),
             rule.media is None or rule.media == disk.medium,
             rule.transport is None or rule.transport == disk.transport,

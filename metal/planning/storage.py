@@ -6,8 +6,7 @@ from typing import Any
 
 from metal.planning.disks import (
     Refusal,
-    array_of,
-    choose_drives,
+    arrays_of,
     describe,
     find_disk,
     fitting,
@@ -16,6 +15,8 @@ from metal.planning.disks import (
     volume_name,
 )
 from metal.planning.layout import array_size_bytes
+from metal.planning.raid.pools import drives_of, pools_of
+from metal.planning.raid.volumes import VolumeChoice, choose_volume
 from specs.facts import Disk, Hardware, RaidArray
 from specs.model import DeviceRule, DiskLayout, Host, RaidVolume
 
@@ -30,6 +31,12 @@ class Volume:
     size_bytes: int
     metadata: str
     existing: RaidArray | None
+    choice: VolumeChoice
+
+    @property
+    def kept(self) -> bool:
+        """Whether a controller has it already as it is asked for."""
+        return self.choice.kept and self.choice.pool.controller is not None
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -90,13 +97,15 @@ def choose_storage(spec: Host, hardware: Hardware) -> Storage:
     rules = _rules(spec)
     used = {found[0].identity or "" for rule in rules.values() if len(found := fitting(rule, disks)) == 1}
     volumes: list[Volume] = []
+    pools = pools_of(hardware)
+    unusable = [one for one in hardware.controllers if one.problem is not None]
     for index, wished in enumerate(spec.raid):
-        volume = _volume(wished, spec, disks, used, hardware.raids)
+        choice = choose_volume(wished, pools, [one.choice for one in volumes], used, unusable)
+        volume = choice if isinstance(choice, Refusal) else _volume(choice, spec)
         if isinstance(volume, Refusal):
             refusals[f"raid[{index}]"] = volume
         else:
             volumes.append(volume)
-            used |= {disk.identity or "" for disk in volume.disks}
     in_volumes = {disk.identity or "" for volume in volumes for disk in volume.disks}
     targets: dict[str, Target] = {}
     for path, rule in rules.items():
@@ -131,22 +140,22 @@ def _rules(spec: Host) -> dict[str, DeviceRule]:
     return rules
 
 
-def _volume(
-    wished: RaidVolume, spec: Host, disks: Sequence[Disk], used: set[str], arrays: Sequence[RaidArray]
-) -> Volume | Refusal:
+def _volume(choice: VolumeChoice, spec: Host) -> Volume | Refusal:
+    """A chosen volume as what follows works with it: its drives as disks, and its least size."""
+    wished = choice.spec
     is_root = spec.root_device is not None and spec.root_device.raid == wished.name
-    if wished.level == "jbod" or (is_root and wished.level != "raid1"):
-        told = f"volume {wished.name}: software RAID makes no {wished.level}" + (" root" if is_root else "")
-        return Refusal("layout-impossible", told)
-    existing = next((array for array in arrays if volume_name(array) == wished.name), None)
-    chosen = choose_drives(wished, disks, used, members_of(existing, disks) if existing else ())
-    if isinstance(chosen, Refusal):
-        return chosen
-    members, spares = chosen[: wished.drives.count], chosen[wished.drives.count :]
-    # Firmware and GRUB read a mirror's member as a plain disk only if the superblock is at its end.
-    metadata = "1.0" if is_root else "1.2"
-    size_bytes = array_size_bytes(wished.level, [disk.size_bytes for disk in members], metadata)
-    return Volume(wished, tuple(members), tuple(spares), size_bytes, metadata, existing)
+    metadata = ""
+    size_bytes = choice.size_bytes
+    members = tuple(one.disk for one in choice.members)
+    if choice.pool.controller is None:
+        if is_root and wished.level != "raid1":
+            told = f"volume {wished.name}: software RAID makes no {wished.level} root"
+            return Refusal("layout-impossible", told)
+        # Firmware and GRUB read a mirror's member as a plain disk only if the superblock is at its end.
+        metadata = "1.0" if is_root else "1.2"
+        size_bytes = array_size_bytes(wished.level, [disk.size_bytes for disk in members], metadata)
+    spares = tuple(one.disk for one in choice.spares)
+    return Volume(wished, members, spares, size_bytes, metadata, choice.existing, choice)
 
 
 def _target(
@@ -181,14 +190,16 @@ def _standing_arrays(
     building = {disk.identity: disk for target in targets for disk in target.disks}
     building |= {disk.identity: disk for volume in volumes for disk in volume.disks}
     # An array of a volume's name goes too, wherever it lies: two of one name cannot be told apart.
-    standing = [array_of(disk, hardware.raids) for disk in building.values()]
-    standing += [volume.existing for volume in volumes]
+    standing = [array for disk in building.values() for array in arrays_of(disk, hardware.raids)]
+    standing += [volume.existing for volume in volumes if volume.existing]
+    stays = {volume.existing.uuid for volume in volumes if volume.kept and volume.existing}
+    known = drives_of(hardware)
     removed: dict[str, RaidArray] = {}
     refusals: dict[str, Refusal] = {}
     for array in standing:
-        if array is None or (volume_name(array) in kept and _holds(array, volumes)):
+        if array.uuid in stays or (volume_name(array) in kept and _holds(array, volumes)):
             continue
-        outside = [one for one in members_of(array, hardware.disks) if one.identity not in building]
+        outside = [one for one in members_of(array, known) if one.identity not in building]
         if outside:
             told = "; ".join(describe(one) for one in outside)
             message = (

@@ -38,7 +38,7 @@ def findings(body: str, head: str = HOST) -> list[str]:
         ),
         (
             "raid: [{name: a, level: raid1, drives: {count: two}}]",
-            "a.yaml:4:41: raid[0].drives.count: expected a whole number, got 'two'",
+            "a.yaml:4:41: raid[0].drives.count: expected a whole number or all, got 'two'",
         ),
         (
             "disks: [{device: root, partitions: [{name: a, size: 40}]}]",

@@ -2,8 +2,10 @@
 
 import pytest
 
-from metal.planning.disks import Refusal, choose_drives, find_disk, unfit
-from specs.facts import Disk
+from metal.planning.disks import Refusal, find_disk, unfit
+from metal.planning.raid.pools import pools_of
+from metal.planning.raid.volumes import choose_volume
+from specs.facts import Disk, Hardware
 from specs.model import DeviceRule, RaidVolume
 
 GB = 10**9
@@ -90,13 +92,14 @@ def volume(count: int, spares: int = 0, **drives: object) -> RaidVolume:
 
 def test_drives_are_taken_by_identity_whatever_the_order_seen() -> None:
     for seen in (DISKS, DISKS[::-1]):
-        found = choose_drives(volume(2), seen, ())
+        found = choose_volume(volume(2), pools_of(Hardware(disks=seen)))
         assert not isinstance(found, Refusal)
-        assert [one.serial for one in found] == ["A", "B"]
+        assert [one.identity for one in found.members] == ["A", "B"]
 
 
 def test_too_few_drives_are_refused() -> None:
-    found = choose_drives(volume(2, 1, media="hdd"), DISKS, ())
+    found = choose_volume(volume(2, 1, media="hdd"), pools_of(Hardware(disks=DISKS)))
     assert isinstance(found, Refusal)
     assert found.reason == "not-enough-drives"
-    assert found.message.startswith("volume v asks for 3 drives with {media hdd}, 2 fit; seen: /dev/sda A")
+    told = "volume v: software RAID: 3 drives are asked for, 2 fit; seen: /dev/sda A"
+    assert found.message.startswith(told)

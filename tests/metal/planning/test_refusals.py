@@ -27,7 +27,7 @@ def without(info: dict[str, object], key: str) -> dict[str, object]:
             {"raid": [{"name": "system", "level": "raid1", "drives": {"count": 3}}]},
             {},
             "not-enough-drives",
-            "volume system asks for 3 drives",
+            "volume system: software RAID: 3 drives are asked for, 2 fit; seen: ",
         ),
         ({}, {"image": None}, "image-missing", "image debian-12 is not in the store"),
         ({"image": "other"}, {}, "image-mismatch", "the spec asks for other, the order carries debian-12"),

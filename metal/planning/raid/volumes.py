@@ -1,0 +1,342 @@
+"""One RAID volume of a spec: on which controller, of which drives, how large; or why not.
+
+Where more than one answer fits, there is none: two controllers that could both make the volume, or two
+kinds of drive that both fit the rule, are refused with what was seen. A volume that already is as asked
+is kept, so that a second run plans nothing.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import groupby
+from typing import Final, Literal
+
+from metal.planning.disks import Refusal, describe
+from metal.planning.raid.levels import LEVELS, data_bytes, spans_of, why_impossible
+from metal.planning.raid.pools import Candidate, Pool
+from specs.facts import RaidArray, RaidController
+from specs.model import DriveRule, RaidVolume
+from specs.sizes import human_size
+
+How = Literal["volume", "jbod", "raid0-each"]
+SIZE_TOLERANCE: Final = 100
+"""Tools round what they show of a volume; within one part in so many sizes are the same."""
+BROKEN: Final = frozenset({"failed", "offline"})
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeChoice:
+    """A volume with its drives.
+
+    `size_bytes` is the least that it holds; `sized_bytes` what is asked of the controller, None for all.
+    `existing` is the volume that this is now, and it is `kept` where it is as asked. `notes` say what the
+    controller can't honour, and what is to know of a volume that stays.
+    """
+
+    spec: RaidVolume
+    pool: Pool
+    members: tuple[Candidate, ...]
+    spares: tuple[Candidate, ...]
+    size_bytes: int
+    sized_bytes: int | None = None
+    spans: int = 1
+    how: How = "volume"
+    existing: RaidArray | None = None
+    kept: bool = False
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _No:
+    """Why one pool can't make the volume; `fits` says whether it has drives that the rule means."""
+
+    why: str
+    fits: bool = True
+    reason: str = "not-enough-drives"
+
+
+def choose_volume(
+    wished: RaidVolume,
+    pools: Sequence[Pool],
+    earlier: Sequence[VolumeChoice] = (),
+    used: Collection[str] = (),
+    unusable: Sequence[RaidController] = (),
+) -> VolumeChoice | Refusal:
+    """Choose controller and drives.
+
+    `used` are identities that other rules have taken, `unusable` controllers whose tool is missing: unless
+    the spec names another one, such a controller may be the one meant.
+    """
+    if wished.drives.sharing is not None:
+        return _share(wished, earlier)
+    if wished.controller is None and unusable:
+        told = "; ".join(f"{one.model or 'controller'} at {one.id}: {one.problem}" for one in unusable)
+        return Refusal("tool-missing", f"volume {wished.name}: {told}")
+    named = [pool for pool in pools if _named(wished.controller, pool)]
+    if not named:
+        seen = "; ".join(pool.name for pool in pools)
+        return Refusal("no-matching-disk", f"no controller is {wished.controller}; seen: {seen}")
+    taken = {*used, *(one.identity for choice in earlier for one in (*choice.members, *choice.spares))}
+    claimed = {choice.existing.uuid for choice in earlier if choice.existing}
+    tried = [(pool, _attempt(wished, pool, taken, claimed)) for pool in named]
+    return _decide(wished, tried)
+
+
+def _decide(wished: RaidVolume, tried: Sequence[tuple[Pool, VolumeChoice | _No]]) -> VolumeChoice | Refusal:
+    """Take the one answer; software RAID gives way to any controller with drives that are meant."""
+    hardware = [(pool, found) for pool, found in tried if pool.controller is not None]
+    meant = [(pool, found) for pool, found in hardware if isinstance(found, VolumeChoice) or found.fits]
+    asked = meant or [(pool, found) for pool, found in tried if pool.controller is None] or hardware
+    chosen = [found for _, found in asked if isinstance(found, VolumeChoice)]
+    if len(chosen) == 1:
+        return chosen[0]
+    if chosen:
+        told = "; ".join(
+            f"{one.pool.name} ({', '.join(drive.address for drive in one.members)})" for one in chosen
+        )
+        return Refusal("ambiguous-disk", f"volume {wished.name} fits on {len(chosen)} controllers: {told}")
+    refused = [(pool, found) for pool, found in asked if isinstance(found, _No)]
+    told = "; ".join(f"{pool.name}: {found.why}" for pool, found in refused)
+    return Refusal(refused[0][1].reason, f"volume {wished.name}: {told}")
+
+
+def _named(name: str | None, pool: Pool) -> bool:
+    """Whether a spec's `controller` means this pool: by PCI address, serial, or model with wildcards."""
+    if name is None:
+        return True
+    if pool.controller is None:
+        return name.lower() in ("software", pool.family.name)
+    one = pool.controller
+    if name.lower() in ((one.pci or "").lower(), (one.pci or "").lower().removeprefix("0000:"), one.serial):
+        return True
+    return name == one.serial or fnmatchcase((one.model or "").lower(), name.lower())
+
+
+def _attempt(
+    wished: RaidVolume, pool: Pool, taken: Collection[str], claimed: Collection[str]
+) -> VolumeChoice | _No:
+    """The volume on one controller, or why not."""
+    rule = wished.drives
+    meant = [one for one in pool.candidates if fits(rule, one)]
+    if not meant:
+        return _No(f"no drive fits; seen: {listing(pool.candidates)}", fits=False)
+    existing = _existing(wished, pool, claimed)
+    held = {*existing.members, *existing.spares} if existing else set()
+    free = [one for one in meant if one.why_not is None and one.identity not in taken]
+    free = [one for one in free if not one.spare or one.identity in held or wished.spares]
+    count = len(free) - wished.spares if rule.count == "all" else rule.count or 0
+    refused = _why_not(wished, pool, count)
+    if refused:
+        return _No(refused, reason="layout-impossible")
+    group = _one_kind(pool, free, count + wished.spares, held)
+    if isinstance(group, str):
+        return _No(f"{group}; seen: {listing(pool.candidates, taken)}")
+    group.sort(key=lambda one: _rank(one, held))
+    members = tuple(one for one in group if not one.spare or one.identity in held)[:count]
+    rest = [one for one in group if one not in members]
+    spares = tuple(sorted(rest, key=lambda one: not one.spare))[: wished.spares]
+    if len(members) < count or len(spares) < wished.spares:
+        return _No(f"{len(members)} of {count} drives are no spares already")
+    return _made(wished, pool, members, spares, existing)
+
+
+def _rank(one: Candidate, held: Collection[str]) -> tuple[bool, bool, str]:
+    """Drives of the volume first, then free ones: nothing is swapped or broken up without need."""
+    return (one.identity not in held, one.volume is not None, one.identity)
+
+
+def _one_kind(
+    pool: Pool, free: Iterable[Candidate], wanted: int, held: Collection[str]
+) -> list[Candidate] | str:
+    """Drives of one kind, enough of them; several kinds that would do are no answer, unless one is in use."""
+    drives = list(free)
+    if not pool.family.uniform:
+        return drives if len(drives) >= wanted else f"{wanted} drives are asked for, {len(drives)} fit"
+    drives.sort(key=lambda one: (str(one.kind), one.identity))
+    kinds = [list(same) for _, same in groupby(drives, key=lambda one: one.kind)]
+    enough = [same for same in kinds if len(same) >= wanted]
+    using = [same for same in enough if held and all(name in {one.identity for one in same} for name in held)]
+    if len(enough) == 1 or len(using) == 1:
+        return enough[0] if len(enough) == 1 else using[0]
+    if not enough:
+        most = max((len(same) for same in kinds), default=0)
+        told = f"{wanted} drives are asked for, {most} fit"
+        return told + (" of one kind" if len(kinds) > 1 else "")
+    told = "; ".join(f"{len(same)} x {_kind(same[0])}" for same in enough)
+    return f"drives of {len(enough)} kinds fit: {told}"
+
+
+def _kind(one: Candidate) -> str:
+    medium, transport, sector_bytes = one.kind
+    return f"{transport or ''} {medium} with sectors of {sector_bytes}".strip()
+
+
+def _why_not(wished: RaidVolume, pool: Pool, count: int) -> str | None:
+    """What the level, the family and its controller have against so many drives."""
+    family = pool.family
+    if wished.level not in pool.levels:
+        return f"makes no {wished.level}; it can {', '.join(pool.levels)}"
+    least = 2 if wished.level == "raid0" and pool.controller is None else 1
+    impossible = (
+        why_impossible(wished.level, count, wished.spans) if count >= least else f"got {count} drives"
+    )
+    if impossible:
+        return impossible
+    only = family.exactly.get(wished.level)
+    if only is not None and count != only and wished.level != "jbod":
+        return f"{wished.level} has exactly {only} drives there, got {count}"
+    limits = (
+        (count > family.most_drives, f"a volume has at most {family.most_drives} drives there"),
+        (wished.spares > family.spares, f"at most {family.spares} spares are possible there"),
+        (wished.size is not None and not family.sizes, "a volume always takes whole drives there"),
+        (0 < family.names < len(wished.name), f"a name has at most {family.names} characters there"),
+        (
+            bool(wished.stripe and family.strips) and wished.stripe not in family.strips,
+            f"stripe may be {', '.join(human_size(one) for one in family.strips)} there",
+        ),
+    )
+    return next((told for holds, told in limits if holds), None)
+
+
+def _existing(wished: RaidVolume, pool: Pool, claimed: Collection[str]) -> RaidArray | None:
+    """The volume that this one already is: by its name, else, where there are no names, by its drives."""
+    unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
+    named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
+    if named:
+        return named[0]
+    if pool.family.names or wished.drives.count == "all":
+        return None
+    fitting = {one.identity for one in pool.candidates if fits(wished.drives, one)}
+    same = [one for one in unclaimed if one.level == wished.level and set(one.members) <= fitting]
+    same = [one for one in same if len(one.members) == wished.drives.count]
+    return min(same, key=lambda one: one.volume or one.uuid) if same else None
+
+
+def _made(
+    wished: RaidVolume,
+    pool: Pool,
+    members: tuple[Candidate, ...],
+    spares: tuple[Candidate, ...],
+    existing: RaidArray | None,
+) -> VolumeChoice:
+    count = len(members)
+    spans = spans_of(wished.level, count, wished.spans) or 1
+    least = min(one.usable_bytes for one in members)
+    whole = data_bytes(wished.level, count, least, spans)
+    sized = wished.size if isinstance(wished.size, int) else None
+    how: How = "volume"
+    if wished.level == "jbod":
+        how = "raid0-each" if pool.controller is not None and pool.controller.jbod is False else "jbod"
+    size_bytes = min(sized, whole) if sized else whole
+    kept = existing is not None and is_as_asked(existing, wished, members, size_bytes)
+    notes = (*_unhonoured(wished, pool), *(_told_of(existing, wished) if kept and existing else ()))
+    return VolumeChoice(wished, pool, members, spares, size_bytes, sized, spans, how, existing, kept, notes)
+
+
+def is_as_asked(array: RaidArray, wished: RaidVolume, members: Sequence[Candidate], size_bytes: int) -> bool:
+    """Whether a volume is the one asked for, by level, members and size.
+
+    One that has lost a member is still it: to rebuild it is the controller's work, to make it anew would
+    erase what it was made to save.
+    """
+    if array.level != wished.level or array.state in BROKEN:
+        return False
+    asked = {one.identity for one in members}
+    whole = set(array.members) == asked
+    worn = array.state not in ("optimal", "unknown") and set(array.members) < asked
+    if not (whole or worn):
+        return False
+    if wished.size is None:
+        return array.size_bytes >= size_bytes - size_bytes // SIZE_TOLERANCE
+    return abs(array.size_bytes - size_bytes) <= size_bytes // SIZE_TOLERANCE
+
+
+def _unhonoured(wished: RaidVolume, pool: Pool) -> tuple[str, ...]:
+    """Options that this controller has no place for: told, because a silent loss is found out too late."""
+    cache = wished.cache
+    options = (
+        ("stripe", wished.stripe and not pool.family.strips),
+        ("cache.write", cache and cache.write and not pool.family.write_cache),
+        ("cache.read", cache and cache.read and not pool.family.read_cache),
+    )
+    return tuple(
+        f"volume {wished.name}: {option} can't be chosen on {pool.name}, and stays as it is there"
+        for option, lost in options
+        if lost
+    )
+
+
+def _told_of(array: RaidArray, wished: RaidVolume) -> tuple[str, ...]:
+    if array.state in ("optimal", "unknown"):
+        return ()
+    how = f" ({array.progress:g} %)" if array.progress is not None else ""
+    return (f"volume {wished.name} is {array.state}{how}, and is kept",)
+
+
+def _share(wished: RaidVolume, earlier: Sequence[VolumeChoice]) -> VolumeChoice | Refusal:
+    """A further volume on the drives of an earlier one."""
+    first = next((one for one in earlier if one.spec.name == wished.drives.sharing), None)
+    name = wished.drives.sharing
+    if first is None:
+        return Refusal("layout-impossible", f"volume {wished.name} shares drives of {name}, chosen before it")
+    family = first.pool.family
+    group = [one for one in earlier if one is first or one.spec.drives.sharing == name]
+    if not family.shares:
+        told = f"volume {wished.name}: one volume alone lies on its drives on {first.pool.name}"
+        return Refusal("layout-impossible", told)
+    greedy = next((one for one in group if one.sized_bytes is None), None)
+    if greedy is not None:
+        told = f"volume {wished.name}: {greedy.spec.name} takes all of the drives; give it a size"
+        return Refusal("layout-impossible", told)
+    used = sum(one.size_bytes / _yield(one) for one in group)
+    least = min(one.usable_bytes for one in first.members)
+    room = int(least * len(first.members) - used)
+    spans = spans_of(wished.level, len(first.members), wished.spans) or 1
+    impossible = _why_not(wished, first.pool, len(first.members))
+    if impossible:
+        return Refusal("layout-impossible", f"volume {wished.name}: {impossible}")
+    share = LEVELS[wished.level].data(len(first.members), spans) / len(first.members)
+    whole = int(room * share) >> 20 << 20
+    sized = wished.size if isinstance(wished.size, int) else None
+    if whole <= 0 or (sized or 0) > whole:
+        told = f"volume {wished.name}: {human_size(max(whole, 0))} are left on the drives of {name}"
+        return Refusal("layout-impossible", told)
+    size_bytes = sized or whole
+    existing = next((one for one in first.pool.volumes if one.name == wished.name), None)
+    kept = existing is not None and is_as_asked(existing, wished, first.members, size_bytes)
+    notes = _unhonoured(wished, first.pool)
+    return VolumeChoice(
+        wished, first.pool, first.members, (), size_bytes, sized, spans, "volume", existing, kept, notes
+    )
+
+
+def _yield(one: VolumeChoice) -> float:
+    """Which part of its drives' room holds a volume's data."""
+    return float(LEVELS[one.spec.level].data(len(one.members), one.spans) / len(one.members))
+
+
+def fits(rule: DriveRule, one: Candidate) -> bool:
+    """Whether a rule means this drive, free or not."""
+    disk = one.disk
+    return all(
+        (
+            not rule.serials or disk.serial in rule.serials,
+            not rule.slots or one.address in rule.slots,
+            rule.min_size is None or disk.size_bytes >= rule.min_size,
+            rule.max_size is None or disk.size_bytes <= rule.max_size,
+            rule.media is None or rule.media == disk.medium,
+            rule.transport is None or rule.transport == disk.transport,
+            rule.model is None or fnmatchcase((disk.model or "").strip().lower(), rule.model.strip().lower()),
+        )
+    )
+
+
+def listing(candidates: Iterable[Candidate], taken: Collection[str] = ()) -> str:
+    """All drives seen, each with its address and the reason why it takes no part."""
+    told = []
+    for one in candidates:
+        why = one.why_not or ("used by another rule" if one.identity in taken else None)
+        shown = describe(one.disk)
+        where = "" if one.address in shown else f"{one.address} "
+        told.append(f"{where}{shown}" + (f" [{why}]" if why else ""))
+    return "; ".join(told) or "no drive"
