@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from metal.drivers.parsed import Parsed
-from metal.drivers.tool_text import lines_of, one_line, shorten, unparsable
+from metal.drivers.tool_text import Line, lines_of, one_line, shorten, unparsable
 
 TOOL: Final = "efibootmgr"
 
@@ -47,7 +47,7 @@ class BootEntries:
 def parse(text: str) -> Parsed[BootEntries]:
     """The last listing of a text; sentences alone ("EFI variables are not supported") are refused."""
     lines = lines_of(TOOL, text)
-    variables: dict[str, str] = {}
+    variables: dict[str, tuple[str, ...]] = {}
     entries: dict[str, BootEntry] = {}
     ignored: list[str] = []
     understood = False
@@ -55,7 +55,7 @@ def parse(text: str) -> Parsed[BootEntries]:
         if match := _VARIABLE.match(line.words):
             if match["key"] in variables and entries:  # the next listing of a session
                 variables, entries = {}, {}
-            variables[match["key"]] = match["value"].strip()
+            variables[match["key"]] = _numbers(line, match["value"])
         elif match := _ENTRY.match(line.text):
             entries[match["num"]] = _entry(match)
         elif line.words and not (entries and line.indent):
@@ -65,9 +65,9 @@ def parse(text: str) -> Parsed[BootEntries]:
     if not variables and not entries and not understood:
         raise unparsable(TOOL, next(line for line in lines if line.words), "a line 'BootOrder' or 'Boot0001'")
     value = BootEntries(
-        current=_one(variables.get("BootCurrent")),
-        next=_one(variables.get("BootNext")),
-        order=_order(lines[0].number, variables.get("BootOrder", "")),
+        current=next(iter(variables.get("BootCurrent", ())), None),
+        next=next(iter(variables.get("BootNext", ())), None),
+        order=variables.get("BootOrder", ()),
         entries=tuple(entries.values()),
     )
     return Parsed(value, shorten(ignored))
@@ -87,12 +87,9 @@ def _entry(match: re.Match[str]) -> BootEntry:
     )
 
 
-def _one(text: str | None) -> str | None:
-    return text if text and re.fullmatch(_NUM, text) else None
-
-
-def _order(line: int, text: str) -> tuple[str, ...]:
+def _numbers(line: Line, text: str) -> tuple[str, ...]:
+    """The entry or entries that a variable names."""
     numbers = tuple(part.strip() for part in text.split(",") if part.strip())
     if not all(re.fullmatch(_NUM, part) for part in numbers):
-        raise unparsable(TOOL, line, "numbers of four digits in BootOrder", text)
+        raise unparsable(TOOL, line, "numbers of entries, four digits each")
     return numbers

@@ -56,6 +56,8 @@ _FIELD_NAMES: Final = frozenset(
 )
 """Fields are taken without their indentation too, as they come through a wiki; then only these."""
 _BANNER = re.compile(r"# dmidecode \d")
+_COUNT = re.compile(r"(\d{1,5}) structures occupying \d+ bytes")
+_END_OF_TABLE: Final = 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def read_blocks(text: str) -> DmiText:
         reader.take(line)
     if reader.headless is not None:
         raise unparsable(TOOL, reader.headless, "a structure after its handle", "the end of the text")
+    reader.check_whole(lines[-1])
     if not any(block.type != OTHER for block in reader.blocks):
         first = next(line for line in lines if line.words)
         raise unparsable(TOOL, first, "SMBIOS structures")
@@ -103,6 +106,7 @@ class _Reader:
         self.headless: Line | None = None
         self._document = 0
         self._closed = True
+        self._announced = self._before = 0
 
     def take(self, line: Line) -> None:
         if match := _HANDLE.match(line.words):
@@ -118,6 +122,18 @@ class _Reader:
             self._field(line)
         else:
             self._at_the_margin(line)
+
+    def check_whole(self, last: Line) -> None:
+        """A table announces how many structures it has; less of them, and no end, is a text cut off.
+
+        A table that is broken itself is told as such by a warning of dmidecode.
+        """
+        shown = self.blocks[self._before :]
+        ended = any(block.type == _END_OF_TABLE for block in shown)
+        broken = any("announced" in words or "DMI table is broken" in words for words in self.ignored)
+        if len(shown) < self._announced and not ended and not broken:
+            expected = f"{self._announced} structures, as announced"
+            raise unparsable(TOOL, last.number, expected, f"the end of the text after {len(shown)}")
 
     def _open(self, block: DmiBlock) -> None:
         self.blocks.append(block)
@@ -135,6 +151,9 @@ class _Reader:
             self._field(line)
             return
         self._document += bool(_BANNER.match(line.words))
+        if match := _COUNT.match(line.words):
+            self._announced = int(match[1])
+            self._before = len(self.blocks)
         titled = self._closed and self.blocks and self.blocks[-1].handle is None
         if titled:  # `-q`: the title of a structure that we do not read
             self._open(DmiBlock(OTHER))

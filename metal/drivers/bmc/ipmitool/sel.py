@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from metal.drivers.bmc.ipmitool.table import refuse_half_row
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import Line, blocks, key_value, lines_of, number, one_line, shorten, unparsable
 
@@ -54,6 +55,7 @@ class EventLog:
 def parse(text: str) -> Parsed[EventLog]:
     """All records, the last of an id holds; an empty log is understood, a text of errors is not."""
     lines = lines_of(TOOL, text)
+    refuse_half_row(TOOL, lines, _row)
     found: dict[int, SelEntry] = {}
     ignored: list[str] = []
     count: int | None = None

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from metal.drivers.bmc.ipmitool.table import refuse_half_row
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import Line, blocks, key_value, lines_of, one_line, shorten, unparsable
 
@@ -56,6 +57,7 @@ class Sensors:
 def parse(text: str) -> Parsed[Sensors]:
     """Read the rows or blocks of a text. `sdr info` tells of no sensor, and is understood."""
     lines = lines_of(TOOL, text)
+    refuse_half_row(TOOL, lines, _row)
     sensors: list[Sensor] = []
     ignored: list[str] = []
     long_form = tuple(_blocks(lines))

@@ -5,10 +5,14 @@ several tables; a later table's values hold. A line belongs to a table if its ke
 command prints, or if it continues the line above: indented, or without a key.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from typing import Final
 
-from metal.drivers.tool_text import key_value, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, key_value, lines_of, shorten, unparsable
+
+_PROMPT: Final = re.compile(r"[#$>] ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +42,13 @@ def read_table(tool: str, text: str, keys: Collection[str], expected: str) -> Ta
     if not values:
         raise unparsable(tool, next(line for line in lines if line.words), expected)
     return Table(values, shorten(ignored))
+
+
+def refuse_half_row(tool: str, lines: tuple[Line, ...], read: Callable[[Line], object | None]) -> None:
+    """Refuse a text whose last line has a row's bars and is no row: it is cut off there.
+
+    A prompt with a pipe at the end of a session is none.
+    """
+    last = next((line for line in reversed(lines) if line.words), None)
+    if last and "|" in last.words and read(last) is None and not _PROMPT.search(last.words.split("|")[0]):
+        raise unparsable(tool, last, "a whole row")

@@ -9,9 +9,18 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from metal.drivers.network.lldp.neighbour import Neighbour, Neighbours, Vlan, merged, pvid, said, vlan_id
+from metal.drivers.network.lldp.neighbour import (
+    TOOL,
+    Neighbour,
+    Neighbours,
+    Vlan,
+    merged,
+    pvid,
+    said,
+    vlan_id,
+)
 from metal.drivers.parsed import Parsed
-from metal.drivers.tool_text import Line, shorten
+from metal.drivers.tool_text import Line, shorten, unparsable
 
 KEYVALUE: Final = re.compile(
     r"lldp\.(?P<interface>\S{1,64}?)\.(?P<key>(?:via|rid|age|chassis|port|vlan|ppvid|pi|ttl|lldp-med|unknown-tlvs|dot[13]"
@@ -55,6 +64,8 @@ def parse_keyvalue(lines: tuple[Line, ...]) -> Parsed[Neighbours]:
     for line in lines:
         match = KEYVALUE.match(line.words)
         if match is None:
+            if line.words.startswith("lldp.") and "=" not in line.words:
+                raise unparsable(TOOL, line, "a key, '=' and its value")
             if open_key and line.words and not line.words.startswith("#"):
                 told, key = open_key
                 told.values[key] = f"{told.values[key]} {line.words}"
