@@ -45,17 +45,22 @@ class Line:
         return len(opened) - len(opened.lstrip())
 
 
-def lines_of(tool: str, text: str) -> tuple[Line, ...]:
+def lines_of(tool: str, text: str, *, longest: int | None = None) -> tuple[Line, ...]:
     """All lines, numbered, without terminal escapes and control characters.
 
-    Raises Unparsable for a text without any word, and for one that is longer than any output.
+    Raises Unparsable for a text without any word, for one that is longer than any output, and for a line
+    of more than `longest` characters, which a tool that prints tables for people does not print.
     """
     if len(text) > LIMIT_CHARACTERS:
         raise unparsable(tool, None, f"at most {LIMIT_CHARACTERS} characters", f"{len(text)}")
     plain = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff"))
     if not plain.strip():
         raise unparsable(tool, 1, f"the output of {tool}", "nothing")
-    return tuple(Line(number, line.rstrip()) for number, line in enumerate(plain.split("\n"), start=1))
+    lines = tuple(Line(number, line.rstrip()) for number, line in enumerate(plain.split("\n"), start=1))
+    long = next((line for line in lines if longest is not None and len(line.text) > longest), None)
+    if long is not None:
+        raise unparsable(tool, long, f"lines of at most {longest} characters")
+    return lines
 
 
 def unparsable(tool: str, line: Line | int | None, expected: str, found: str | None = None) -> Unparsable:

@@ -12,7 +12,7 @@ from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid import ircu, md_text, megacli, mvcli, ssacli
-from metal.drivers.storage import lsblk
+from metal.drivers.storage import lsblk, nvme, smart
 from metal.errors import SpecError
 
 
@@ -29,6 +29,8 @@ class Tool:
 
 TOOLS: Final[tuple[Tool, ...]] = (
     Tool("lsblk", lsblk.parse, reads="-J, -P, -r, tree and list tables"),
+    Tool("smartctl", smart.parse, reads="-a, -i, -x, -H and --scan, as text and as JSON"),
+    Tool("nvme", nvme.parse, reads="list, list -v, id-ctrl, as text and as JSON of 1.x and 2.x"),
     Tool("mdadm", md_text.parse, reads="--detail, --examine, --export, --scan, /proc/mdstat"),
     Tool("dmidecode", dmi.parse, reads="all structures or some (-t), with -q too"),
     Tool("ipmitool-mc", mc.parse, reads="mc info, mc guid"),

@@ -90,7 +90,6 @@ _SPARE_MEMBERS: Final = {"raid0": 0, "concat": 0, "raid4": 1, "raid5": 1, "raid6
 """How many members an array may lack and still hold its data, where the level alone tells."""
 _SIZE = re.compile(r"^(\d{1,18})\s*(KiB|sectors)?\s*(?:\((\d+(?:\.\d+)?) ([KMGTPE])iB\b.*)?", re.IGNORECASE)
 _POWERS: Final = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
-_LOCAL = re.compile(r"\s+\(local to host .*\)$")
 
 
 def level_of(text: str | None) -> str | None:
@@ -106,7 +105,7 @@ def state_of(raw: str | None) -> VolumeState | None:
 
     A resync of an array that lacks a member is a rebuild; a check changes nothing.
     """
-    words = [word.strip() for word in (raw or "").lower().split(",")]
+    words = [word.strip() for word in (raw or "")[:200].lower().split(",")]
     running = {_REMARK.sub("", word) for word in words if not _QUEUED.match(word)}
     found = next((state for word, state in _STATES if word in running), None)
     return "rebuilding" if found == "initialising" and "degraded" in running else found
@@ -144,7 +143,7 @@ def array_bytes(text: str | None) -> int | None:
 
 def plain_name(text: str | None) -> str | None:
     """A name or UUID without `(local to host …)`."""
-    return _LOCAL.sub("", (text or "").strip()) or None
+    return (text or "").partition("(local to host ")[0].strip() or None
 
 
 def merged(arrays: list[MdArray]) -> tuple[MdArray, ...]:

@@ -19,7 +19,7 @@ ARRAY = re.compile(
     r"^(?P<name>md\S*)\s*:\s*(?P<activity>active|inactive|broken|clear|readonly|read-auto|clean)\b"
     r"\s*(?P<mode>\([a-z-]+\))?(?P<rest>.*)$"
 )
-_MEMBER = re.compile(r"(\S+?)\[(\d{1,9})\]((?:\([A-Z]\))*)(?=\s|$)")
+_MEMBER = re.compile(r"^([^\[]+)\[(\d{1,9})\]((?:\([A-Z]\))*)$")
 _BLOCKS = re.compile(r"^\s*(\d{1,18}) blocks\b(?:.*?\bsuper (\S+))?")
 _PRESENT = re.compile(r"\[(\d{1,5})/(\d{1,5})\]")
 _TASK = re.compile(r"\b(recovery|resync|reshape|check|repair)\s*=\s*(\d{1,3}(?:\.\d+)?)\s*%")
@@ -126,7 +126,8 @@ def _members(text: str, seen: _Seen) -> tuple[MdMember, ...]:
     Without a flag a member is active, unless there are more of them than the kernel counts: those with the
     highest numbers are what a recovery fills.
     """
-    found = [(match[1], int(match[2]), match[3]) for match in _MEMBER.finditer(text)]
+    matches = (_MEMBER.match(word) for word in text.split())
+    found = [(match[1], int(match[2]), match[3]) for match in matches if match]
     plain = sorted(number for _, number, flags in found if not set("FSRJ") & set(flags))
     surplus = plain[seen.present :] if seen.present is not None else []
     filled: MemberState = "rebuilding" if seen.task in ("recovery", "reshape") else "spare"

@@ -16,6 +16,9 @@ from metal.drivers.tool_text import Line, is_prompt, lines_of, shorten, unparsab
 
 Form = Literal["block", "mdstat", "export", "array"]
 
+LIMIT_LINE: Final = 4096
+"""Longer than any line of them, also with hundreds of members."""
+
 _BLOCK = re.compile(r"^(/\S+):$")
 _MESSAGE = re.compile(r"^mdadm:\s")
 _NOTHING = re.compile(
@@ -34,7 +37,7 @@ _STARTS: Final[tuple[tuple[Form, re.Pattern[str]], ...]] = (
 
 def parse(text: str) -> Parsed[MdListing]:
     """All arrays of `--detail`, `--examine`, `--export`, ARRAY lines and /proc/mdstat."""
-    lines = lines_of(TOOL, text)
+    lines = lines_of(TOOL, text, longest=LIMIT_LINE)
     parts, ignored, nothing = _parts(lines)
     if not parts and not nothing:
         first = next(line for line in lines if line.words)
