@@ -89,7 +89,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Drive:
-    """A physical drive as the controller shows it; `progress` is a percentage."""
+    """A physical drive as the controller shows it; `progress` is a percentage.
+
+    `usable_bytes` is what the controller makes of it in a volume, where the text says so (coerced size).
+    """
 
     address: str | None
     state: DriveState | None = None
@@ -104,11 +107,16 @@ class Drive:
     firmware: str | None = None
     volume: str | None = None
     progress: float | None = None
+    usable_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualDrive:
-    """A volume of a controller; `stripe_bytes` is the strip on one drive, `members` are addresses."""
+    """A volume of a controller; `stripe_bytes` is the strip on one drive, `members` are addresses.
+
+    `wwn` is the unique id by which the system shows the volume (NAA id, unique identifier), `device` its
+    name there; `spares` are addresses of spares that are kept for this volume alone.
+    """
 
     id: str | None
     name: str | None = None
@@ -119,6 +127,9 @@ class VirtualDrive:
     stripe_bytes: int | None = None
     members: tuple[str, ...] = ()
     progress: float | None = None
+    wwn: str | None = None
+    device: str | None = None
+    spares: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

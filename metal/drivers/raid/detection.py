@@ -1,0 +1,166 @@
+"""Which RAID controllers a machine has: what tools list, and PCI devices whose tool is missing.
+
+The tool's own listing is what counts. The PCI bus is asked as well, because a controller whose tool is
+not in the boot OS would otherwise be a machine without disks, and a spec with `raid` a plain refusal.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.raid.family import PciRule, RaidFamily
+from metal.drivers.raid.listing import Controller
+from metal.errors import Unparsable
+from metal.protocols import Output, Shell
+
+PCI_STORAGE: Final = Query(
+    "pci-storage",
+    (
+        "sh",
+        "-c",
+        r"""for d in /sys/bus/pci/devices/*; do read -r c <"$d/class" || continue
+case $c in 0x01*) ;; *) continue ;; esac
+read -r v <"$d/vendor"; read -r i <"$d/device"
+read -r s <"$d/subsystem_vendor"; read -r t <"$d/subsystem_device"
+k=$(readlink "$d/driver"); echo "${d##*/} $c $v $i $s $t ${k##*/}"; done; :""",
+    ),
+)
+"""Mass storage controllers of the PCI bus: address, class, ids and kernel driver, one a line."""
+
+_ROW = re.compile(
+    r"^(?P<address>[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) 0x(?P<class>[0-9a-f]{6}) "
+    r"0x(?P<vendor>[0-9a-f]{4}) 0x(?P<device>[0-9a-f]{4}) 0x(?P<sub_vendor>[0-9a-f]{4}) "
+    r"0x(?P<sub_device>[0-9a-f]{4}) ?(?P<driver>\S*)$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PciStorage:
+    """A mass storage controller on the PCI bus."""
+
+    address: str
+    vendor: str
+    device: str
+    driver: str | None
+
+    @property
+    def ids(self) -> str:
+        """Vendor and device, as lspci -n writes them."""
+        return f"{self.vendor}:{self.device}"
+
+    def fits(self, rule: PciRule) -> bool:
+        """Whether a family's rule means this device."""
+        return (
+            (rule.driver is None or rule.driver == self.driver)
+            and (rule.vendor is None or rule.vendor == self.vendor)
+            and (not rule.devices or self.device in rule.devices)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Detected:
+    """A family with the tool that answers, and the controllers that it lists."""
+
+    family: RaidFamily
+    tool: str
+    controllers: tuple[Controller, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """A controller that can't be worked with, and why."""
+
+    family: RaidFamily
+    device: PciStorage
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """All RAID controllers of a machine, and by family what could not be read."""
+
+    found: tuple[Detected, ...] = ()
+    blind: tuple[Blind, ...] = ()
+    unknown: Mapping[str, str] = field(default_factory=dict)
+
+
+def which(families: Sequence[RaidFamily]) -> Query:
+    """Ask which of the families' tools there are."""
+    names = sorted({tool for family in families for tool in family.tools})
+    return Query("raid-tools", ("sh", "-c", 'for t do command -v "$t"; done; :', "rf-which", *names))
+
+
+def parse_pci(text: str) -> tuple[PciStorage, ...]:
+    """Read what `PCI_STORAGE` printed; lines of another shape are passed over."""
+    rows = (_ROW.match(line.strip()) for line in text.splitlines())
+    return tuple(
+        PciStorage(row["address"], row["vendor"], row["device"], row["driver"] or None) for row in rows if row
+    )
+
+
+def detect(shell: Shell, families: Sequence[RaidFamily]) -> Detection:
+    """Ask the bus and every tool there is. Raises Unreachable only."""
+    said = read_bundle(shell, (PCI_STORAGE, which(families)))
+    devices = parse_pci(said[PCI_STORAGE.name].stdout)
+    present = {line.rpartition("/")[2] for line in said["raid-tools"].stdout.split()}
+    tools = {
+        family.name: tool
+        for family in families
+        if (tool := next((one for one in family.tools if one in present), None))
+    }
+    asked = [family for family in families if family.name in tools]
+    queries = [query for family in asked for query in family.queries(tools[family.name])]
+    answers = read_bundle(shell, queries) if queries else {}
+    return _joined(families, tools, answers, devices)
+
+
+def _joined(
+    families: Sequence[RaidFamily],
+    tools: Mapping[str, str],
+    answers: Mapping[str, Output],
+    devices: Sequence[PciStorage],
+) -> Detection:
+    found: list[Detected] = []
+    unknown: dict[str, str] = {}
+    for family in families:
+        tool = tools.get(family.name)
+        if tool is None:
+            continue
+        own = {query.name: answers[query.name] for query in family.queries(tool)}
+        try:
+            controllers = family.controllers(own)
+        except Unparsable as error:
+            unknown[f"controllers.{family.name}"] = error.message
+            continue
+        if controllers:
+            found.append(Detected(family, tool, controllers))
+    listed = {one.pci for detected in found for one in detected.controllers if one.pci}
+    blind = []
+    for device in devices:
+        meant = [family for family in families if any(device.fits(rule) for rule in family.pci)]
+        if not meant or device.address in listed or _answered(meant, found):
+            continue
+        blind.append(Blind(meant[0], device, _problem(meant, tools, unknown)))
+    return Detection(tuple(found), tuple(blind), unknown)
+
+
+def _answered(meant: Sequence[RaidFamily], found: Sequence[Detected]) -> bool:
+    """Whether a tool of the device's families lists a controller without saying where it is."""
+    names = {family.name for family in meant}
+    return any(
+        one.family.name in names and any(controller.pci is None for controller in one.controllers)
+        for one in found
+    )
+
+
+def _problem(meant: Sequence[RaidFamily], tools: Mapping[str, str], unknown: Mapping[str, str]) -> str:
+    for family in meant:
+        if f"controllers.{family.name}" in unknown:
+            return f"{tools[family.name]} was not understood: {unknown[f'controllers.{family.name}']}"
+    here = [tools[family.name] for family in meant if family.name in tools]
+    if here:
+        return f"{here[0]} does not list it"
+    names = [family.tools[0] for family in meant]
+    return f"tool missing: {' or '.join(names)} (put it in bootos/vendor, see docs/raid.md)"
