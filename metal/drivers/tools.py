@@ -11,7 +11,7 @@ from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, user
 from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
-from metal.drivers.raid import ircu, md_text, megacli, mvcli, ssacli
+from metal.drivers.raid import arcconf, ircu, md_text, megacli, mvcli, ssacli
 from metal.drivers.storage import lsblk, nvme, smart
 from metal.errors import SpecError
 
@@ -59,6 +59,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool("sas2ircu", ircu.parse_sas2ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
     Tool("sas3ircu", ircu.parse_sas3ircu, reads="LIST, DISPLAY, STATUS, outcomes"),
     Tool("mvcli", mvcli.parse, also=("mnv_cli",), reads="info -o hba, pd, vd, blk"),
+    Tool("arcconf", arcconf.parse, reads="LIST, GETCONFIG, GETSTATUS, GETVERSION, results of commands"),
     Tool("megacli", megacli.parse, also=("megacli64",), reads="lists, progress and results of MegaCli"),
 )
 

@@ -54,16 +54,28 @@ class Gathering:
 
     def done(self) -> Controller:
         """The controller with its drives under their volumes."""
+        volumes = [self._rebuilt(volume) for volume in self.volumes.values()]
         owners: dict[str, set[str]] = {}
-        for volume in self.volumes.values():
+        for volume in volumes:
             for member in volume.members:
                 owners.setdefault(member, set()).add(volume.id or "")
         return replace(
             self.controller,
             drives=tuple(_owned(drive, owners) for drive in self.drives.values()),
-            volumes=tuple(self.volumes.values()),
+            volumes=tuple(volumes),
             conditions=tuple(self.conditions),
         )
+
+    def _rebuilt(self, volume: VirtualDrive) -> VirtualDrive:
+        """A degraded volume with a rebuilding member is rebuilding; that it is degraded is a condition."""
+        members = (self.drives[one] for one in volume.members if one in self.drives)
+        busy = next((drive for drive in members if drive.state == "rebuilding"), None)
+        if busy is not None and volume.state in {"degraded", "partially-degraded"}:
+            volume = replace(volume, state="rebuilding", progress=busy.progress)
+        raw = volume.raw_state or ""
+        if volume.state == "rebuilding" and raw and not raw.lower().startswith(("rebuild", "recover")):
+            self.add_condition("rebuild", f"volume {volume.id}: {raw} until it is rebuilt")
+        return volume
 
 
 def _owned(drive: Drive, owners: dict[str, set[str]]) -> Drive:

@@ -6,7 +6,6 @@ may hold a whole session. Sizes print GB and mean GiB. Whoever reads a machine w
 end: without it a list that was cut off between two drives cannot be told from a whole one.
 """
 
-import re
 from dataclasses import replace
 from typing import Final
 
@@ -23,18 +22,16 @@ NAME: Final = "megacli"
 FILLER_SERIAL: Final = "1122334455667788"
 """What PERC 6 controllers without a serial print in its place."""
 
-_ADAPTER_OPTION = re.compile(r"\s-a(\d{1,4})(?:\s|$)", re.IGNORECASE)
-
 
 def parse(text: str) -> Parsed[Listing]:
     """Read MegaCli's output; raise Unparsable for what is none, or is cut off inside an entry."""
     lines = lines_of(NAME, text)
     session, ignored, outcomes = Session(), list[str](), list[Outcome]()
     recognised = False
-    commands = split(lines)
-    for command in commands:
-        reading = read(command, _named_adapter(command))
-        _refuse_cut_off(reading, command, lines)
+    end = next(line for line in reversed(lines) if line.words)
+    for command in split(lines):
+        reading = read(command)
+        _refuse_cut_off(reading, command, end)
         for report in reading.reports:
             gather(session, report, command)
         lists = any(record.kind == "volume" for report in reading.reports for record in report.records)
@@ -52,34 +49,22 @@ def parse(text: str) -> Parsed[Listing]:
     return Parsed(Listing(NAME, together(outcomes), controllers), shorten(ignored), placeholders)
 
 
-def _named_adapter(command: Command) -> str | None:
-    """The adapter that the command line names, for outputs that name none; -ShowSummary keeps none."""
-    prompt = command.prompt or ""
-    match = _ADAPTER_OPTION.search(prompt)
-    return match[1] if match and "showsummary" not in prompt.lower() else None
-
-
-def _refuse_cut_off(reading: Reading, command: Command, lines: tuple[Line, ...]) -> None:
+def _refuse_cut_off(reading: Reading, command: Command, end: Line) -> None:
     """Refuse a text that ends inside an entry: one without its state, after others that have it."""
-    last_words = next((line for line in reversed(lines) if line.words), lines[-1])
-    records = [record for report in reading.reports for record in report.records]
-    if command.code is not None or command.lines[-1].number < last_words.number:
+    if command.code is not None or command.lines[-1].number < end.number:
         return
-    if reading.heading is not None and reading.heading.number == last_words.number:
-        raise unparsable(NAME, last_words, "what belongs to this adapter", "the end of the text")
+    records = [record for report in reading.reports for record in report.records]
+    if reading.heading is not None and reading.heading.number == end.number:
+        raise unparsable(NAME, end, "what belongs to this adapter", "the end of the text")
     if not records:
         return
     last = records[-1]
-    if (
-        last.kind in {"volume", "member"}
-        and set(last.fields) <= {"id"}
-        and last.line.number == last_words.number
-    ):
-        raise unparsable(NAME, last_words, "what belongs to this entry", "the end of the text")
+    if last.kind in {"volume", "member"} and set(last.fields) <= {"id"} and last.line.number == end.number:
+        raise unparsable(NAME, end, "what belongs to this entry", "the end of the text")
     for kind, key in (("drive", "firmware state"), ("volume", "state")):
         same = [record for record in records if record.kind == kind]
         if last.kind == kind and key not in last.fields and any(key in one.fields for one in same):
-            raise unparsable(NAME, last_words, f"the {key} of the {kind} of line {last.line.number}")
+            raise unparsable(NAME, end, f"the {key} of the {kind} of line {last.line.number}")
 
 
 def _without_fillers(controllers: tuple[Controller, ...]) -> tuple[tuple[Controller, ...], tuple[str, ...]]:

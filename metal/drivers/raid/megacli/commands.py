@@ -19,10 +19,13 @@ _PROMPT = re.compile(
     re.IGNORECASE,
 )
 _SHELL = re.compile(r"^(?:\[[^\]]{1,100}\]|\S{1,60}@\S{1,60}?[:~]\S{0,60})\s?[#$](?:\s|$)|^[#$>]\s+\S")
-_COUNT = re.compile(
-    r"^(?:Controller Count|Number of (?:Virtual|Physical) (?:Drives?|Disks?)[^:]{0,60})\s*:\s*(\d{1,6})\.?$",
-    re.IGNORECASE,
+_PROMPT_CHARACTERS: Final = 400
+COUNT: Final = (
+    r"(?:Controller Count|Number of (?:Virtual|Physical) (?:Drive|Disk)s?(?: Configured)? on Adapter \d{1,4}"
+    r"|Number of Virtual Disks) ?: ?(\d{1,6})\.?$"
 )
+"""The line of -adpCount, -PDGetNum and -LDGetNum; -LdPdInfo and -EncInfo count, too."""
+_COUNT = re.compile(COUNT, re.IGNORECASE)
 _ADAPTER = re.compile(r"^Adapter\s*:?\s*\d{1,4}\s*:\s*", re.IGNORECASE)
 _USAGE: Final = "-aN|"
 """In a line of the help, which begins like a command."""
@@ -45,6 +48,8 @@ class Command:
 
 def is_prompt(line: Line) -> bool:
     """Whether it is a line that somebody typed: MegaCli with an option, or any command after a prompt."""
+    if len(line.text) > _PROMPT_CHARACTERS:
+        return False
     typed = _PROMPT.match(line.words) or _SHELL.match(line.words)
     return bool(typed) and _USAGE not in line.words
 
@@ -72,7 +77,7 @@ def split(lines: tuple[Line, ...]) -> tuple[Command, ...]:
 
 def counts(command: Command) -> bool:
     """Whether its exit code is the number of things that it counted."""
-    numbers = [int(match[1]) for line in command.lines if (match := _COUNT.match(line.words))]
+    numbers = [int(match[1]) for line in command.lines if (match := _COUNT.match(line.words[:200]))]
     return bool(numbers) and command.code in {*numbers, sum(numbers), None}
 
 

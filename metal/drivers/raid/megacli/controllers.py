@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Final
 
 from metal.drivers.raid.listing import Controller, Level, pci_text
 from metal.drivers.raid.megacli.commands import Command
@@ -12,7 +13,9 @@ from metal.drivers.raid.session import Gathering, Session
 from metal.drivers.tool_text import Line, number, one_line
 
 _PART_OPTION = re.compile(r"\s-?L(?:DInfo\s+-?L)?\d", re.IGNORECASE)
-_BUS_IN_NAME = re.compile(r"\s*\(Bus [^)]{0,40}\)$")
+_BUS_IN_NAME = re.compile(r" ?\(Bus [^)]{0,40}\)$")
+_ADAPTER = re.compile(r"Adapter ?:? ?(\d{1,4})\b", re.IGNORECASE)
+_PRESERVED: Final = "data in cache for offline or missing"
 _LEVEL_WORD = re.compile(r"RAID\s?-?(\d\w?)(?=\b|RAID)", re.IGNORECASE)
 
 
@@ -30,7 +33,6 @@ def gather(session: Session, report: Report, command: Command) -> None:
     _gather_conditions(gathering, report.facts)
     _gather_volumes(gathering, report, command)
     _gather_drives(gathering, report)
-    _mark_rebuilding(gathering)
 
 
 def _controller(index: str | None, facts: dict[str, str]) -> Controller:
@@ -38,7 +40,8 @@ def _controller(index: str | None, facts: dict[str, str]) -> Controller:
     jbod = facts.get("enable jbod", "").lower()
     return Controller(
         index,
-        model=one_line(_BUS_IN_NAME.sub("", facts.get("product name") or facts.get("productname") or "")),
+        model=_BUS_IN_NAME.sub("", one_line(facts.get("product name") or facts.get("productname")) or "")
+        or None,
         serial=one_line(facts.get("serial no")),
         firmware=one_line(facts.get("fw version")),
         pci=_pci(facts),
@@ -81,22 +84,25 @@ def _gather_volumes(gathering: Gathering, report: Report, command: Command) -> N
     lists = report.lists_volumes or bool(records)
     if lists and not part and (not ids or ids & gathering.volumes.keys()):
         gathering.volumes.clear()
+    members = _members(report)
     for record in records:
-        gathering.add_volume(replace(volume_of(record), members=_members(report, record.fields.get("id"))))
+        volume = volume_of(record)
+        gathering.add_volume(replace(volume, members=tuple(members.get(volume.id or "", ()))))
         _volume_conditions(gathering, record)
     for record in report.records:
         if record.kind == "task":
             gathering.add_volume(task_of(record))
 
 
-def _members(report: Report, identity: str | None) -> tuple[str, ...]:
-    """Addresses of the drives that stand under a volume; a spare that stands there is none of it."""
-    found = dict[str, None]()
+def _members(report: Report) -> dict[str, dict[str, None]]:
+    """Addresses of the drives that stand under each volume; a spare that stands there is none of it."""
+    found: dict[str, dict[str, None]] = {}
     for record in report.records:
-        drive = drive_of(record) if record.kind == "drive" and identity in record.owners else None
+        drive = drive_of(record) if record.kind == "drive" and record.owners else None
         if drive and drive.address and drive.state != "spare":
-            found[drive.address] = None
-    return tuple(found)
+            for owner in record.owners:
+                found.setdefault(owner, {})[drive.address] = None
+    return found
 
 
 def _volume_conditions(gathering: Gathering, record: Record) -> None:
@@ -140,28 +146,14 @@ def _drive_conditions(gathering: Gathering, record: Record, name: str) -> None:
         gathering.add_condition("predictive-failure", f"{name}: failure predicted ({predicted} times)")
 
 
-def _mark_rebuilding(gathering: Gathering) -> None:
-    """A degraded volume with a rebuilding member is rebuilding; that it is degraded stays a condition."""
-    for key, volume in gathering.volumes.items():
-        members = [gathering.drives[one] for one in volume.members if one in gathering.drives]
-        busy = next((drive for drive in members if drive.state == "rebuilding"), None)
-        if volume.state in {"degraded", "partially-degraded"} and busy is not None:
-            gathering.volumes[key] = replace(volume, state="rebuilding", progress=busy.progress)
-        if gathering.volumes[key].state == "rebuilding" and "degraded" in (volume.raw_state or "").lower():
-            gathering.add_condition(
-                "rebuild", f"virtual drive {volume.id}: {volume.raw_state} until it is rebuilt"
-            )
-
-
 def note_preserved(session: Session, reading: Reading) -> None:
     """A refusal because of preserved cache tells of that cache, too."""
-    for line in reading.statements:
-        if "data in cache for offline or missing" in line.words.lower():
-            index = next((one for one in map(_adapter_in, reading.statements) if one), None)
-            gathering = session.controller(index if index is not None else session.only_index())
-            gathering.add_condition("preserved-cache", "cache of an offline or missing virtual drive")
+    if not any(_PRESERVED in line.words.lower() for line in reading.statements):
+        return
+    index = next((one for one in map(_adapter_in, reading.statements) if one), session.only_index())
+    session.controller(index).add_condition("preserved-cache", "cache of an offline or missing virtual drive")
 
 
 def _adapter_in(line: Line) -> str | None:
-    match = re.match(r"Adapter\s*:?\s*(\d{1,4})", line.words, re.IGNORECASE)
+    match = _ADAPTER.match(line.words)
     return match[1] if match else None

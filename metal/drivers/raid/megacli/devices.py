@@ -94,7 +94,7 @@ def _drive_size(fields: dict[str, str]) -> int | None:
     the sector count.
     """
     text = fields.get("raw size") or fields.get("capacity")
-    match = _SECTORS.match(text or "")
+    match = _SECTORS.match(one_line(text) or "")
     printed = size_bytes(match[1] if match else text)
     if not match:
         return printed

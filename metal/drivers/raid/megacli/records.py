@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from metal.drivers.raid.listing import Condition, ConditionKind
-from metal.drivers.raid.megacli.commands import Command
+from metal.drivers.raid.megacli.commands import COUNT, Command
 from metal.drivers.raid.megacli.vocabulary import BATTERY_STATE_KEYS, BATTERY_STATES_GOOD, BATTERY_TROUBLE
 from metal.drivers.tool_text import Line
+
+SPAN_VOLUMES: Final = 256
+"""More than a drive group can hold (64 in the guide of SAS-3 firmware)."""
 
 Kind = Literal["adapter", "volume", "cachecade", "drive", "member", "task", "battery", "other"]
 
@@ -48,7 +51,6 @@ class Report:
 class Reading:
     """A command's reports while its lines are read, and the lines that are sentences."""
 
-    default: str | None
     reports: list[Report] = field(default_factory=list)
     statements: list[Line] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
@@ -64,7 +66,7 @@ class Reading:
     def report(self) -> Report:
         """The report of the adapter that was named last."""
         if not self.reports:
-            self.reports.append(Report(self.default))
+            self.reports.append(Report(None))
         return self.reports[-1]
 
     def adapter(self, index: str, *, shown: bool = True) -> Report:
@@ -91,12 +93,12 @@ class Reading:
         self.report.conditions.append(Condition(kind, text))
 
 
-def read(command: Command, default: str | None) -> Reading:
-    """All records of a command; `default` is the adapter that its prompt names."""
-    reading = Reading(default)
+def read(command: Command) -> Reading:
+    """All records of a command."""
+    reading = Reading()
     for line in command.lines:
-        words = line.words
-        if not words or not words.strip("=-*. "):
+        words = " ".join(line.words.split())
+        if not words.strip("=-*. "):
             continue
         if not _take_heading(reading, line, words):
             _take_field(reading, line)
@@ -145,7 +147,8 @@ def _volume(reading: Reading, match: re.Match[str], line: Line) -> None:
         reading.owners = ()
         return
     reading.begin("volume", line, {"id": identity})
-    reading.owners = (*reading.owners, identity) if reading.by_span else (identity,)
+    shared = reading.owners[:SPAN_VOLUMES] if reading.by_span else ()
+    reading.owners = (*shared, identity)
 
 
 def _summary_volume(reading: Reading, match: re.Match[str], line: Line) -> None:
@@ -261,6 +264,10 @@ def _other(reading: Reading, _match: re.Match[str], line: Line) -> None:
     reading.record = Record("other", line)
 
 
+def _count(reading: Reading, _match: re.Match[str], _line: Line) -> None:
+    reading.record = None
+
+
 def _banner(reading: Reading, _match: re.Match[str], line: Line) -> None:
     reading.ignored.append(line.words)
 
@@ -287,8 +294,7 @@ _HEADINGS: Final[tuple[tuple[re.Pattern[str], _Take, bool], ...]] = tuple(
         (r"BBU [A-Za-z ]{1,40} for Adapter\s*:\s*(\d{1,4})$", _battery, True),
         (r"PCI information for Controller (\d{1,4})", _pci, True),
         (r"Number of enclosures on adapter (\d{1,4})", _enclosures, True),
-        (r"Controller Count\s*:\s*\d{1,6}\.?$", _banner, True),
-        (r"Number of (?:Virtual|Physical) \w+ [^:]{0,60}\s*:\s*\d{1,6}\.?$", _banner, True),
+        (COUNT, _count, True),
         (_VOLUME, _volume, True),
         (r"Virtual drive\s*:\s*Target Id (\d{1,6})\s*,\s*VD name\s*(.*)$", _summary_volume, True),
         (r"Virtual Drive\s*\(Target ID (\d{1,6})\)\s*:\s*(\S.*)$", _preserved, True),

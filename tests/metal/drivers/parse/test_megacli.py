@@ -528,10 +528,10 @@ def test_a_session_keeps_the_last_word():
     assert len(read.ignored) == 3
 
 
-def test_the_prompt_names_the_adapter_of_a_single_drive():
-    text = "# MegaCli64 -PDInfo -PhysDrv [252:0] -a1\n" + drive() + DONE
-    assert only(text).index == "1"
-    assert only(drive() + DONE).index is None
+def test_a_drive_without_an_adapter_is_of_the_only_one():
+    assert only("# MegaCli64 -PDInfo -PhysDrv [252:0] -a1\n" + drive() + DONE).index is None
+    text = "Adapter #1\n\n" + drive(state="Offline") + DONE + drive(state="Rebuild") + DONE
+    assert (only(text).index, [one.state for one in only(text).drives]) == ("1", ["rebuilding"])
 
 
 def test_grepped_lists():
