@@ -167,6 +167,29 @@ async def slow_reader(server, path):
     return reader, writer
 
 
+def test_a_file_wakes_its_task_once_however_often_the_socket_fills(served, monkeypatch):
+    """What a gigabyte costs is the number of wake-ups: the selector is told of a file once."""
+    told = []
+
+    async def run():
+        loop = asyncio.get_running_loop()
+        add = loop.add_writer
+        monkeypatch.setattr(loop, "add_writer", lambda *given: (told.append(given[0]), add(*given)))
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        with ours, theirs, (served.folder / "file").open("rb") as file:
+            sending = asyncio.create_task(http_stream.Stream(ours).send_file(file, 0, len(served.content)))
+            got = b""
+            while len(got) < len(served.content):
+                got += await loop.sock_recv(theirs, 65536)
+            assert await sending == len(got)
+        assert got == served.content
+
+    asyncio.run(run())
+    assert len(told) == 1
+
+
 def test_a_reader_that_stalls_is_dropped(served, monkeypatch):
     monkeypatch.setattr(http_stream, "STALL_S", 0.2)
 
