@@ -22,6 +22,8 @@ IGNORED_TEXTS: Final = 50
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROMPT = re.compile(r"\[[^\]\s]+@[^\]]+\] ?[#$]|[\w.-]+@[\w.-]+:\S* ?[#$](?: |$)|[#$] ")
+_BLANKS = re.compile(r"[ \t]*")
+_SEPARATORS = re.compile(r"[ \t,]*")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _SIZE = re.compile(r"^\s*([0-9][0-9,]*(?:\.[0-9]+)?)\s*([kmgtpe]?)(i?)b(?:ytes?)?\s*$", re.IGNORECASE)
 
@@ -96,7 +98,7 @@ class Documents:
 
 
 def json_documents(tool: str, text: str, *, opening: str = "{[") -> Documents:
-    """Take every JSON object or array that begins a line; other lines are ignored ones.
+    """Take every JSON object or array that begins a line, or follows another one; ignore other lines.
 
     Tools print warnings before, between and after their JSON, and some print several documents.
     Raises Unparsable with the line where a document that has begun cannot be read, as when it is cut off.
@@ -108,24 +110,26 @@ def json_documents(tool: str, text: str, *, opening: str = "{[") -> Documents:
     ignored: list[str] = []
     place, number = 0, 1
     while place < len(plain):
-        end = plain.find("\n", place)
-        end = len(plain) if end < 0 else end
-        words = plain[place:end].lstrip()
-        if words[:1] and words[0] in opening and not _is_prose(words):
-            start = end - len(words)
+        start = _end_of(_BLANKS, plain, place)
+        if plain[start : start + 1] and plain[start] in opening and not _is_prose(plain[start : start + 200]):
             value, stop = _decode(decoder, tool, plain, start)
             found.append(Document(number, value))
             number += plain.count("\n", place, stop)
-            place = stop
-            rest = plain.find("\n", place)
-            rest = len(plain) if rest < 0 else rest
-            if not plain[place:rest].strip(" \t,"):
-                place, number = rest + 1, number + 1
+            place = _end_of(_SEPARATORS, plain, stop)
+            if plain[place : place + 1] == "\n":
+                place, number = place + 1, number + 1
             continue
-        if words.strip():
-            ignored.append(words)
+        end = plain.find("\n", place)
+        end = len(plain) if end < 0 else end
+        if plain[place:end].strip():
+            ignored.append(plain[place:end])
         place, number = end + 1, number + 1
     return Documents(tuple(found), shorten(ignored))
+
+
+def _end_of(pattern: re.Pattern[str], plain: str, place: int) -> int:
+    match = pattern.match(plain, place)
+    return match.end() if match else place
 
 
 def _is_prose(words: str) -> bool:

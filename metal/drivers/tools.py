@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, users
-from metal.drivers.identity import boot_entries, cpuinfo, dmi, pci
+from metal.drivers.identity import boot_entries, cpuinfo, dmi, lshw, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid import arcconf, ircu, md_text, megacli, mvcli, ssacli
@@ -31,6 +31,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool("lsblk", lsblk.parse, reads="-J, -P, -r, tree and list tables"),
     Tool("smartctl", smart.parse, reads="-a, -i, -x, -H and --scan, as text and as JSON"),
     Tool("nvme", nvme.parse, reads="list, list -v, id-ctrl, as text and as JSON of 1.x and 2.x"),
+    Tool("lshw", lshw.parse, reads="-json and -xml, of the whole machine or of some classes"),
     Tool("mdadm", md_text.parse, reads="--detail, --examine, --export, --scan, /proc/mdstat"),
     Tool("dmidecode", dmi.parse, reads="all structures or some (-t), with -q too"),
     Tool("ipmitool-mc", mc.parse, reads="mc info, mc guid"),
