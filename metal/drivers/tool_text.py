@@ -105,7 +105,7 @@ def json_documents(tool: str, text: str, *, opening: str = "{[") -> Documents:
     """
     lines = lines_of(tool, text)
     plain = "\n".join(line.text for line in lines)
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(strict=False)  # tools print tabs and line breaks inside texts
     found: list[Document] = []
     ignored: list[str] = []
     place, number = 0, 1

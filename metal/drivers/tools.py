@@ -11,7 +11,7 @@ from metal.drivers.bmc.ipmitool import chassis, fru, lan, mc, sel, sensors, user
 from metal.drivers.identity import boot_entries, cpuinfo, dmi, lshw, pci
 from metal.drivers.network import ethtool, lldp
 from metal.drivers.parsed import Parsed
-from metal.drivers.raid import arcconf, ircu, md_text, megacli, mvcli, ssacli
+from metal.drivers.raid import arcconf, ircu, md_text, megacli, mvcli, ssacli, storcli
 from metal.drivers.storage import lsblk, nvme, smart
 from metal.errors import SpecError
 
@@ -32,6 +32,12 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Tool("smartctl", smart.parse, reads="-a, -i, -x, -H and --scan, as text and as JSON"),
     Tool("nvme", nvme.parse, reads="list, list -v, id-ctrl, as text and as JSON of 1.x and 2.x"),
     Tool("lshw", lshw.parse, reads="-json and -xml, of the whole machine or of some classes"),
+    Tool(
+        "storcli",
+        storcli.parse,
+        ("storcli64", "storcli2", "perccli", "perccli64", "perccli2"),
+        reads="show, show all, results, progress and foreign tables, as J and as text, sessions",
+    ),
     Tool("mdadm", md_text.parse, reads="--detail, --examine, --export, --scan, /proc/mdstat"),
     Tool("dmidecode", dmi.parse, reads="all structures or some (-t), with -q too"),
     Tool("ipmitool-mc", mc.parse, reads="mc info, mc guid"),
