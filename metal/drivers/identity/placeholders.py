@@ -19,6 +19,7 @@ _ABSENT: Final = frozenset(
         "[empty]",
         "asset-1234567890",
         "base board",
+        "chassis manufacture",
         "invalid",
         "mb-1234567890",
         "no asset information",

@@ -1,8 +1,9 @@
 """The text of dmidecode as blocks, one per SMBIOS structure, with handles or without them (`-q`).
 
 dmidecode prints a banner, then per structure a `Handle` line, a title and indented `Key: value` lines.
-`-q` leaves banner and handles out; people paste single blocks without either. Warnings of stderr stand
-anywhere between ("Invalid entry length (0). DMI table is broken! Stop.").
+Before version 2.8 the type stood in a line of its own below the handle, and all below it was indented
+once more. `-q` leaves banner and handles out; people paste single blocks without either. Warnings of
+stderr stand anywhere between ("Invalid entry length (0). DMI table is broken! Stop.").
 """
 
 import re
@@ -16,6 +17,8 @@ OTHER: Final = -1
 """The type of a block whose title is none that we read."""
 
 _HANDLE = re.compile(r"Handle 0x([0-9A-Fa-f]{1,8}),? +DMI type (\d{1,3})")
+_OLD_HANDLE = re.compile(r"Handle 0x([0-9A-Fa-f]{1,8})$")
+_OLD_TYPE = re.compile(r"DMI type (\d{1,3}), \d{1,5} bytes\.?$")
 _TITLES: Final = {
     "BIOS Information": 0,
     "System Information": 1,
@@ -55,6 +58,14 @@ _FIELD_NAMES: Final = frozenset(
     }
 )
 """Fields are taken without their indentation too, as they come through a wiki; then only these."""
+_OLD_NAMES: Final = {
+    "Chassis Type": "Type",
+    "Processor Type": "Type",
+    "Processor Version": "Version",
+    "Product": "Product Name",
+    "Release": "Release Date",
+}
+"""Fields as versions before 2.0 named them; they said Vendor for Manufacturer too."""
 _BANNER = re.compile(r"# dmidecode \d")
 _COUNT = re.compile(r"(\d{1,5}) structures occupying \d+ bytes")
 _END_OF_TABLE: Final = 127
@@ -106,12 +117,18 @@ class _Reader:
         self.headless: Line | None = None
         self._document = 0
         self._closed = True
+        self._handle: int | None = None
         self._announced = self._before = 0
 
     def take(self, line: Line) -> None:
         if match := _HANDLE.match(line.words):
             self._open(DmiBlock(int(match[2]), int(match[1], 16)))
             self.headless = line
+        elif match := _OLD_HANDLE.match(line.words):
+            self._handle, self.headless = int(match[1], 16), line
+        elif self._handle is not None and (match := _OLD_TYPE.match(line.words)):
+            self._open(DmiBlock(int(match[1]), self._handle))
+            self._handle = None
         elif not line.words:
             self._closed = self._closed or self.headless is None
         elif self.headless is not None:
@@ -142,8 +159,12 @@ class _Reader:
 
     def _field(self, line: Line) -> None:
         key, colon, value = line.words.partition(":")
-        if colon and self.blocks:
-            self.blocks[-1].fields.setdefault(key.strip(), value.strip())
+        if not colon or not self.blocks:
+            return
+        name = _OLD_NAMES.get(key.strip(), key.strip())
+        if name == "Vendor" and self.blocks[-1].type != 0:
+            name = "Manufacturer"
+        self.blocks[-1].fields.setdefault(name, value.strip())
 
     def _at_the_margin(self, line: Line) -> None:
         key, colon, _ = line.words.partition(":")

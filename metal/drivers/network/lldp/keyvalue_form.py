@@ -64,9 +64,10 @@ def parse_keyvalue(lines: tuple[Line, ...]) -> Parsed[Neighbours]:
     for line in lines:
         match = KEYVALUE.match(line.words)
         if match is None:
-            if line.words.startswith("lldp.") and "=" not in line.words:
+            of_lldp = line.words.startswith("lldp.")
+            if of_lldp and "=" not in line.words:
                 raise unparsable(TOOL, line, "a key, '=' and its value")
-            if open_key and line.words and not line.words.startswith("#"):
+            if open_key and line.words and not of_lldp and not line.words.startswith("#"):
                 told, key = open_key
                 told.values[key] = f"{told.values[key]} {line.words}"
             elif line.words:

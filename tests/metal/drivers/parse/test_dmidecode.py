@@ -151,6 +151,52 @@ Serial Number: Default string
 UUID: 12345678-1234-5678-90AB-000000000000
 """
 
+OLD = """\
+SMBIOS 2.3 present.
+6 structures occupying 400 bytes.
+DMI table at 0x000F04B0.
+Handle 0x0000
+\tDMI type 0, 20 bytes.
+\tBIOS Information Block
+\t\tVendor: Acme Firmware
+\t\tRelease: 09/02/2003
+Handle 0x0001
+\tDMI type 1, 25 bytes.
+\tSystem Information Block
+\t\tVendor: Acme
+\t\tProduct: Box 1
+\t\tSerial Number: OLD7
+Handle 0x0003
+\tDMI type 3, 17 bytes.
+\tChassis Information Block
+\t\tVendor: Chassis Manufacture
+\t\tChassis Type: Tower
+Handle 0x0004
+\tDMI type 4, 35 bytes.
+\tProcessor
+\t\tSocket Designation: CPU 1
+\t\tProcessor Type: Central Processor
+\t\tProcessor Version: Acme II
+Handle 0x0021
+\tDMI type 17, 23 bytes.
+\tMemory Device
+\t\tSize: 512 Mbyte
+\t\tLocator: DIMM 1
+Handle 0x0022
+\tDMI type 127, 4 bytes.
+\tEnd-of-Table
+"""
+
+
+def test_versions_before_handles_stood_with_types():
+    read = value_or_refusal("dmidecode", parse, OLD)
+    assert (read["bios"]["vendor"], read["bios"]["date"]) == ("Acme Firmware", "09/02/2003")
+    system = read["system"]
+    assert (system["manufacturer"], system["product"], system["serial"]) == ("Acme", "Box 1", "OLD7")
+    assert (read["chassis"]["type"], read["chassis"]["manufacturer"]) == ("Tower", None)
+    assert [cpu["model"] for cpu in read["cpus"]] == ["Acme II"]
+    assert read["memory"]["total_bytes"] == 512 << 20
+
 
 def test_a_node_is_read_whole():
     read = value_or_refusal("dmidecode", parse, NODE)
@@ -284,4 +330,4 @@ def test_a_table_that_is_broken_itself_is_read_as_far_as_it_goes():
     assert parse(broken).value.system.serial == "AC000123"
 
 
-test_nothing_but_a_value_or_a_refusal = never_anything_else("dmidecode", parse, (NODE, MEMORY, QUIET))
+test_nothing_but_a_value_or_a_refusal = never_anything_else("dmidecode", parse, (NODE, MEMORY, QUIET, OLD))
