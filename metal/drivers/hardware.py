@@ -1,10 +1,12 @@
 """The machine's hardware in one round trip: every driver's questions in one bundle, every answer parsed.
 
+The tools of RAID controllers are asked in a second one, where there are any.
+
 A tool that is missing, hangs or says something new makes its own part unknown and is named in
 `unknown` with the reason; the other parts stand. Nothing raises but a machine that does not answer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from metal.drivers.bmc import in_band
@@ -12,6 +14,10 @@ from metal.drivers.bundle import Query, read_bundle
 from metal.drivers.identity.dmi import DMIDECODE, DmiIdentity, parse_dmi_sysfs, parse_dmidecode
 from metal.drivers.identity.platform import LSCPU, PLATFORM, Cpu, Platform, parse_lscpu, parse_platform
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS, parse_nics
+from metal.drivers.raid import FAMILIES
+from metal.drivers.raid.controller_facts import arrays_of, controllers_of
+from metal.drivers.raid.detection import detected, first_questions, questions
+from metal.drivers.raid.family import RaidFamily
 from metal.drivers.raid.md import MD_DETAIL, parse_detail
 from metal.drivers.storage.disks import DISK_HEADS, LSBLK, SETTLE, build_disks, parse_heads, parse_lsblk
 from metal.drivers.storage.identity import BY_PATH, DISK_SYSFS, parse_by_path, parse_disk_sysfs
@@ -37,12 +43,23 @@ QUERIES: Final[tuple[Query, ...]] = (
 )
 
 
-def read_hardware(shell: Shell, booted_mac: str | None) -> tuple[Hardware, dict[str, str]]:
-    """Read the hardware, and say by field path what could not be known. Raises Unreachable only."""
-    return parse_hardware(read_bundle(shell, QUERIES), booted_mac)
+def read_hardware(
+    shell: Shell, booted_mac: str | None, families: Sequence[RaidFamily] = FAMILIES
+) -> tuple[Hardware, dict[str, str]]:
+    """Read the hardware, and say by field path what could not be known. Raises Unreachable only.
+
+    A second round trip asks the tools of RAID controllers, where there are any.
+    """
+    answers = dict(read_bundle(shell, (*QUERIES, *first_questions(families))))
+    further = questions(families, answers)
+    if further:
+        answers |= read_bundle(shell, further)
+    return parse_hardware(answers, booted_mac, families)
 
 
-def parse_hardware(answers: Mapping[str, Output], booted_mac: str | None) -> tuple[Hardware, dict[str, str]]:
+def parse_hardware(
+    answers: Mapping[str, Output], booted_mac: str | None, families: Sequence[RaidFamily] = FAMILIES
+) -> tuple[Hardware, dict[str, str]]:
     """The same from answers that are there already."""
     reading = _Reading(answers)
     platform = reading.take("arch", (PLATFORM,), parse_platform)
@@ -51,10 +68,17 @@ def parse_hardware(answers: Mapping[str, Output], booted_mac: str | None) -> tup
     nics = reading.take("nics", (IP_LINK, NIC_SYSFS), lambda link, sys: parse_nics(link, sys, booted_mac))
     disks = reading.take("disks", (LSBLK, DISK_SYSFS), lambda lsblk, sys: _disks(answers, lsblk, sys))
     raids = reading.take("raids", (MD_DETAIL, LSBLK, DISK_SYSFS), _raids)
+    detection = detected(families, answers)
+    reading.unknown.update(detection.unknown)
     bmc = reading.attempt("bmc", lambda: in_band.parse_bmc(answers))
-    return _hardware(platform, cpu, dmi).model_copy(
-        update={"nics": nics or (), "disks": disks or (), "raids": raids or (), "bmc": bmc}
-    ), reading.unknown
+    seen = {
+        "nics": nics or (),
+        "disks": disks or (),
+        "raids": (*(raids or ()), *arrays_of(detection, disks or ())),
+        "controllers": controllers_of(detection),
+        "bmc": bmc,
+    }
+    return _hardware(platform, cpu, dmi).model_copy(update=seen), reading.unknown
 
 
 class _Reading:

@@ -1,10 +1,14 @@
-"""RAID drivers, ranked by how well they claim the machine; see `volume.py` for how one is added."""
+"""RAID drivers: md for plain disks, and the families of hardware controllers (see `family.py`)."""
 
 from typing import Final
 
+from metal.drivers.raid.family import RaidFamily
 from metal.drivers.raid.md import MdDriver
 from metal.drivers.raid.volume import RaidDriver
 
 MD: Final = MdDriver()
 
 DRIVERS: Final[tuple[RaidDriver, ...]] = (MD,)
+
+FAMILIES: Final[tuple[RaidFamily, ...]] = ()
+"""Families of controllers; of two that fit one PCI device, the one to prefer stands first."""

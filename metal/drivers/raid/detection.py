@@ -92,6 +92,28 @@ def which(families: Sequence[RaidFamily]) -> Query:
     return Query("raid-tools", ("sh", "-c", 'for t do command -v "$t"; done; :', "rf-which", *names))
 
 
+def first_questions(families: Sequence[RaidFamily]) -> tuple[Query, ...]:
+    """What the bus shows, and which tools there are."""
+    return (PCI_STORAGE, which(families)) if families else ()
+
+
+def _tools(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> dict[str, str]:
+    """Family -> its best tool that is there."""
+    said = answers.get("raid-tools")
+    present = {line.rpartition("/")[2] for line in said.stdout.split()} if said else set()
+    best = {family.name: next((one for one in family.tools if one in present), None) for family in families}
+    return {name: tool for name, tool in best.items() if tool is not None}
+
+
+def detect(shell: Shell, families: Sequence[RaidFamily]) -> Detection:
+    """Ask the bus and every tool there is. Raises Unreachable only."""
+    answers = dict(read_bundle(shell, first_questions(families)))
+    further = questions(families, answers)
+    if further:
+        answers |= read_bundle(shell, further)
+    return detected(families, answers)
+
+
 def parse_pci(text: str) -> tuple[PciStorage, ...]:
     """Read what `PCI_STORAGE` printed; lines of another shape are passed over."""
     rows = (_ROW.match(line.strip()) for line in text.splitlines())
@@ -100,28 +122,17 @@ def parse_pci(text: str) -> tuple[PciStorage, ...]:
     )
 
 
-def detect(shell: Shell, families: Sequence[RaidFamily]) -> Detection:
-    """Ask the bus and every tool there is. Raises Unreachable only."""
-    said = read_bundle(shell, (PCI_STORAGE, which(families)))
-    devices = parse_pci(said[PCI_STORAGE.name].stdout)
-    present = {line.rpartition("/")[2] for line in said["raid-tools"].stdout.split()}
-    tools = {
-        family.name: tool
-        for family in families
-        if (tool := next((one for one in family.tools if one in present), None))
-    }
-    asked = [family for family in families if family.name in tools]
-    queries = [query for family in asked for query in family.queries(tools[family.name])]
-    answers = read_bundle(shell, queries) if queries else {}
-    return _joined(families, tools, answers, devices)
+def questions(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> tuple[Query, ...]:
+    """What to ask further, of the tools that answered `which`."""
+    tools = _tools(families, answers)
+    return tuple(q for family in families if family.name in tools for q in family.queries(tools[family.name]))
 
 
-def _joined(
-    families: Sequence[RaidFamily],
-    tools: Mapping[str, str],
-    answers: Mapping[str, Output],
-    devices: Sequence[PciStorage],
-) -> Detection:
+def detected(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> Detection:
+    """All controllers, from the answers to `PCI_STORAGE`, `which` and `questions`."""
+    tools = _tools(families, answers)
+    bus = answers.get(PCI_STORAGE.name)
+    devices = parse_pci(bus.stdout) if bus else ()
     found: list[Detected] = []
     unknown: dict[str, str] = {}
     for family in families:
