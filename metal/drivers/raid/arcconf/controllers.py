@@ -10,8 +10,8 @@ from metal.drivers.raid.arcconf.devices import (
     drive_in_task,
     drive_of,
     is_drive,
-    location_of,
     named_members,
+    reported_location,
     segment_of,
     told,
     volume_in_array,
@@ -144,7 +144,7 @@ class _Assembly:
                 continue
             if drive.serial and serials[drive.serial] == 1:
                 self.by_serial[drive.serial] = drive.address
-            location = location_of(record.fields.get("reported location"))
+            location = reported_location(record)
             if location:
                 self.by_location[location] = drive.address
             self.by_device[record.number or ""] = drive.address

@@ -112,6 +112,14 @@ def location_of(text: str | None) -> Location:
     return ()
 
 
+def reported_location(record: Record) -> Location:
+    """Where a device says that it sits; ServeRAID 8k of 2006 has a key of its own for it."""
+    match = _ADDRESS.match(record.fields.get("reported enclosure,slot", ""))
+    if match:
+        return ("enclosure", match[1]), ("slot", match[2])
+    return location_of(record.fields.get("reported location"))
+
+
 def interface_of(text: str | None) -> Interface | None:
     """The interface that a text names."""
     lowered = (text or "").lower()

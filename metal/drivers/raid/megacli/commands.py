@@ -30,7 +30,7 @@ _ADAPTER = re.compile(r"^Adapter\s*:?\s*\d{1,4}\s*:\s*", re.IGNORECASE)
 _USAGE: Final = "-aN|"
 """In a line of the help, which begins like a command."""
 _OWN: Final = re.compile(
-    r"EnclId-\d|on Adapter \d|of Virtual Drive|Command Tool invoked|arrays must be specified"
+    r"\bEncl(?:Id)? ?-\d|on Adapter \d|of Virtual Drive|Command Tool invoked|arrays must be specified"
     r"|Virtual Dis[ck] is associate|specified physical disk|controller is not present|FW error description",
     re.IGNORECASE,
 )

@@ -95,7 +95,7 @@ def _drive_size(fields: dict[str, str]) -> int | None:
     """
     text = fields.get("raw size") or fields.get("capacity")
     match = _SECTORS.match(one_line(text) or "")
-    printed = size_bytes(match[1] if match else text)
+    printed = size_bytes((text or "").partition("[")[0])
     if not match:
         return printed
     sectors = int(match[2], 16)

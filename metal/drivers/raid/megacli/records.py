@@ -291,6 +291,7 @@ _HEADINGS: Final[tuple[tuple[re.Pattern[str], _Take, bool], ...]] = tuple(
         (r"Adapter\s*:?\s*(\d{1,4})\s*:\s*No Virtual (?:Drive|Disk)s? Configured", _no_volume, True),
         (r"Adapter\s*:?\s*(\d{1,4})\s*:\s*(?:Enable\s*)?JBOD\s*:\s*(\w+)", _jbod, True),
         (r"Adapter\s*:?\s*\d{1,4}\s*:\s*\S", _statement, True),
+        (r"Adapter \d{1,4} ?- ?VD \d{1,6} ?\(", _count, True),
         (r"BBU [A-Za-z ]{1,40} for Adapter\s*:\s*(\d{1,4})$", _battery, True),
         (r"PCI information for Controller (\d{1,4})", _pci, True),
         (r"Number of enclosures on adapter (\d{1,4})", _enclosures, True),
@@ -319,11 +320,14 @@ _HEADINGS: Final[tuple[tuple[re.Pattern[str], _Take, bool], ...]] = tuple(
 )
 """Lines that begin something, the first that matches, and whether no other tool prints them."""
 
+_GLUED: Final = "Hotspare Information"
+"""A title that MegaCli 8 prints behind the line before it, without an end of line between them."""
 _BEGINS_A_DRIVE: Final = frozenset({"slot number", "firmware state", "inquiry data"})
 
 
 def _take_field(reading: Reading, line: Line) -> None:
     name, colon, value = line.text.partition(":")
+    value = value.partition(_GLUED)[0]
     key = " ".join(name.lower().split())
     if not colon or not key:
         _take_words(reading, line)

@@ -132,6 +132,12 @@ def test_a_segment_is_found_by_address_serial_or_place(segment, member):
     assert only(text).volumes[0].members == ((member,) if member else ())
 
 
+def test_the_place_of_serveraid_has_a_key_of_its_own():
+    text = drive(3, **{"Reported_Location": "", "Reported_Enclosure,Slot": "4,5"})
+    places = volume(0, "Present (Controller:1,Enclosure:4,Slot:5) X")
+    assert only(FOUND + volumes(places) + drives(text) + DONE).volumes[0].members == ("0,3",)
+
+
 def test_devices_of_an_array_are_found_by_their_number():
     body = (
         volume(0)

@@ -114,6 +114,18 @@ def test_sectors_of_four_kibibytes_and_sectors_that_cannot_be():
     assert only("Adapter #0\n\n" + garbled + DONE).drives[0].size_bytes == round(931.512 * 2**30)
 
 
+def test_a_title_that_is_glued_to_a_line_is_none_of_it():
+    text = drive(state="Hotspare, Spun Up", PD_Type="SASHotspare Information:")
+    text += "Type: Dedicated, is revertible\nArray #: 0\n"
+    first = only("Adapter #0\n\n" + text + DONE).drives[0]
+    assert (first.interface, first.state) == ("sas", "spare")
+
+
+def test_a_sector_count_without_its_sign_is_none():
+    text = drive(Raw_Size="931.512 GB [74706db0 Sectors]")
+    assert only("Adapter #0\n\n" + text + DONE).drives[0].size_bytes == round(931.512 * 2**30)
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
@@ -405,6 +417,8 @@ def test_show_summary():
         ("Adapter 0: Created VD 0\n\nAdapter 0: Configured the Adapter!!\n" + DONE, Outcome(ok=True, code=0)),
         ("Adapter 0: Deleted Virtual Drive-5(target id-5)\n", Outcome(ok=True)),
         ("Start Reconstruction of Virtual Drive Success.\n", Outcome(ok=True)),
+        ("Started rebuild progress on device(Encl-252 Slot-4)\n", Outcome(ok=True)),
+        ("Adapter 0-VD 0(target id: 0): Cache Policy:WriteThrough, Direct\n", None),
         (
             "Fatal error - Command Tool invoked with wrong parameters\nExit Code: 0x01\n",
             Outcome(ok=False, code=1, message="Fatal error - Command Tool invoked with wrong parameters"),
