@@ -25,7 +25,7 @@ _PROMPT = re.compile(r"\[[^\]\s]+@[^\]]+\] ?[#$]|[\w.-]+@[\w.-]+:\S* ?[#$](?: |$
 _BLANKS = re.compile(r"[ \t]*")
 _SEPARATORS = re.compile(r"[ \t,]*")
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
-_SIZE = re.compile(r"^\s*([0-9][0-9,]*(?:\.[0-9]+)?)\s*([kmgtpe]?)(i?)b(?:ytes?)?\s*$", re.IGNORECASE)
+_SIZE = re.compile(r"^([0-9][0-9,]{0,30}(?:\.[0-9]{1,20})?)\s*([kmgtpe]?)(i?)b(?:ytes?)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def size_bytes(text: str | None, *, decimal: bool = False) -> int | None:
     Most RAID tools print GB and mean GiB, so a plain unit is binary unless the tool counts in
     thousands (`decimal`); an `i` always makes it binary.
     """
-    match = _SIZE.match(text or "")
+    match = _SIZE.match((text or "").strip())
     if not match:
         return None
     count, unit, binary = match.groups()
@@ -214,10 +214,10 @@ def one_line(text: str | None) -> str | None:
 
 
 _USER_PROMPT = re.compile(
-    r"^\s*#?\s*\[?(?:[\w.-]{1,64}@[^#$>]{1,200}|[\w.-]{1,64}:[~/][^#$>]{0,200}|[A-Za-z]:\\[^>]{0,200}|=)[#$>]\s*(.*)$"
+    r"^(?:#\s*)?\[?(?:[\w.-]{1,64}@[^#$>]{1,200}|[\w.-]{1,64}:[~/][^#$>]{0,200}|[A-Za-z]:\\[^>]{0,200}|=)[#$>]\s*(.*)$"
 )
-_BARE_PROMPT = re.compile(r"^\s*[#$>%]\s*(.*)$")
-_PATH = re.compile(r"^\s*((?:sudo\s+|/)\S.*)$")
+_BARE_PROMPT = re.compile(r"^[#$>%]\s*(.*)$")
+_PATH = re.compile(r"^((?:sudo\s+|/)\S.*)$")
 
 
 def command_of(line: Line, names: tuple[str, ...]) -> str | None:
@@ -227,9 +227,9 @@ def command_of(line: Line, names: tuple[str, ...]) -> str | None:
     or none at all before a path, only with a first word whose file name begins with one of `names`,
     because tools begin lines so too ("# of ports: 3").
     """
-    if match := _USER_PROMPT.match(line.text):
+    if match := _USER_PROMPT.match(line.words):
         return match[1].strip()
-    match = _BARE_PROMPT.match(line.text) or _PATH.match(line.text)
+    match = _BARE_PROMPT.match(line.words) or _PATH.match(line.words)
     words = match[1].split() if match else []
     words = words[1:] if words[:1] == ["sudo"] else words
     if words and words[0].rpartition("/")[2].lower().startswith(names):

@@ -29,7 +29,7 @@ _ARRAY = re.compile(
 )
 _VOLUME = re.compile(r"^logical ?drive:?\s+(?P<id>\d{1,4})\b(?P<rest>.*)$", re.IGNORECASE)
 _DRIVE = re.compile(
-    r"^physical ?drive:?\s+(?P<address>[0-9A-Za-z]{1,8}(?::[0-9A-Za-z]{1,8}){1,3})(?![\w:])(?P<rest>.*)$",
+    r"^physical ?drive:?\s+(?P<address>[0-9A-Za-z]{1,8}(?::[0-9A-Za-z]{1,8}){1,3})(?!\w|:\w)(?P<rest>.*)$",
     re.IGNORECASE,
 )
 _SECTIONS: Final[tuple[tuple[re.Pattern[str], Role | None], ...]] = (
