@@ -1,11 +1,12 @@
 """storcli and its relatives (perccli, storcli2, perccli2): MegaRAID and its HBAs, as JSON or as text.
 
 Both forms are read into answers, answers into drives and volumes; the words of states and levels are in
-`states`, which other MegaRAID tools may use.
+`states`.
 """
 
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid.listing import Listing
+from metal.drivers.raid.session import without_placeholders
 from metal.drivers.raid.storcli.answers import TOOL, outcome
 from metal.drivers.raid.storcli.json_form import json_answers
 from metal.drivers.raid.storcli.merge import controllers
@@ -21,4 +22,5 @@ def parse(text: str) -> Parsed[Listing]:
         answers, ignored = json_answers(json_documents(TOOL, text, opening="{"))
     else:
         answers, ignored = text_answers(text)
-    return Parsed(Listing(TOOL, outcome(answers), controllers(answers)), ignored)
+    found, placeholders = without_placeholders(controllers(answers))
+    return Parsed(Listing(TOOL, outcome(answers), found), ignored, placeholders)

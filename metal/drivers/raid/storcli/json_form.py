@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from metal.drivers.raid.storcli.answers import TOOL, Answer, Section
+from metal.drivers.raid.storcli.answers import TOOL, Answer, Section, stated
+from metal.drivers.raid.storcli.rows import address_text
 from metal.drivers.tool_text import Document, Documents, shorten, unparsable
 
 _DEPTH: Final = 8
 """Deeper than any section; what is nested deeper is left out."""
+_VOLUME = re.compile(r"(?:\d+|-|F)?\s*/\s*\d{1,6}")
 _ADDRESS = re.compile(r"\s*(\d*)\s*:\s*(\d+)\s*")
 
 
@@ -27,26 +29,45 @@ def json_answers(documents: Documents) -> tuple[tuple[Answer, ...], tuple[str, .
             known = True
             answers += (_answer(document, one) for one in controllers)
         else:
-            strange.append(str(document.value))
+            strange.append(_told(document.value))
     if not known:
         first = documents.found[0]
-        raise unparsable(TOOL, first.line, 'an object with "Controllers"', str(first.value))
+        raise unparsable(TOOL, first.line, 'an object with "Controllers"', _told(first.value))
     return tuple(answers), shorten([*documents.ignored, *strange])
 
 
 def _answer(document: Document, value: Any) -> Answer:
     status = value.get("Command Status") if isinstance(value, dict) else None
     if not isinstance(status, dict):
-        raise unparsable(TOOL, document.line, 'controllers with a "Command Status"', str(value))
+        raise unparsable(TOOL, document.line, 'controllers with a "Command Status"', _told(value))
     if "Status" not in status:
-        raise unparsable(TOOL, document.line, 'a "Status" in each Command Status', str(status))
+        raise unparsable(TOOL, document.line, 'a "Status" in each Command Status', _told(status))
+    sections = (*_sections("", status, _DEPTH), *_sections("", value.get("Response Data"), _DEPTH))
+    _refuse_strange_rows(document, sections)
     return Answer(
         _text(status.get("Controller")),
         _text(status.get("Status")),
         _text(status.get("Description")),
         None,
-        (*_sections("", status, _DEPTH), *_sections("", value.get("Response Data"), _DEPTH)),
+        sections,
     )
+
+
+def _refuse_strange_rows(document: Document, sections: tuple[Section, ...]) -> None:
+    """Refuse drives and volumes whose address or id cannot be read, rather than leave them out."""
+    for section in sections:
+        for row in section.rows:
+            place, volume = stated(row.get("EID:Slt")), row.get("DG/VD")
+            if place and address_text(place) is None:
+                raise unparsable(TOOL, document.line, "an enclosure and slot such as 252:0", place)
+            if volume is not None and not _VOLUME.fullmatch(volume):
+                raise unparsable(TOOL, document.line, "a group and volume such as 0/239", volume)
+
+
+def _told(value: Any) -> str:
+    """What a value is, in a few words: its keys, or its type."""
+    keys = ", ".join(map(str, list(value)[:5])) if isinstance(value, dict) else ""
+    return f"an object with {keys}" if keys else f"a value of type {type(value).__name__}"
 
 
 def _text(value: Any) -> str | None:

@@ -11,15 +11,15 @@ from metal.drivers.raid.storcli.rows import (
     FOREIGN_GROUP,
     DriveEntry,
     VolumeEntry,
-    address_text,
     conditions_of,
     drive_details,
     drive_entry,
     drive_progress,
     identity,
-    missing_drive,
     pack_condition,
     path_address,
+    placed_drive,
+    serial,
     volume_details,
     volume_entry,
     volume_progress,
@@ -40,7 +40,8 @@ class Found:
     """What an answer says of one controller, before answers are put together.
 
     `lists_drives` and `lists_volumes` are true where the answer names all there are; `arrays` are the
-    addresses of each drive group in the order of TOPOLOGY.
+    addresses of each drive group in the order of TOPOLOGY, `places` its rows, `caches` the ids of CacheCade
+    volumes. Details and properties are laid over the rows at the end: some texts print them first.
     """
 
     controller: Controller
@@ -50,6 +51,10 @@ class Found:
     drives: list[DriveEntry] = field(default_factory=list)
     volumes: list[VolumeEntry] = field(default_factory=list)
     arrays: dict[str, list[str]] = field(default_factory=dict)
+    places: list[DriveEntry] = field(default_factory=list)
+    details: list[DriveEntry] = field(default_factory=list)
+    properties: dict[str, Row] = field(default_factory=dict)
+    caches: set[str] = field(default_factory=set)
     conditions: list[Condition] = field(default_factory=list)
 
 
@@ -65,6 +70,7 @@ def found_in(answer: Answer, *, decimal: bool) -> Iterator[Found]:
     found = Found(_controller(answer, values))
     for section in answer.sections:
         _read_section(section, answer, found, decimal=decimal)
+    _settle(found)
     found.conditions += conditions_of(values)
     if answer.says.startswith("incomplete foreign"):
         found.conditions.append(Condition("foreign-config", answer.description or ""))
@@ -74,7 +80,7 @@ def found_in(answer: Answer, *, decimal: bool) -> Iterator[Found]:
     found.lists_volumes = (
         found.lists_volumes or described or answer.without_volumes or _asks(answer, r"/vall\s+show")
     )
-    parts = found.drives or found.volumes or found.arrays or found.conditions
+    parts = found.drives or found.volumes or found.arrays or found.caches or found.conditions
     found.listed = bool(parts) or described or nothing_there
     yield found
 
@@ -100,7 +106,7 @@ def _overviewed(row: Row) -> Found:
     controller = Controller(
         index=row.get("Ctl") or row.get("Ctrl"),
         model=identity(row.get("Model") or row.get("Product Name")),
-        serial=identity(row.get("SerialNumber")),
+        serial=serial(row.get("SerialNumber")),
         pci=_pci(row.get("PCIAddress") or row.get("PCI Address")),
         state=controller_state(word),
         raw_state=word,
@@ -124,7 +130,7 @@ def _controller(answer: Answer, values: Row) -> Controller:
     return Controller(
         index=stated(answer.controller) or _index_in(answer),
         model=identity(values.get("Model") or values.get("Product Name")),
-        serial=identity(values.get("Serial Number")),
+        serial=serial(values.get("Serial Number")),
         firmware=identity(values.get("FW Version") or values.get("Firmware Version")),
         pci=_pci(values.get("PCI Address")) or _pci_numbers(values),
         state=controller_state(word),
@@ -181,10 +187,11 @@ def _read_section(section: Section, answer: Answer, found: Found, *, decimal: bo
         found.lists_volumes = True
     address = path_address(title)
     if address and section.values:
-        found.drives.append(drive_details(address, section.values, decimal=decimal))
+        found.details.append(drive_details(address, section.values, decimal=decimal))
         found.conditions += conditions_of(section.values, f"{address} ")
     if properties := _PROPERTIES_OF.fullmatch(title):
-        _read_properties(properties[1], section.values, found)
+        found.properties[properties[1]] = section.values
+        found.conditions += conditions_of(section.values, f"VD {properties[1]} ")
     members = _MEMBERS_OF.fullmatch(title)
     for row in section.rows:
         _read_row(row, found, title=title, decimal=decimal, volume=members[1] if members else None)
@@ -194,15 +201,24 @@ def _read_section(section: Section, answer: Answer, found: Found, *, decimal: bo
         found.conditions += _pack(title, section.rows)
 
 
-def _read_properties(vd: str, values: Row, found: Found) -> None:
-    """Lay the properties over the volume's row; one without a row is a CacheCade volume, or stands alone."""
-    known = [n for n, entry in enumerate(found.volumes) if entry.volume.id == vd]
-    if known:
-        entry = found.volumes[known[-1]]
-        found.volumes[known[-1]] = replace(entry, volume=volume_details(entry.volume, values))
-    else:
-        found.volumes.append(VolumeEntry(volume_details(VirtualDrive(vd), values)))
-    found.conditions += conditions_of(values, f"VD {vd} ")
+def _settle(found: Found) -> None:
+    """Put rows, details and properties together.
+
+    TOPOLOGY names the drives only where no other table does (`/c0/dall show`), and those that are gone.
+    """
+    alone = not any(entry.drive.model or entry.drive.interface for entry in found.drives)
+    found.drives += [one for one in found.places if alone or one.drive.address is None]
+    found.drives += found.details
+    rowless = dict(found.properties)
+    for place, entry in enumerate(found.volumes):
+        vd = entry.volume.id or ""
+        if values := found.properties.get(vd):
+            rowless.pop(vd, None)
+            volume = volume_details(entry.volume, values)
+            found.volumes[place] = replace(entry, volume=volume, exact="Number of Blocks" in values)
+    for vd, values in rowless.items():
+        if vd not in found.caches:
+            found.volumes.append(VolumeEntry(volume_details(VirtualDrive(vd), values)))
 
 
 def _read_row(row: Row, found: Found, *, title: str, decimal: bool, volume: str | None) -> None:
@@ -217,8 +233,13 @@ def _read_row(row: Row, found: Found, *, title: str, decimal: bool, volume: str 
     elif "DG/VD" in row:
         if entry := volume_entry(row):
             found.volumes.append(entry)
+        else:
+            found.caches.add(row["DG/VD"].rpartition("/")[2])
     elif "EID:Slot" in row:
         _read_place(row, found, title=title, decimal=decimal)
+    elif "preserved" in title.lower() and "VD" in row:
+        text = f"VD {row['VD']}: {row.get('State') or title}"
+        found.conditions.append(Condition("preserved-cache", text))
     elif "VD" in row and "Progress%" in row and (progress := volume_progress(row)):
         found.volumes.append(progress)
 
@@ -230,12 +251,14 @@ def _read_place(row: Row, found: Found, *, title: str, decimal: bool) -> None:
         text = " ".join(filter(None, (f"drive group {group}", one_line(row.get("Type")), row.get("Size"))))
         found.conditions.append(Condition("foreign-config", text))
         return
-    if row.get("Type", "").upper() != "DRIVE" or group is None:
+    if row.get("Type", "").upper() != "DRIVE":
         return
-    if address := address_text(row.get("EID:Slot")):
+    entry = placed_drive(row, decimal=decimal)
+    found.places.append(entry)
+    if group is None:
+        return
+    if address := entry.drive.address:
         found.arrays.setdefault(group, []).append(address)
-    elif entry := missing_drive(row, decimal=decimal):
-        found.drives.append(entry)
 
 
 def _pack(title: str, rows: tuple[Row, ...]) -> Iterator[Condition]:

@@ -43,19 +43,24 @@ _TASK = re.compile(r"(?P<task>[A-Za-z][A-Za-z ]*?)\s*\((?P<percent>\d[\d.]*)\s*%
 
 @dataclass(frozen=True, slots=True)
 class DriveEntry:
-    """A drive with its drive group, and the volume below which it is listed."""
+    """A drive with its drive group, and the volume below which it is listed.
+
+    `exact` is a size of sectors, which a rounded one does not replace.
+    """
 
     drive: Drive
     group: str | None = None
     volume: str | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeEntry:
-    """A volume with its drive group."""
+    """A volume with its drive group; `exact` is a size of blocks."""
 
     volume: VirtualDrive
     group: str | None = None
+    exact: bool = False
 
 
 def address_text(text: str | None) -> str | None:
@@ -68,6 +73,12 @@ def path_address(text: str) -> str | None:
     """The address of `/c0/e252/s3`, or `:3` of `/c0/s3`."""
     match = _DRIVE_PATH.search(text)
     return f"{match['enclosure'] or ''}:{match['slot']}" if match else None
+
+
+def serial(text: str | None) -> str | None:
+    """A serial as printed; whether it is a placeholder is told later, with its path."""
+    plain = one_line(text)
+    return plain if plain and plain.lower() not in ("-", "unavailable") else None
 
 
 def identity(text: str | None) -> str | None:
@@ -93,7 +104,7 @@ def exact_size(count: int | None, rounded: int | None, sector: int | None = None
 def drive_entry(row: Row, *, decimal: bool, passed: bool, volume: str | None) -> DriveEntry | None:
     """A row of PD LIST, JBOD LIST, Drive Information or PDs for VD n."""
     address = address_text(row.get("EID:Slt"))
-    if address is None:
+    if address is None and not stated(row.get("State")):
         return None
     group = stated(row.get("DG"))
     status = stated(row.get("Status"))
@@ -122,11 +133,11 @@ def drive_details(address: str, values: Row, *, decimal: bool) -> DriveEntry:
         size_bytes=exact_size(number(raw["sectors"]), size, sector) if raw else size,
         sector_size=sector,
         model=identity(values.get("Model Number") or values.get("Model")),
-        serial=identity(values.get("SN") or values.get("Serial Number")),
+        serial=serial(values.get("SN") or values.get("Serial Number")),
         wwn=wwn_text(values.get("WWN")),
         firmware=identity(values.get("Firmware Revision") or values.get("Firmware Revision Level")),
     )
-    return DriveEntry(drive)
+    return DriveEntry(drive, exact=raw is not None)
 
 
 def drive_progress(row: Row, task: str) -> DriveEntry | None:
@@ -139,19 +150,18 @@ def drive_progress(row: Row, task: str) -> DriveEntry | None:
     return DriveEntry(Drive(address, state, progress=percent))
 
 
-def missing_drive(row: Row, *, decimal: bool) -> DriveEntry | None:
-    """A place of an array whose drive is gone (`DRIVE Msng` in TOPOLOGY): it has no address."""
-    word = stated(row.get("State"))
-    state = drive_state(word, stated(row.get("Status")))
-    if state != "missing" or address_text(row.get("EID:Slot")):
-        return None
+def placed_drive(row: Row, *, decimal: bool) -> DriveEntry:
+    """A DRIVE row of TOPOLOGY; one that is gone (`Msng`) has no address."""
+    word, status = stated(row.get("State")), stated(row.get("Status"))
+    raw_state = " ".join(filter(None, (word, status))) or None
     size = plain_size(row.get("Size"), decimal=decimal)
-    return DriveEntry(Drive(None, state, word, size_bytes=size), stated(row.get("DG")))
+    drive = Drive(address_text(row.get("EID:Slot")), drive_state(word, status), raw_state, size_bytes=size)
+    return DriveEntry(drive, stated(row.get("DG")))
 
 
 def volume_entry(row: Row) -> VolumeEntry | None:
     """A row of VD LIST or `/c0/v0`; CacheCade volumes (TYPE Cac0) hold no data of their own."""
-    group, _, vd = row.get("DG/VD", "").rpartition("/")
+    group, vd = map(str.strip, row.get("DG/VD", "").rpartition("/")[::2])
     kind = row.get("TYPE") or row.get("Type") or ""
     if not vd.isdigit() or kind.lower().startswith("cac"):
         return None

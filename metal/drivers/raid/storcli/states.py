@@ -1,9 +1,8 @@
-"""The state, level and task words of MegaRAID tools, one table each.
+"""The state, level and task words of storcli and its relatives, one table each.
 
 storcli and perccli print abbreviations and explain them under each table ("UGood=Unconfigured Good|…");
-the words here are those of the legends of 1.x, 007.x and, for storcli2 and perccli2, 008.x. MegaCli
-prints the same firmware states as words ("Unconfigured(good), Spun Up"), so its table is here too. What
-is in no table is an unknown state: None, with the tool's own word kept beside it.
+the words here are those of the legends of 1.x, 007.x and, for storcli2 and perccli2, 008.x. What is in
+no table is an unknown state: None, with the tool's own word kept beside it.
 """
 
 import re
@@ -57,16 +56,6 @@ DRIVE_STATES: Final[Mapping[str, DriveState]] = {
     "jbodshld": "jbod",
     "jboddgrd": "jbod",
     "jbodsntz": "erasing",
-    # MegaCli: "Firmware state", without the spin state behind the comma
-    "online": "online",
-    "offline": "offline",
-    "rebuild": "rebuilding",
-    "copyback": "copyback",
-    "hotspare": "spare",
-    "unconfigured(good)": "unconfigured",
-    "unconfigured(bad)": "failed",
-    "unconfigured good": "unconfigured",
-    "unconfigured bad": "failed",
 }
 """Lower case; a drive in a foreign drive group is `foreign` whatever its word is."""
 

@@ -13,15 +13,18 @@ them in the header's order. Only tables that somebody needs are read; the rest i
 """
 
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Final
 
 from metal.drivers.raid.storcli.answers import TOOL, Row
 from metal.drivers.tool_text import Line, unparsable
 
+COLUMNS: Final = 40
 ROW_CHARACTERS: Final = 400
 """The widest tables have about 160; a longer line is no row."""
+
+RowReader = Callable[[Line], Row | None]
 
 _COMPOUND: Final = (
     "Estimated Time Left",
@@ -47,7 +50,6 @@ _PATTERNS: Final[Mapping[str, str]] = {
     "Model": _FREE,
     "Name": _FREE,
     "Product Name": _FREE,
-    "Vendor": _FREE,
     "ErrMsg": _FREE,
     "Property": _FREE,
     "Value": _FREE,
@@ -61,6 +63,7 @@ _READ: Final = (
     {"VD", "Progress%"},
     {"Ctl", "Model"},
     {"Ctrl", "Product Name"},
+    {"VD", "State"},
     {"ErrCd"},
 )
 """A table whose header holds one of these is read row by row."""
@@ -95,24 +98,36 @@ def is_header(line: Line) -> bool:
     )
 
 
-def read_row(header: Line, line: Line) -> Row | None:
-    """A row by the header's columns; None in a table that nobody needs.
+def row_reader(header: Line) -> RowReader:
+    """How the rows under a header are read: a row, or None in a table that nobody needs.
 
-    Raises Unparsable where a needed row does not have the header's columns.
+    The reader raises Unparsable where a needed row does not have the header's columns.
     """
     columns = columns_of(header)
     names = set(columns)
     if any(pair == names for pair in _PAIRS):
-        return _pair(header, line, columns)
+        return partial(_pair, header, columns)
     if names >= _PACKS:
-        match = _PACK_ROW.match(line.words)
-        return match.groupdict() if match else None
-    if not any(wanted <= names for wanted in _READ):
-        return None
+        return _pack
+    if len(columns) <= COLUMNS and any(wanted <= names for wanted in _READ):
+        return partial(_matched, columns)
+    return _skipped
+
+
+def _matched(columns: tuple[str, ...], line: Line) -> Row | None:
     match = _row_pattern(columns).fullmatch(line.words) if len(line.words) <= ROW_CHARACTERS else None
     if match is None:
         raise unparsable(TOOL, line, f"a row of the table {' '.join(columns)}")
     return {name: (cell or "").strip() for name, cell in zip(columns, match.groups(), strict=True)}
+
+
+def _pack(line: Line) -> Row | None:
+    match = _PACK_ROW.match(line.words[:ROW_CHARACTERS])
+    return match.groupdict() if match else None
+
+
+def _skipped(_: Line) -> Row | None:
+    return None
 
 
 @lru_cache(maxsize=64)
@@ -128,7 +143,7 @@ def _row_pattern(columns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(first + "".join(rf"\s+{cell}" for cell in middle) + rf"(?:\s+{last})?")
 
 
-def _pair(header: Line, line: Line, columns: tuple[str, ...]) -> Row | None:
+def _pair(header: Line, columns: tuple[str, ...], line: Line) -> Row | None:
     """Name and value; cut where the second column begins, or at the last gap of a squeezed row."""
     place = header.text.index(columns[1], len(columns[0]))
     left, right = line.text[:place], line.text[place:]

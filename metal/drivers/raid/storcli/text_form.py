@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from metal.drivers.raid.storcli.answers import TOOL, Answer, Row, Section, stated
-from metal.drivers.raid.storcli.tables import is_header, is_ruler, read_row
+from metal.drivers.raid.storcli.tables import is_header, is_ruler, row_reader
 from metal.drivers.tool_text import Line, lines_of, number, shorten, unparsable
 
 _COMMAND = re.compile(
@@ -33,7 +33,7 @@ _BANNER = re.compile(
     r"(?:stor ?cli|perc ?cli|storage|perc).*(?:command line tool|customization utility).*\bver", re.IGNORECASE
 )
 _SYNTAX = re.compile(r"syntax error|invalid command|unexpected token", re.IGNORECASE)
-_VALUE = re.compile(r"(?P<key>\S.*?)\s+=(?:\s+(?P<value>.*))?$")
+_BANNER_CHARACTERS: Final = 200
 _GLUED = re.compile(
     r"(?P<key>Controller|Product Name|Serial Number|Status|Description|(?:Bus|Device|Function) Number)"
     r"\s*=\s*(?P<value>.*)$"
@@ -41,6 +41,7 @@ _GLUED = re.compile(
 _UNDERLINE = re.compile(r"={2,}")
 _HEX = re.compile(r"(?:[0-9a-fA-F]{2} ?){8,}")
 _HEAD: Final = ("CLI Version", "Operating system", "Controller", "Status Code", "Status", "Description")
+_IDENTITY: Final = frozenset({"Product Name", "Model", "Serial Number", "Bus Number", "PCI Address"})
 _STATUSES: Final = frozenset({"success", "failure", "failed"})
 _ANNOUNCED = re.compile(r"(?:(?:Physical|JBOD|Virtual) Drives|Drive Groups|Enclosures) = [1-9]\d*")
 
@@ -51,7 +52,7 @@ def text_answers(text: str) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
     reader = _Reader(lines)
     reader.read()
     answers = tuple(draft.answer() for draft in reader.drafts if draft.is_answer)
-    if not answers and not any(_BANNER.search(line.words) for line in lines):
+    if not answers and not any(_BANNER.search(line.words[:_BANNER_CHARACTERS]) for line in lines):
         raise unparsable(TOOL, lines[0], "an answer of storcli (Controller, Status, Description)")
     return answers, shorten(reader.ignored)
 
@@ -69,8 +70,18 @@ class _Draft:
     in_head: bool = True
 
     @property
-    def is_answer(self) -> bool:
+    def is_begun(self) -> bool:
         return bool(self.head or self.sections or self.values)
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is storcli's: a status, a table of its columns, or a controller with its properties."""
+        keys = set(self.values).union(*(section.values for section in self.sections))
+        return (
+            "Status" in self.head
+            or any(section.rows for section in self.sections)
+            or ("Controller" in self.head and bool(keys & _IDENTITY))
+        )
 
     def flush(self) -> None:
         """Keep the values of the section that ends."""
@@ -88,6 +99,15 @@ class _Draft:
             self.command,
             tuple(self.sections),
         )
+
+
+def _key_value(line: Line) -> tuple[str, str] | None:
+    """Key and value of `Key = value`; the legends below tables have no blanks around the sign."""
+    key, found, value = line.words.partition(" =")
+    if not found or (value and not value[0].isspace()):
+        glued = _GLUED.match(line.words)
+        return (glued["key"], glued["value"].strip()) if glued else None
+    return (" ".join(key.split()), value.strip()) if key.strip() and "|" not in key else None
 
 
 class _Reader:
@@ -120,7 +140,7 @@ class _Reader:
     def _start(self, command: str | None = None) -> None:
         """Begin an answer; one that has nothing yet is used, so that a prompt and its head are one."""
         self._refuse_headless(self.lines[self.place])
-        if self.draft.is_answer or command is not None:
+        if self.draft.is_begun or command is not None:
             self.drafts.append(_Draft(command))
 
     def _command(self, line: Line) -> bool:
@@ -143,10 +163,10 @@ class _Reader:
         return True
 
     def _value(self, line: Line) -> bool:
-        found = _VALUE.match(line.words) or _GLUED.match(line.words)
-        if not found or "|" in found["key"]:
+        found = _key_value(line)
+        if not found:
             return False
-        key, value = " ".join(found["key"].split()), (found["value"] or "").strip()
+        key, value = found
         self.place += 1
         while value.endswith(",") and (more := self._peek(0)) and self._continues(more):
             value = f"{value} {more.words}"
@@ -158,7 +178,7 @@ class _Reader:
 
     def _continues(self, line: Line) -> bool:
         """Whether a line goes on with a list (`RAID Level Supported = RAID0, …,` has up to three lines)."""
-        return not (is_ruler(line) or _VALUE.match(line.words) or line.words.endswith(":"))
+        return not (is_ruler(line) or _key_value(line) or line.words.endswith(":"))
 
     def _head_value(self, key: str, value: str) -> bool:
         """Take a line of the status block; it begins an answer where one is complete already."""
@@ -203,6 +223,7 @@ class _Reader:
 
     def _rows(self, header: Line, *, closed: bool) -> list[Row]:
         rows: list[Row] = []
+        read = row_reader(header)
         while (line := self._peek(0)) is not None:
             if closed and is_ruler(line):
                 self.place += 1
@@ -212,7 +233,7 @@ class _Reader:
             if not closed and not re.match(r"(?:\d*\s*:\s*\d|[\d-]+(?:/| +(?:\d|-)))", line.words):
                 return rows
             self.place += 1
-            row = None if line.words.startswith("...") else read_row(header, line)
+            row = None if line.words.startswith("...") else read(line)
             if row:
                 rows.append(row)
         if closed:
