@@ -158,6 +158,8 @@ class _Assembly:
         for record in records:
             volume = volume_of(record)
             members = dict.fromkeys(named_members(record))
+            for address in [one for one in members if one not in self.gathering.drives]:
+                self.gathering.add_drive(Drive(address))
             members |= dict.fromkeys(self._members(record, volume.id))
             self.gathering.add_volume(replace(volume, members=tuple(members)))
             stripes = record.fields.get("failed stripes") or record.fields.get("defunct stripes") or ""
@@ -237,12 +239,13 @@ def _drive_conditions(gathering: Gathering, fields: dict[str, str], drive: Drive
     name = f"drive {drive.address}"
     smart = [fields.get(key, "").lower() for key in ("s.m.a.r.t.", "pfa", "ssd smart trip wearout")]
     warnings = number(fields.get("s.m.a.r.t. warnings")) or 0
-    predicted = number(fields.get("predictive failures")) or 0
+    predicted = number(fields.get("predictive failures")) or number(fields.get("smart warning count")) or 0
     if warnings or predicted or any(value in {"yes", "true"} for value in smart):
         gathering.add_condition("predictive-failure", f"{name}: failure predicted")
-    media = number(fields.get("media failures")) or 0
-    if media:
-        gathering.add_condition("media-errors", f"{name}: {media} media failures")
+    for key in ("media failures", "medium error count"):
+        media = number(fields.get(key)) or 0
+        if media:
+            gathering.add_condition("media-errors", f"{name}: {key} {media}")
     if drive.state == "foreign" or fields.get("drive has stale ris data", "").lower() == "true":
         gathering.add_condition("foreign-config", f"{name}: configuration of another controller")
 

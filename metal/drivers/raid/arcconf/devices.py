@@ -32,6 +32,8 @@ Location = tuple[tuple[str, str], ...]
 """Where a drive sits, as far as it is told: (("enclosure", "0"), ("slot", "3"))."""
 
 _ADDRESS = re.compile(r"^\(?(\d{1,4}) ?, ?(\d{1,4})(?![\d.])")
+_PAIR = re.compile(r"\d{1,4},\d{1,4}")
+_MEMBER_KEYS: Final = ("drive(s) (channel,device)", "stripe order (channel,device)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
 _PLACE = re.compile(r"\b(enclosure|backplane|connector|device|slot)[ :#]*(\w{1,40})", re.IGNORECASE)
 _SEGMENT = re.compile(r"^([A-Za-z][A-Za-z -]{0,40}?) ?(?:\(([^)]{0,200})\) ?(.{0,100}))?$")
@@ -75,7 +77,7 @@ def drive_of(record: Record) -> Drive:
     """A physical device of GETCONFIG."""
     fields = record.fields
     raw = one_line(fields.get("state"))
-    state = DRIVE_STATES.get((raw or "").lower())
+    state = _drive_state(raw)
     if _MISSING in (fields.get("vendor", "") + fields.get("model", "")).lower():
         state = "missing"
     size = fields.get("total size") or fields.get("size")
@@ -91,7 +93,15 @@ def drive_of(record: Record) -> Drive:
         serial=serial_identity(one_line(fields.get("serial number"))),
         wwn=wwn_text(fields.get("world-wide name")),
         firmware=told(fields.get("firmware")),
+        progress=_percent(raw or "") if state in {"rebuilding", "copyback", "erasing"} else None,
     )
+
+
+def _drive_state(raw: str | None) -> DriveState | None:
+    """The state of a word, with or without brackets after it; there are many kinds of spare."""
+    words = (raw or "").lower()
+    state = DRIVE_STATES.get(words) or DRIVE_STATES.get(words.partition("(")[0].strip())
+    return state or ("spare" if re.search(r"\bhot[- ]?spare\b", words) else None)
 
 
 def address_of(fields: dict[str, str]) -> str | None:
@@ -198,9 +208,10 @@ def volume_of(record: Record) -> VirtualDrive:
 
 
 def named_members(record: Record) -> tuple[str, ...]:
-    """Members as arcconf 4 names them: `Drive(s) (Channel,Device) : 0,0 0,1`."""
-    text = record.fields.get("drive(s) (channel,device)", "")
-    return tuple(word for word in text.split() if re.fullmatch(r"\d{1,4},\d{1,4}", word))
+    """Members as ServeRAID 8k names them: `Stripe order (Channel,Device) : 0,0 0,1`, on several lines."""
+    lines = [record.fields.get(key, "") for key in _MEMBER_KEYS]
+    lines += [words for words in record.words if words[:1].isdigit()]
+    return tuple(word for line in lines for word in line.split() if _PAIR.fullmatch(word))
 
 
 def volume_in_array(row: Row) -> VirtualDrive | None:

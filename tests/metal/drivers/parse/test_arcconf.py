@@ -172,7 +172,9 @@ def test_drives_that_only_a_volume_names_have_no_address():
         ("Global Hot-Spare", "spare"),
         ("Dedicated Hot-Spare", "spare"),
         ("Auto Replace Hot-Spare", "spare"),
+        ("Shared Hot-Spare for array 1", "spare"),
         ("Rebuilding", "rebuilding"),
+        ("Rebuilding ( 12 % )", "rebuilding"),
         ("Failed", "failed"),
         ("Defunct", "failed"),
         ("Missing", "missing"),
@@ -283,6 +285,14 @@ def test_the_dialect_of_serveraid_without_indentation():
     one = only(text)
     assert (one.state, one.raw_state) == ("optimal", "Okay")
     assert [(each.id, each.level, each.members) for each in one.volumes] == [("1", "raid1", ("0,0", "0,1"))]
+
+
+def test_a_stripe_order_names_members_over_several_lines():
+    text = volume(1, word="drive", **{"Stripe_order_(Channel,Device)": "0,0 0,1\n0,2"})
+    one = only(FOUND + section("Logical drive information", text) + DONE)
+    assert one.volumes[0].members == ("0,0", "0,1", "0,2")
+    assert sorted(each.address for each in one.drives) == ["0,0", "0,1", "0,2"]
+    assert {each.volume for each in one.drives} == {"1"}
 
 
 def test_arrays_name_volumes_and_drives():
