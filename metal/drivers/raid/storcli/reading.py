@@ -195,7 +195,11 @@ def _read_section(section: Section, answer: Answer, found: Found, *, decimal: bo
     members = _MEMBERS_OF.fullmatch(title)
     for row in section.rows:
         _read_row(row, found, title=title, decimal=decimal, volume=members[1] if members else None)
-        if "Drive-ID" in row and (entry := drive_progress(row, f"{answer.says} {answer.command or ''}")):
+        if (
+            "VD" not in row
+            and "Progress%" in row
+            and (entry := drive_progress(row, f"{answer.says} {answer.command or ''}"))
+        ):
             found.drives.append(entry)
     if title.lower() in _PACKS:
         found.conditions += _pack(title, section.rows)
@@ -222,7 +226,7 @@ def _settle(found: Found) -> None:
 
 
 def _read_row(row: Row, found: Found, *, title: str, decimal: bool, volume: str | None) -> None:
-    if "EID:Slt" in row:
+    if "EID:Slt" in row and "Progress%" not in row:
         passed = title.upper() == "JBOD LIST"
         if drive := drive_entry(row, decimal=decimal, passed=passed, volume=volume):
             found.drives.append(drive)

@@ -141,8 +141,11 @@ def drive_details(address: str, values: Row, *, decimal: bool) -> DriveEntry:
 
 
 def drive_progress(row: Row, task: str) -> DriveEntry | None:
-    """A row of `show rebuild` and its like; a drive whose task does not run has no state here."""
-    address = path_address(row.get("Drive-ID", ""))
+    """A row of `show rebuild` and its like; a drive whose task does not run has no state here.
+
+    storcli2 writes EID:Slt in place of Drive-ID.
+    """
+    address = path_address(row.get("Drive-ID", "")) or address_text(row.get("EID:Slt"))
     if address is None:
         return None
     percent = _running(row)

@@ -60,6 +60,7 @@ _READ: Final = (
     {"DG/VD", "State"},
     {"EID:Slot", "Type", "State"},
     {"Drive-ID", "Progress%"},
+    {"EID:Slt", "Progress%"},
     {"VD", "Progress%"},
     {"Ctl", "Model"},
     {"Ctrl", "Product Name"},

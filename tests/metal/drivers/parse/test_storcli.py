@@ -331,6 +331,28 @@ def test_progress_of_drives():
     assert (drives[":7"].state, drives[":7"].progress) == ("rebuilding", 41)
 
 
+def test_progress_of_drives_in_storcli2():
+    text = head(description="Show PD Rebuild Status Succeeded.") + table(
+        "",
+        "EID:Slt PID Progress% Status          Estimated Time Left",
+        "268:0   257 -         Not in progress -",
+        "268:1   258 7.5       In progress     2 Hours",
+    )
+    drives = by_address(only(text))
+    assert (drives["268:0"].state, drives["268:0"].progress) == (None, None)
+    assert (drives["268:1"].state, drives["268:1"].progress) == ("rebuilding", 7.5)
+
+
+def test_drive_groups_name_drives_where_nothing_else_does():
+    spare = TOPOLOGY.replace(" 0 0   2   -   ", " -  -  -  32:9").replace("Msng  - ", "GHS   - ")
+    drives = by_address(only(head() + spare))
+    assert {address: drive.state for address, drive in drives.items()} == {
+        "32:0": "online",
+        "32:1": "online",
+        "32:9": "spare",
+    }
+
+
 @pytest.mark.parametrize(
     ("task", "state"), [("Erase", "erasing"), ("Copyback", "copyback"), ("Initialization", "erasing")]
 )
