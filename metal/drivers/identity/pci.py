@@ -22,9 +22,9 @@ _ADDRESS = (
 )
 _LINE = re.compile(rf"{_ADDRESS}\s+(?P<rest>\S.*)")
 _WHOLE_ADDRESS = re.compile(_ADDRESS)
-_REVISION = re.compile(r"\s*\(rev (?P<rev>[0-9a-fA-F]{1,2})\)")
-_PROG_IF = re.compile(r"\s*\(prog-if [0-9a-fA-F]{2}(?: \[[^\]]*\])?\)")
-_IDS = re.compile(r"\s*\[[0-9a-fA-F]{4}(?::[0-9a-fA-F]{4})?\]$")
+_REVISION = re.compile(r" ?\(rev (?P<rev>[0-9a-fA-F]{1,2})\)")
+_PROG_IF = re.compile(r" ?\(prog-if [0-9a-fA-F]{2}(?: \[[^\]]{0,80}\])?\)")
+_IDS = re.compile(r" ?\[[0-9a-fA-F]{4}(?::[0-9a-fA-F]{4})?\]$")
 _BLOCK_KEYS: Final = frozenset(
     {
         "slot",
@@ -100,11 +100,11 @@ def _address(match: re.Match[str]) -> str:
 
 def _name(text: str | None) -> str | None:
     """A name without the ids behind it."""
-    return one_line(_IDS.sub("", (text or "").strip()))
+    return one_line(_IDS.sub("", one_line(text) or ""))
 
 
 def _device(line: Line, match: re.Match[str]) -> PciDevice:
-    rest = match["rest"]
+    rest = " ".join(match["rest"].split())
     if rest.startswith('"'):
         return _quoted(line, match)
     revision = _REVISION.search(rest)

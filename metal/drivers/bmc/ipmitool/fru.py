@@ -11,7 +11,7 @@ from metal.drivers.tool_text import Line, blocks, key_value, lines_of, one_line,
 TOOL: Final = "ipmitool-fru"
 
 _DEVICE = re.compile(r"FRU Device Description\s*:")
-_NAMED = re.compile(r"(?P<name>.*?)\s*\(ID (?P<id>\d{1,5})\)\s*$")
+_ID = re.compile(r"(\d{1,5})\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,9 @@ def parse(text: str) -> Parsed[Frus]:
 
 def _device(line: Line) -> tuple[int | None, str | None]:
     told = line.words.partition(":")[2].strip()
-    match = _NAMED.match(told)
-    return (int(match["id"]), one_line(match["name"])) if match else (None, one_line(told))
+    name, named, rest = told.rpartition("(ID ")
+    match = _ID.match(rest) if named else None
+    return (int(match[1]), one_line(name)) if match else (None, one_line(told))
 
 
 def _fields(block: tuple[Line, ...]) -> tuple[dict[str, str], list[str]]:

@@ -4,14 +4,13 @@ Record ids are hexadecimal in every form (ipmitool prints them by `%x`). A date 
 order, month first. "Pre-Init" is the clock before the BMC knew the time: no time.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from metal.drivers.bmc.ipmitool.table import refuse_half_row
+from metal.drivers.bmc.ipmitool.table import csv_cells, refuse_half_row
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import Line, blocks, key_value, lines_of, number, one_line, shorten, unparsable
 
@@ -80,7 +79,7 @@ def parse(text: str) -> Parsed[EventLog]:
 def _row(line: Line) -> SelEntry | None:
     cells = [cell.strip() for cell in line.text.split("|")]
     if len(cells) < 3:
-        cells = [cell.strip() for cell in next(csv.reader([line.text]), [])]
+        cells = list(csv_cells(line))
     if len(cells) < 3 or not _ID.fullmatch(cells[0]):
         return None
     record, rest = int(cells[0], 16), cells[1:]

@@ -9,13 +9,12 @@
 A discrete sensor has no number as its reading; its column holds bits (0x00) or the event.
 """
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from metal.drivers.bmc.ipmitool.table import refuse_half_row
+from metal.drivers.bmc.ipmitool.table import csv_cells, refuse_half_row
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import Line, blocks, key_value, lines_of, one_line, shorten, unparsable
 
@@ -32,7 +31,7 @@ _READING = re.compile(
 )
 """`24 degrees C`, `0.76 (+/- 0.01) Volts`, and HP's `95 Watts, Presence detected`."""
 _SENSOR = re.compile(r"Sensor ID\s*:")
-_SENSOR_NAME = re.compile(r"(?P<name>.*?)\s*\(0x[0-9a-fA-F]{1,4}\)\s*$")
+_SENSOR_NUMBER = re.compile(r"[0-9a-fA-F]{1,4}\)$")
 _NO_UNITS: Final = ("", "discrete", "na")
 _NO_SENSORS = re.compile(r"(?:SDR Version|Record Count)\s*:")
 
@@ -78,7 +77,7 @@ def parse(text: str) -> Parsed[Sensors]:
 def _row(line: Line) -> Sensor | None:
     cells = [cell.strip() for cell in line.text.split("|")]
     if len(cells) < 3:
-        cells = [cell.strip() for cell in next(csv.reader([line.text]), [])]
+        cells = list(csv_cells(line))
         if len(cells) < 4:
             return None
     name = one_line(cells[0])
@@ -109,8 +108,8 @@ def _blocks(lines: tuple[Line, ...]) -> Iterator[Sensor]:
     for block in blocks(lines, _SENSOR):
         values = dict(pair for line in block if (pair := key_value(line)))
         told = values.get("Sensor ID", "")
-        match = _SENSOR_NAME.match(told)
-        name = one_line(match["name"] if match else told)
+        before, numbered, number = told.rpartition("(0x")
+        name = one_line(before if numbered and _SENSOR_NUMBER.match(number) else told)
         if name is None:
             raise unparsable(TOOL, block[0], "a sensor's name")
         yield _sensor(name, values.get("Sensor Reading", ""), "", values.get("Status") or None)

@@ -5,6 +5,7 @@ several tables; a later table's values hold. A line belongs to a table if its ke
 command prints, or if it continues the line above: indented, or without a key.
 """
 
+import csv
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -52,3 +53,13 @@ def refuse_half_row(tool: str, lines: tuple[Line, ...], read: Callable[[Line], o
     last = next((line for line in reversed(lines) if line.words), None)
     if last and "|" in last.words and read(last) is None and not _PROMPT.search(last.words.split("|")[0]):
         raise unparsable(tool, last, "a whole row")
+
+
+def csv_cells(line: Line) -> tuple[str, ...]:
+    """The cells of a line of CSV, stripped; none where it is no CSV (a field beyond any size)."""
+    if "," not in line.text:
+        return ()
+    try:
+        return tuple(cell.strip() for cell in next(csv.reader([line.text]), []))
+    except csv.Error:
+        return ()

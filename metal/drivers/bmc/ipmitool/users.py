@@ -1,11 +1,11 @@
 """`user list`, `user summary` and `channel getaccess`: the BMC's user slots."""
 
-import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from metal.drivers.bmc.ipmitool.table import csv_cells
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import Line, blocks, key_value, lines_of, number, shorten, unparsable
 
@@ -68,13 +68,13 @@ def _rows(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
         if len(line.text) > _LONGEST_ROW:
             continue
         match = _ROW.match(line.text)
-        cells = match.groups() if match else _csv_cells(line)
+        cells = match.groups() if match else _csv_row(line)
         if cells:
             yield _user(cells)
 
 
-def _csv_cells(line: Line) -> tuple[str, ...] | None:
-    cells = tuple(cell.strip() for cell in next(csv.reader([line.words]), []))
+def _csv_row(line: Line) -> tuple[str, ...] | None:
+    cells = csv_cells(line)
     if len(cells) != 6 or not re.fullmatch(r"\d{1,2}", cells[0]) or not {*cells[2:5]} <= {"true", "false"}:
         return None
     return cells
@@ -111,5 +111,5 @@ def _access_blocks(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
 
 
 def _is_noise(line: Line) -> bool:
-    known = _HEADER.match(line.words) or _ROW.match(line.text[:_LONGEST_ROW]) or _csv_cells(line)
+    known = _HEADER.match(line.words) or _ROW.match(line.text[:_LONGEST_ROW]) or _csv_row(line)
     return bool(line.words) and not known and not re.match(r"[A-Z][\w /.-]{1,24}\s*:", line.words)

@@ -190,6 +190,18 @@ def test_frus_are_present_if_they_show_a_field():
     assert read["ignored"] == ["Get Device ID failed"]
 
 
+def test_a_description_may_hold_brackets_and_be_of_any_length():
+    line = "FRU Device Description : "
+    told = fru.parse(
+        f"{line}PSU (left) (ID 3)\n{line}x{' ' * 200_000}y\n{line}{'(ID 4) ' * 30_000}z\n"
+    ).value.frus
+    assert [(one.id, (one.description or "")[:10]) for one in told] == [
+        (3, "PSU (left)"),
+        (None, "x y"),
+        (None, "(ID 4) (ID"),
+    ]
+
+
 def test_a_fru_printed_again_replaces_the_first():
     frus = fru.parse(FRUS + FRUS.replace("B33", "B44")).value.frus
     assert [one.board.serial for one in frus if one.id == 0] == ["B44"]

@@ -194,6 +194,14 @@ def test_refusals_say_where(parse, text, said):
     assert said in error.value.message
 
 
+@pytest.mark.parametrize("parse", [sensors.parse, sel.parse])
+def test_a_line_beyond_any_size_is_no_row(parse):
+    with pytest.raises(Unparsable):
+        parse("Temp," + "1" * 200_000)
+    with pytest.raises(Unparsable):
+        parse("Sensor ID" + " " * 200_000 + "x")
+
+
 def test_a_prompt_with_a_pipe_at_the_end_is_no_cut_row():
     assert len(readings(SDR + "[root@h ~]# ipmitool sdr | tail\n")) == 5
 
