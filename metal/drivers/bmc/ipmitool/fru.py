@@ -11,6 +11,8 @@ from metal.drivers.tool_text import Line, blocks, key_value, lines_of, one_line,
 TOOL: Final = "ipmitool-fru"
 
 _DEVICE = re.compile(r"FRU Device Description\s*:")
+_AREAS: Final = ("board ", "chassis ", "product ")
+"""How keys of the three areas begin: they are known without their indentation too."""
 _ID = re.compile(r"(\d{1,5})\)$")
 
 
@@ -94,12 +96,12 @@ def _device(line: Line) -> tuple[int | None, str | None]:
 
 
 def _fields(block: tuple[Line, ...]) -> tuple[dict[str, str], list[str]]:
-    """The indented lines with a key; the first of a key holds, as `Board Extra` comes many times."""
+    """The lines with a key, indented or of an area; the first of a key holds (`Board Extra` repeats)."""
     fields: dict[str, str] = {}
     noise: list[str] = []
     for line in block:
         pair = key_value(line)
-        if pair and line.text[:1].isspace():
+        if pair and (line.text[:1].isspace() or pair[0].lower().startswith(_AREAS)):
             fields.setdefault(pair[0].lower(), pair[1])
         elif line.words and not line.text[:1].isspace():
             noise.append(line.words)

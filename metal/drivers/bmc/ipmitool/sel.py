@@ -19,6 +19,7 @@ TOOL: Final = "ipmitool-sel"
 _ID = re.compile(r"[0-9a-fA-F]{1,4}")
 _OEM = re.compile(r"(?:OEM record [0-9a-fA-F]{2}|Linux kernel panic)\b")
 _DATE = re.compile(r"(?P<month>\d{1,2})[/-](?P<day>\d{1,2})[/-](?P<year>\d{4}|\d{2})$")
+_DOTTED_DATE = re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4}|\d{2})$")
 _ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})$")
 _CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>\d{2}):(?P<second>\d{2})(?:\s*(?P<half>AM|PM))?\b")
 _RECORD = re.compile(r"SEL Record ID\s*:")
@@ -102,12 +103,17 @@ def _row(line: Line) -> SelEntry | None:
 
 
 def _stamps(cell: str) -> bool:
-    return bool(_DATE.match(cell) or _ISO_DATE.match(cell) or cell.lower().startswith(("pre-init", "unspec")))
+    return bool(_date(cell) or cell.lower().startswith(("pre-init", "unspec")))
+
+
+def _date(cell: str) -> re.Match[str] | None:
+    """A date as ipmitool or, since 1.8.19, the locale writes it."""
+    return _ISO_DATE.match(cell) or _DATE.match(cell) or _DOTTED_DATE.match(cell)
 
 
 def _time(date: str, clock: str) -> str | None:
     """ISO 8601 without a zone; a first number above 12 is a day."""
-    day = _ISO_DATE.match(date) or _DATE.match(date)
+    day = _date(date)
     hour = _CLOCK.match(clock)
     if day is None or hour is None:
         return None

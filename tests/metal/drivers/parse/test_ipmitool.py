@@ -202,6 +202,11 @@ def test_a_description_may_hold_brackets_and_be_of_any_length():
     ]
 
 
+def test_fields_are_known_without_their_indentation():
+    plain = "\n".join(line.strip() for line in FRUS.splitlines())
+    assert fru.parse(plain).value.frus[0] == fru.parse(FRUS).value.frus[0]
+
+
 def test_a_fru_printed_again_replaces_the_first():
     frus = fru.parse(FRUS + FRUS.replace("B33", "B44")).value.frus
     assert [one.board.serial for one in frus if one.id == 0] == ["B44"]
