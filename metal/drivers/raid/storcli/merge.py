@@ -129,12 +129,15 @@ def _controller(known: _Known) -> Controller:
         many = len(groups.get(volume.group or "", ())) > VOLUMES_PER_GROUP
         listed = known.below.get(vd) or ([] if many else _of_group(volume.group, known, grouped))
         members[vd] = tuple(dict.fromkeys(listed))
+    kept = _kept_spares(known, groups)
     below: dict[str, set[str]] = {}
     for vd, addresses in members.items():
         for address in addresses:
             below.setdefault(address, set()).add(vd)
     drives = [_linked(entry, groups, below) for entry in (*known.drives.values(), *known.missing)]
-    volumes = [replace(one.volume, members=members[vd]) for vd, one in known.volumes.items()]
+    volumes = [
+        replace(one.volume, members=members[vd], spares=kept.get(vd, ())) for vd, one in known.volumes.items()
+    ]
     return replace(
         known.controller, drives=tuple(drives), volumes=tuple(volumes), conditions=tuple(known.conditions)
     )
@@ -145,8 +148,18 @@ def _of_group(group: str | None, known: _Known, grouped: dict[str, list[str]]) -
     return (known.arrays.get(group) or grouped.get(group) or []) if group is not None else []
 
 
+def _kept_spares(known: _Known, groups: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """Dedicated spares (DHS, with a drive group) of volumes that have their group alone."""
+    kept: dict[str, tuple[str, ...]] = {}
+    for address, drive in known.drives.items():
+        alone = groups.get(drive.group or "", [])
+        if drive.drive.state == "spare" and len(alone) == 1:
+            kept[alone[0]] = (*kept.get(alone[0], ()), address)
+    return kept
+
+
 def _linked(entry: DriveEntry, groups: dict[str, list[str]], below: dict[str, set[str]]) -> Drive:
-    """The drive with its volume: none where its group has several."""
-    own = groups.get(entry.group or "", [])
+    """The drive with its volume: none where its group has several, and none of a spare."""
+    own = groups.get(entry.group or "", []) if entry.drive.state not in _NO_MEMBERS else []
     ids = {*below.get(entry.drive.address or "", ()), *own[:2]}
     return replace(entry.drive, volume=next(iter(ids)) if len(ids) == 1 else None)

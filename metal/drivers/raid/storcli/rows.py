@@ -1,7 +1,7 @@
 """From rows and properties of storcli to drives, volumes and conditions."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers.raid.listing import (
@@ -36,7 +36,7 @@ _INTERFACES: Final[dict[str, Interface]] = {
 }
 _SECTORS: Final = (512, 520, 4096)
 _ABSENT: Final = frozenset({"", "-", "0", "na", "n/a", "none", "unavailable", "unknown", "not available"})
-_RAW_SIZE = re.compile(r"(?P<text>[^\[]*)\[\s*(?P<sectors>0x[0-9a-fA-F]{1,16})\s+Sectors", re.IGNORECASE)
+_SECTOR_SIZE = re.compile(r"(?P<text>[^\[]*)\[\s*(?P<sectors>0x[0-9a-fA-F]{1,16})\s+Sectors", re.IGNORECASE)
 _DRIVE_PATH = re.compile(r"/c(?P<controller>\d+|x)(?:/e(?P<enclosure>\d+))?/s(?P<slot>\d+)")
 _TASK = re.compile(r"(?P<task>[A-Za-z][A-Za-z ]*?)\s*\((?P<percent>\d[\d.]*)\s*%")
 
@@ -126,18 +126,26 @@ def drive_entry(row: Row, *, decimal: bool, passed: bool, volume: str | None) ->
 def drive_details(address: str, values: Row, *, decimal: bool) -> DriveEntry:
     """The attributes of one drive (`Drive /c0/e252/s0 Device attributes`)."""
     sector = size_bytes(values.get("Logical Sector Size") or values.get("Sector Size"))
-    raw = _RAW_SIZE.match(values.get("Raw size", ""))
-    size = plain_size(raw["text"] if raw else values.get("Raw size"), decimal=decimal)
+    raw, usable = values.get("Raw size", ""), values.get("Coerced size", "")
     drive = Drive(
         address=address,
-        size_bytes=exact_size(number(raw["sectors"]), size, sector) if raw else size,
+        size_bytes=_sector_size(raw, sector, decimal=decimal),
         sector_size=sector,
         model=identity(values.get("Model Number") or values.get("Model")),
         serial=serial(values.get("SN") or values.get("Serial Number")),
         wwn=wwn_text(values.get("WWN")),
         firmware=identity(values.get("Firmware Revision") or values.get("Firmware Revision Level")),
+        usable_bytes=_sector_size(usable, sector, decimal=decimal),
     )
-    return DriveEntry(drive, exact=raw is not None)
+    return DriveEntry(drive, exact=bool(_SECTOR_SIZE.match(raw)))
+
+
+def _sector_size(text: str, sector: int | None, *, decimal: bool) -> int | None:
+    """Bytes of `10.692 TB [0x558a00000 Sectors]`, by the sectors where they are there."""
+    match = _SECTOR_SIZE.match(text)
+    if not match:
+        return plain_size(text, decimal=decimal)
+    return exact_size(number(match["sectors"]), plain_size(match["text"], decimal=decimal), sector)
 
 
 def drive_progress(row: Row, task: str) -> DriveEntry | None:
@@ -188,17 +196,17 @@ def volume_details(known: VirtualDrive, values: Row) -> VirtualDrive:
     level = known.level
     if level and level.startswith("raid"):
         level = level_of(level, number(values.get("Span Depth")))
-    return VirtualDrive(
-        id=known.id,
-        name=known.name,
+    return replace(
+        known,
         level=level,
         state=state or known.state,
-        raw_state=known.raw_state,
         size_bytes=exact_size(
             number(values.get("Number of Blocks")), known.size_bytes, number(values.get("Block Size"))
         ),
         stripe_bytes=size_bytes(values.get("Strip Size")) or known.stripe_bytes,
         progress=percent if percent is not None else known.progress,
+        wwn=wwn_text(values.get("SCSI NAA Id")),
+        device=identity(values.get("OS Drive Name")),
     )
 
 

@@ -43,7 +43,9 @@ _HEX = re.compile(r"(?:[0-9a-fA-F]{2} ?){8,}")
 _HEAD: Final = ("CLI Version", "Operating system", "Controller", "Status Code", "Status", "Description")
 _IDENTITY: Final = frozenset({"Product Name", "Model", "Serial Number", "Bus Number", "PCI Address"})
 _STATUSES: Final = frozenset({"success", "failure", "failed"})
-_ANNOUNCED = re.compile(r"(?:(?:Physical|JBOD|Virtual) Drives|Drive Groups|Enclosures) = [1-9]\d*")
+_LISTS: Final = (("Physical Drives", "EID:Slt"), ("JBOD Drives", "EID:Slt"), ("Virtual Drives", "DG/VD"))
+"""What `show` counts before it lists it, and the column that each list has."""
+_ANNOUNCED = re.compile(r"(?:Drive Groups|Enclosures) = [1-9]\d*")
 
 
 def text_answers(text: str) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
@@ -263,14 +265,34 @@ class _Reader:
             raise unparsable(TOOL, line, "Status = … of the answer")
 
     def _refuse_cut_off(self) -> None:
-        """Refuse a text that ends where something has just begun."""
+        """Refuse a text that ends where something has just begun, or before a list that it announces."""
         last, head = self.lines[-1], self.draft.head
         begun = last.words.endswith(" :") or bool(_UNDERLINE.fullmatch(last.words))
         if begun or _ANNOUNCED.fullmatch(" ".join(last.words.split())):
             raise unparsable(TOOL, last, "what the title announces", "the end of the text")
         self._refuse_headless(last)
+        self._refuse_unfinished(last)
         empty = not (self.draft.sections or self.draft.values)
         if empty and head and (("Status" in head) != ("Description" in head)):
             raise unparsable(TOOL, last, "Status and Description of the answer", "the end of the text")
         if empty and head and number(head.get("Controller")) is not None and "Status" not in head:
             raise unparsable(TOOL, last, "Status = … of the answer", "the end of the text")
+
+    def _refuse_unfinished(self, last: Line) -> None:
+        """Refuse a listing that ends before its lists: it would be read as a controller without drives.
+
+        `show` counts what it lists; TOPOLOGY comes before the volumes and drives, and `show all` prints
+        Scheduled Tasks after all that the controller supports.
+        """
+        draft = self.draft
+        draft.flush()
+        titles = {section.title for section in draft.sections}
+        keys = {key: value for section in draft.sections for key, value in section.values.items()}
+        columns = {name for section in draft.sections for row in section.rows for name in row}
+        for key, column in _LISTS:
+            if (number(keys.get(key)) or 0) > 0 and column not in columns:
+                raise unparsable(TOOL, last, f"the list of {key} = {keys[key]}", "the end of the text")
+        if "TOPOLOGY" in titles and keys.keys() & _IDENTITY and not columns & {"EID:Slt", "DG/VD"}:
+            raise unparsable(TOOL, last, "volumes and drives after TOPOLOGY", "the end of the text")
+        if "Supported Adapter Operations" in titles and not (titles | keys.keys()) & {"Scheduled Tasks"}:
+            raise unparsable(TOOL, last, "the sections up to Scheduled Tasks", "the end of the text")

@@ -1,81 +1,19 @@
-"""storcli's text form: dialects, states, tasks, sessions, outcomes, and what is refused."""
+"""storcli's text form: dialects, states, tasks, sessions."""
 
 import pytest
 
 from metal.drivers.raid.listing import Condition, Outcome
 from metal.drivers.raid.storcli import parse
-from metal.errors import Unparsable
-from tests.metal.drivers.parse.refusing import never_anything_else
-
-GIB = 1 << 30
-TIB = 1 << 40
-LEGEND = """
-EID=Enclosure Device ID|Slt=Slot No|DID=Device ID|DG=DriveGroup
-UBad=Unconfigured Bad|Sntze=Sanitize|Onln=Online|Offln=Offline|Intf=Interface
-UBUnsp=UBad Unsupported|Rbld=Rebuild
-"""
-
-
-def head(controller=0, status="Success", description="None", version="007.2612.0000.0000 Jun 13, 2023"):
-    return (
-        f"CLI Version = {version}\nOperating system = Linux 6.1.0-18-amd64\nController = {controller}\n"
-        f"Status = {status}\nDescription = {description}\n\n"
-    )
-
-
-def table(title, *lines):
-    """A titled table as storcli draws it: rulers as wide as the widest line."""
-    ruler = "-" * max(map(len, lines))
-    first, *rows = lines
-    named = f"{title} :\n{'=' * len(title)}\n\n" if title else ""
-    return "\n".join([named + ruler, first, ruler, *rows, ruler, LEGEND, ""])
-
-
-PRODUCT = """Product Name = RackRAID 3108
-Serial Number = RF-SK0001
-SAS Address =  500605b00badf00d
-PCI Address = 00:af:00:01
-FW Package Build = 24.21.0-0028
-FW Version = 4.680.00-8290
-Current Personality = RAID-Mode
-Bus Number = 175
-"""
-TOPOLOGY = table(
-    "TOPOLOGY",
-    "DG Arr Row EID:Slot DID Type  State BT     Size PDC  PI SED DS3  FSpace TR",
-    " 0 -   -   -        -   RAID5 Dgrd  N  5.457 TB dflt N  N   dflt N      N",
-    " 0 0   -   -        -   RAID5 Dgrd  N  5.457 TB dflt N  N   dflt N      N",
-    " 0 0   0   32:1     11  DRIVE Onln  N  2.728 TB dflt N  N   dflt -      N",
-    " 0 0   1   32:0     10  DRIVE Onln  N  2.728 TB dflt N  N   dflt -      N",
-    " 0 0   2   -        -   DRIVE Msng  -  2.728 TB -    -  -   -    -      N",
-)
-VOLUMES = table(
-    "VD LIST",
-    "DG/VD TYPE  State Access Consist Cache Cac sCC     Size Name",
-    "0/239 RAID5 Dgrd  RW     Yes     RWBD  -   ON  5.457 TB two words",
-)
-DRIVES = table(
-    "PD LIST",
-    "EID:Slt DID State DG     Size Intf Med SED PI SeSz Model             Sp Type",
-    "32:0     10 Onln   0 2.728 TB SATA HDD N   N  512B WDC WD30EFRX-68AX U  -",
-    "32:1     11 Onln   0 2.728 TB SAS  HDD N   N  4 KB ST3000NM0023      U  -",
-    "32:2     12 UGood  - 2.728 TB SAS  SSD N   N  512B PX05SVB320        D  -",
-)
-LISTING = (
-    head()
-    + PRODUCT
-    + "Drive Groups = 1\n\n"
-    + TOPOLOGY
-    + "Virtual Drives = 1\n\n"
-    + VOLUMES
-    + "Physical Drives = 3\n\n"
-    + DRIVES
-)
-PROGRESS = head(description="Show Drive Rebuild Status Succeeded.") + table(
-    "",
-    "Drive-ID   Progress% Status          Estimated Time Left",
-    "/c0/e32/s0 -         Not in progress -",
-    "/c0/s7     41        In progress     4 Days 3 Hours 51 Minutes",
+from tests.metal.drivers.parse.storcli_samples import (
+    DRIVES,
+    GIB,
+    LISTING,
+    PROGRESS,
+    TIB,
+    TOPOLOGY,
+    VOLUMES,
+    head,
+    table,
 )
 
 
@@ -256,12 +194,13 @@ def test_details_of_a_drive_are_laid_over_its_row():
         "S.M.A.R.T alert flagged by drive = Yes\n\n\n"
         "Drive /c0/e252/s3 Device attributes :\n=====\nSN =  RF-77\nManufacturer Id = ACME    \n"
         "WWN = 0x5000C500ABCDEF01\nFirmware Revision = A001\n"
-        "Raw size = 3.638 TB [0x1d1c0beb0 Sectors]\nLogical Sector Size = 512B\n\n"
+        "Raw size = 3.638 TB [0x1d1c0beb0 Sectors]\nCoerced size = 3.637 TB [0x1d1a94800 Sectors]\n"
+        "Logical Sector Size = 512B\n\n"
         "Inquiry Data = \n5a 0c ff 3f 37 c8 10 00 00 00 00 00 3f 00 00 00\n"
     )
     (drive,) = only(text).drives
     assert (drive.serial, drive.wwn, drive.firmware) == ("RF-77", "5000c500abcdef01", "A001")
-    assert drive.size_bytes == 0x1D1C0BEB0 * 512
+    assert (drive.size_bytes, drive.usable_bytes) == (0x1D1C0BEB0 * 512, 0x1D1A94800 * 512)
     assert (drive.state, drive.volume) == ("online", None)
     assert [one.kind for one in only(text).conditions] == ["media-errors", "predictive-failure"]
 
@@ -282,10 +221,12 @@ def test_properties_of_a_volume_and_its_running_task():
         )
         + "VD1 Properties :\n====\nStrip Size = 64 KB\nNumber of Blocks = 585691648\nSpan Depth = 2\n"
         "Active Operations = Consistency Check (3%), Background Initialization (12%)\n"
+        "OS Drive Name = /dev/sda\nSCSI NAA Id = 600605B00BADF00D\n"
     )
     (volume,) = only(text).volumes
     assert (volume.level, volume.stripe_bytes, volume.members) == ("raid10", 65536, ("252:3", "252:2"))
     assert volume.size_bytes == 585691648 * 4096
+    assert (volume.wwn, volume.device) == ("600605b00badf00d", "/dev/sda")
     assert (volume.state, volume.progress, volume.raw_state) == ("initialising", 12, "Optl")
 
 
@@ -323,6 +264,13 @@ def test_drives_of_a_group_with_several_volumes_belong_to_none():
     controller = only(LISTING.replace(VOLUMES, two))
     assert [drive.volume for drive in controller.drives] == [None] * 4
     assert [volume.members for volume in controller.volumes] == [("32:1", "32:0")] * 2
+
+
+def test_a_dedicated_spare_is_no_member():
+    controller = only(LISTING.replace("UGood  -", "DHS    0"))
+    assert controller.volumes[0].spares == ("32:2",)
+    assert "32:2" not in controller.volumes[0].members
+    assert by_address(controller)["32:2"].volume is None
 
 
 def test_progress_of_drives():
@@ -409,64 +357,6 @@ def test_line_ends_and_indentation_do_not_matter(end):
     assert moved.value == plain.value
 
 
-def result(*lines):
-    return table("Detailed Status", *lines)
-
-
-OUTCOMES = [
-    (head(description="Add VD Succeeded."), Outcome(ok=True)),
-    (
-        head(status="Failure", description="Un-supported command"),
-        Outcome(False, None, "Un-supported command"),
-    ),
-    (head(description="Couldn't find any foreign Configuration"), Outcome(ok=True)),
-    (head(status="Failure", description="No Controller found"), None),
-    (head(status="Success", description="No Controller found"), None),
-    (head(status="Failure", description="No VDs have been configured."), None),
-    (head(description="No VD's have been configured."), Outcome(ok=True)),
-    (
-        head(status="Failure", description="Set Drive Good Failed.")
-        + result(
-            "Drive       Status  ErrCd ErrMsg",
-            "/c0/e252/s5 Success     0 -",
-            "/c0/e252/s6 Failure    50 device state doesn't support requested command",
-            "/c0/e252/s7 Failure   255 Drive is JBOD! Use -force option to confirm.",
-        ),
-        Outcome(False, 50, "device state doesn't support requested command"),
-    ),
-    (
-        head(status="Failure", description="Show Drive Information Failed.")
-        + result("Drive     Status  ErrCd ErrMsg ", "/c0/e8/s1 Failure    46 -      "),
-        Outcome(False, 46, "Show Drive Information Failed."),
-    ),
-    (
-        head() + result("VD Property Value Status  ErrCd ErrMsg", " 0 wrCache  AWB   Success     0 -"),
-        Outcome(ok=True, code=0),
-    ),
-    (
-        head() + result("Ctrl Status Property ErrMsg      ErrCd", "   0 Failed JBOD     Not allowed   255"),
-        Outcome(False, 255, "Not allowed"),
-    ),
-    (
-        head() + head(controller=1, status="Failure", description="Controller 1 not found"),
-        Outcome(False, None, "Controller 1 not found"),
-    ),
-    ("syntax error, unexpected $end, expecting TOKEN_SLASH", None),
-]
-
-
-@pytest.mark.parametrize(("text", "outcome"), OUTCOMES)
-def test_outcomes(text, outcome):
-    if text.startswith("syntax"):
-        outcome = Outcome(False, None, text)
-    assert parse(text).value.outcome == outcome
-
-
-@pytest.mark.parametrize("place", [0, 1, 3])
-def test_results_of_commands_list_no_controller(place):
-    assert parse(OUTCOMES[place][0]).value.controllers == ()
-
-
 def test_settings_list_no_controller_but_say_jbod_of_a_listed_one():
     settings = head() + table("Controller Properties", "Ctrl_Prop Value", "JBOD      ON   ")
     assert parse(settings).value.controllers == ()
@@ -482,44 +372,3 @@ def test_foreign_configuration():
     controller = only(text)
     assert (controller.drives, controller.volumes) == ((), ())
     assert controller.conditions == (Condition("foreign-config", "drive group 0 Nytro1 3.637 TB"),)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "     Storage Command Line Tool  Ver 007.1017.0000.0000 May 10, 2019\n\n     (c)Copyright 2019",
-        "Status Code = 0\nStatus = Success\nDescription = None\n\nController Count = 1\n",
-    ],
-)
-def test_versions_and_counts_are_understood(text):
-    assert parse(text).value.controllers == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "expected"),
-    [
-        ("", 1, "the output of storcli"),
-        ("Adapter #0\n\nEnclosure Device ID: 252\nSlot Number: 0\n", 1, "an answer of storcli"),
-        (LISTING[: LISTING.index("32:2")], None, "the ruler that ends the table"),
-        (LISTING[: LISTING.index("EID:Slt")], None, "a table with its rows"),
-        (LISTING[: LISTING.index("VD LIST")], None, "what the title announces"),
-        (LISTING[: LISTING.index("VD LIST")] + "VD LIST :\n=======\n", None, "what the title announces"),
-        ("key = value\nanother = value\n", 1, "an answer of storcli"),
-        ("-" * 20 + "\nName Size\n" + "-" * 20 + "\nx 1\n" + "-" * 20, 1, "an answer of storcli"),
-        ("CLI Version = 007\nOperating system = Linux\n", 2, "Status"),
-        ("CLI Version = 007\nController = 0\nStatus = Success", 3, "Status and Description"),
-        (DRIVES.replace("512B", "half"), 7, "a row of the table EID:Slt"),
-        (DRIVES.replace("ST3000NM0023", "x" * 500), 8, "a row of the table EID:Slt"),
-    ],
-)
-def test_what_is_refused(text, line, expected):
-    with pytest.raises(Unparsable) as refused:
-        parse(text)
-    where = f"storcli: line {line}: expected " if line else "storcli: line "
-    assert refused.value.message.startswith(where)
-    assert expected in refused.value.message
-
-
-test_never_anything_else = never_anything_else(
-    "storcli", parse, [LISTING, PROGRESS, LISTING + OUTCOMES[7][0]]
-)
