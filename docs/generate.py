@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 from typer.main import get_command
 
-from metal.cli.main import app as cli
+from metal.cli.main import build
 from metal.planning.restarts import ENTER, RESTARTS
 from pxe_edge.api.app import create_app
 from pxe_edge.jobs.causes import Rule
@@ -137,7 +137,7 @@ def places(text: str) -> str:
 
 def step(text: str) -> str:
     """A next step, its commands as code."""
-    paths = sorted((path for path, _ in walk(get_command(cli), "rackflow")), key=len, reverse=True)[:-1]
+    paths = sorted((path for path, _ in walk(get_command(build()), "rackflow")), key=len, reverse=True)[:-1]
     command = rf"(?:{'|'.join(map(re.escape, paths))})(?: \*?[A-Z]\w+\*?| --[a-z-]+(?: \d+)?)*"
     return re.sub(command, lambda found: f"`{found[0]}`", text)
 
@@ -259,7 +259,7 @@ def first_line(text: str | None) -> str:
 def commands_page() -> str:
     """Every command with its arguments and options."""
     commands = [
-        (path, one) for path, one in walk(get_command(cli), "rackflow") if not hasattr(one, "commands")
+        (path, one) for path, one in walk(get_command(build()), "rackflow") if not hasattr(one, "commands")
     ]
     codes = [
         ("0", "done, in sync"),

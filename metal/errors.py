@@ -6,7 +6,7 @@ Unreachable is worth a retry, nothing else is: repeating a refused or unsafe act
 from dataclasses import dataclass
 from datetime import datetime
 
-from specs.records import WaitEvent
+from specs.records import Finding, WaitEvent
 
 
 @dataclass
@@ -26,6 +26,12 @@ class RackflowError(Exception):
 
 class SpecError(RackflowError):
     """The spec has to be edited."""
+
+
+class InvalidSpecs(SpecError):
+    """The edge refused a spec set; `findings` says where."""
+
+    findings: tuple[Finding, ...] = ()
 
 
 class Unreachable(RackflowError):

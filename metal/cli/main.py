@@ -1,4 +1,4 @@
-"""`rackflow`: the commands an operator types. This file only lists them; each topic has its own."""
+"""`rackflow`: the commands an operator types, as `metal.cli.commands` lists them."""
 
 import os
 import sys
@@ -6,65 +6,26 @@ from typing import Annotated
 
 import typer
 
-from metal.cli import (
-    apply,
-    consenting,
-    console,
-    doctor,
-    ending,
-    hosts,
-    images,
-    networks,
-    parse,
-    parts,
-    plans,
-    power,
-    secret,
-    site,
-    specs_command,
-    why,
-)
+from metal.cli.commands import ENTRIES
 from metal.cli.output import exit_code, show_error
-from metal.cli.up.command import up
 from metal.errors import RackflowError
 
-app = typer.Typer(
-    name="rackflow",
-    help="Bare-metal provisioning: host specs in git, one front door, flow runs that converge.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
 
-app.command()(up)
-app.command()(parts.edge)
-app.command()(parts.worker)
-app.command("hosts")(hosts.hosts)
-app.add_typer(hosts.group, name="host")
-app.add_typer(specs_command.group, name="spec")
-app.command()(plans.plan)
-app.command()(apply.apply)
-app.command()(consenting.approve)
-app.command()(ending.cancel)
-app.command()(ending.release)
-app.add_typer(power.group, name="power")
-app.command()(power.inspect)
-app.command()(why.why)
-app.command()(networks.networks)
-app.command()(networks.leases)
-app.command()(networks.sightings)
-app.command()(doctor.doctor)
-app.command()(parse.parse)
-app.add_typer(site.group, name="site")
-app.add_typer(secret.group, name="secret")
-app.command()(secret.credentials)
-app.command()(console.console)
-app.add_typer(images.group, name="image")
-app.add_typer(parts.bootos_group, name="bootos")
-app.add_typer(parts.lab_group, name="lab")
+def build(word: str | None = None) -> typer.Typer:
+    """The CLI: with the command of one word alone, or with all where the word is none of them."""
+    app = typer.Typer(
+        name="rackflow",
+        help="Bare-metal provisioning: host specs in git, one front door, flow runs that converge.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(root)
+    for entry in [one for one in ENTRIES if one.name == word] or ENTRIES:
+        entry.add_to(app)
+    return app
 
 
-@app.callback()
 def root(
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
@@ -82,7 +43,7 @@ def main() -> None:
     # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     try:
-        app()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except RackflowError as error:
         show_error(error)
         sys.exit(exit_code(error))

@@ -8,8 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from metal.edge_client.wire import InvalidSpecs
-from metal.errors import RackflowError, SpecError, Unreachable
+from metal.errors import InvalidSpecs, RackflowError, SpecError, Unreachable
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_PENDING, EXIT_CONSENT, EXIT_UNREACHABLE = 0, 1, 2, 3, 4, 5
 

@@ -14,19 +14,13 @@ from typing import Any, Final, Self
 
 import httpx
 
-from metal.errors import LeaseLost, RackflowError, Refused, SpecError, Unreachable
+from metal.errors import InvalidSpecs, LeaseLost, RackflowError, Refused, Unreachable
 from specs.records import Finding
 
 RETRY_DELAYS_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 """An edge restart takes about two seconds; waiting longer is the run's decision, not the client's."""
 
 LEASE_CODES: Final = frozenset({"epoch", "lease"})
-
-
-class InvalidSpecs(SpecError):
-    """The edge refused a spec set; `findings` says where."""
-
-    findings: tuple[Finding, ...] = ()
 
 
 class NotKnown(Refused):

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from typer.main import get_command
 
-from metal.cli.main import app
+from metal.cli.main import build
 from pxe_edge.jobs.causes_stranger import STRANGER_RULES
 from pxe_edge.jobs.causes_table import RULES
 from specs.reasons import REASONS
@@ -16,7 +16,7 @@ from specs.reasons import REASONS
 ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = re.compile(r"\brackflow((?: (?:\{?[A-Za-z_.]+\}?|--?[a-z-]+))+)")
 HINT: Final = re.compile(r'hint=f?"([^"]*\brackflow [^"]*)"')
-CLI: Final[Any] = get_command(app)
+CLI: Final[Any] = get_command(build())
 STEPS: Final = {
     **{f"cause {rule.code}": rule.next_step for rule in RULES},
     **{f"stranger {rule.code}": rule.next_step for rule in STRANGER_RULES},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from metal.cli.main import app
+from metal.cli.main import build
 from specs.load import json_schema
 from specs.reasons import REASONS
 
@@ -46,14 +46,14 @@ def leaves(command: Any, path: tuple[str, ...] = ()) -> list[tuple[str, Any]]:
 def test_every_command_has_help_and_a_section() -> None:
     page = (DOCS / "commands.md").read_text()
 
-    assert [name for name, command in leaves(get_command(app)) if not command.help] == []
-    assert [name for name, _ in leaves(get_command(app)) if f"## `rackflow {name}`" not in page] == []
+    assert [name for name, command in leaves(get_command(build())) if not command.help] == []
+    assert [name for name, _ in leaves(get_command(build())) if f"## `rackflow {name}`" not in page] == []
 
 
 def test_every_option_has_help() -> None:
     bare = [
         f"{name} {parameter.name}"
-        for name, command in leaves(get_command(app))
+        for name, command in leaves(get_command(build()))
         for parameter in command.params
         if parameter.param_type_name == "option" and not getattr(parameter, "help", None)
     ]

@@ -13,8 +13,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 import tasks
 from metal import errors
-from metal.edge_client.wire import Conflict, InvalidSpecs, NotKnown
-from metal.errors import RackflowError, Refused, Unreachable
+from metal.edge_client.wire import Conflict, NotKnown
+from metal.errors import InvalidSpecs, RackflowError, Refused, Unreachable
 from tasks.retries import DELAYS_S, RETRY, WORTH_A_RETRY, worth_a_retry
 
 MODULES = [importlib.import_module(f"tasks.{one.name}") for one in pkgutil.iter_modules(tasks.__path__)]

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from metal.edge_client import EdgeClient
-from metal.edge_client.wire import RETRY_DELAYS_S, Conflict, EdgeAddress, InvalidSpecs, NotKnown
-from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
+from metal.edge_client.wire import RETRY_DELAYS_S, Conflict, EdgeAddress, NotKnown
+from metal.errors import InvalidSpecs, LeaseLost, RackflowError, Refused, Unreachable
 from specs.records import Finding
 
 FINDING = {"file": "hosts/web-01.yaml", "line": 4, "path": "image", "message": "no such image"}
