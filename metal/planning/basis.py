@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from metal.planning.plan import Plan
-from specs.facts import Disk, Hardware, Observation, RaidArray, SystemFacts
+from specs.facts import Disk, Hardware, Observation, RaidArray, RaidController, SystemFacts
 
 Reads = Literal["hardware", "system"]
 
@@ -49,6 +49,16 @@ def contents(disks: Iterable[Disk]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(paths))
 
 
+def disk_path(disk: Disk) -> str:
+    """Path of one disk, with all that is known of it."""
+    return f"hardware.disks.{disk_key(disk)}"
+
+
+def drive_path(controller: str, identity: str) -> str:
+    """Path of what a controller uses a drive for."""
+    return f"hardware.controllers.{controller}.drives.{identity}"
+
+
 def array_path(uuid: str) -> str:
     """Path of one array."""
     return f"hardware.raids.{uuid}"
@@ -66,7 +76,9 @@ def moved(plan: Plan, seen: Observation) -> list[Moved]:
 def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
     if hardware is None:
         return None
+    behind = {one.id: _controller(one) for one in hardware.controllers}
     return {
+        **({"controllers": behind} if behind else {}),
         "firmware": hardware.firmware,
         "serial": hardware.serial,
         "uuid": hardware.uuid,
@@ -93,6 +105,21 @@ def _disk(disk: Disk) -> dict[str, Any]:
         "found": _content(disk.found),
         "partitions": [[one.number, one.start_bytes, one.size_bytes, one.name] for one in disk.partitions],
     }
+
+
+USES: Final = {"online": "member", "rebuilding": "member", "copyback": "member", "unconfigured": "free"}
+"""What a drive is used for, by its state: a rebuild that ends between plan and run moves nothing."""
+
+
+def _controller(controller: RaidController) -> dict[str, Any]:
+    drives = {
+        drive.identity or f"slot {drive.address}": {
+            "size_bytes": drive.size_bytes,
+            "use": USES.get(drive.state, drive.state),
+        }
+        for drive in controller.drives
+    }
+    return {"driver": controller.driver, "problem": controller.problem, "drives": drives}
 
 
 def _array(array: RaidArray) -> dict[str, Any]:

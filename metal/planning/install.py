@@ -1,21 +1,19 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
-from metal.planning.basis import array_path, contents
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
-from metal.planning.disks import members_of
-from metal.planning.plan import Destroyed, Step, StepKind
-from metal.planning.storage import Target, Volume
+from metal.planning.erasing import Erased
+from metal.planning.plan import Step, StepKind
+from metal.planning.raid.steps import raid_steps
+from metal.planning.storage import Target
 from metal.planning.wish import Wish, layout_hash
-from specs.facts import Disk
 from specs.model import Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
-BLANK: Final = "blank"
 _WRITE_BYTES_PER_MINUTE: Final = 60 * 100_000_000
 
 
@@ -29,8 +27,11 @@ def install_steps(
     if chosen.root is None or chosen.image is None or chosen.refusals:
         yield from (step for step in configure(wish, frozenset(ADJUSTABLE), "boot-os") if step.blocked_by)
         return
-    erased: set[str] = set()
-    yield from _arrays(chosen, erased)
+    erased = Erased()
+    drives = [disk for target in _targets(chosen) for disk in target.disks]
+    drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
+    kept = [cut.target.name for cut in chosen.data if cut.kept]
+    yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:
             yield _wipe(cut, erased)
@@ -65,62 +66,12 @@ def _blocked(chosen: Chosen) -> Iterator[Step]:
         )
 
 
-def _arrays(chosen: Chosen, erased: set[str]) -> Iterator[Step]:
-    disks = [disk for target in _targets(chosen) for disk in target.disks]
-    disks += [disk for volume in chosen.storage.volumes for disk in volume.disks]
-    for array in chosen.storage.removed:
-        held = list({disk.device: disk for disk in members_of(array, disks)}.values())
-        name = array.name or array.uuid
-        alone = sum((other.name or other.uuid) == name for other in chosen.storage.removed) == 1
-        yield Step(
-            id=f"raid-delete:{name if alone else array.uuid}",
-            kind="raid-delete",
-            field="raid",
-            old=f"{name} {array.level}, {human_size(array.size_bytes)}",
-            reason="it stands where the spec wants something else",
-            destructive=True,
-            destroys=_destroyed(held, erased),
-            minutes=0.1,
-            leaves=(array_path(array.uuid), *contents(held)),
-            args={"name": name, "uuid": array.uuid, "members": [_member(disk) for disk in held]},
-        )
-    kept = {cut.target.name for cut in chosen.data if cut.kept}
-    for volume in chosen.storage.volumes:
-        if volume.spec.name not in kept:
-            yield _raid_create(volume, erased)
-
-
-def _raid_create(volume: Volume, erased: set[str]) -> Step:
-    drives = ", ".join(disk.identity or "" for disk in volume.members)
-    return Step(
-        id=f"raid-create:{volume.spec.name}",
-        kind="raid-create",
-        field="raid",
-        new=f"{volume.spec.name} {volume.spec.level} of {drives}",
-        reason="as the spec asks",
-        destructive=True,
-        destroys=_destroyed(volume.disks, erased),
-        minutes=0.2,
-        leaves=(array_path(f"{{raid:{volume.spec.name}}}"), *contents(volume.disks)),
-        args={
-            "name": volume.spec.name,
-            "level": volume.spec.level,
-            "metadata": volume.metadata,
-            "members": [_member(disk) for disk in volume.members],
-            "spares": [_member(disk) for disk in volume.spares],
-            "chunk_bytes": volume.spec.stripe,
-        },
-    )
-
-
-def _member(disk: Disk) -> dict[str, Any]:
-    return {"identity": disk.identity, "size_bytes": disk.size_bytes}
-
-
-def _wipe(cut: Cut, erased: set[str]) -> Step:
+def _wipe(cut: Cut, erased: Erased) -> Step:
     method = cut.layout.wipe if cut.layout else "metadata"
     minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
-    destroys = _destroyed(cut.target.disks, erased)
+    volume = cut.target.volume
+    held = volume.existing if volume and volume.kept else None
+    destroys = erased.first(cut.target.disks, "; ".join(held.found) if held else "")
     return Step(
         id=f"wipe:{cut.target.name}",
         kind="wipe",
@@ -131,7 +82,7 @@ def _wipe(cut: Cut, erased: set[str]) -> Step:
         destructive=True,
         destroys=destroys,
         minutes=round(minutes, 1),
-        leaves=contents(cut.target.disks),
+        leaves=cut.target.leaves,
         args={"target": cut.target.args, "method": method},
     )
 
@@ -145,7 +96,7 @@ def _write_image(target: Target, image: ImageRecord) -> Step:
         reason=f"as the spec asks; only the manifest with sha256 {image.manifest_sha256[:12]} is accepted",
         destructive=True,
         minutes=round(max(0.2, image.blob_bytes / _WRITE_BYTES_PER_MINUTE), 1),
-        leaves=contents(target.disks),
+        leaves=target.leaves,
         args={
             "target": target.args,
             "image_digest": image.digest,
@@ -182,7 +133,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
         reason="as the spec asks",
         destructive=True,
         minutes=0.2,
-        leaves=contents(cut.target.disks),
+        leaves=cut.target.leaves,
         args={
             "target": cut.target.args,
             "root": root if cut.plan.root_number is not None else None,
@@ -207,7 +158,7 @@ def _mkfs(cut: Cut) -> Iterator[Step]:
             reason="as the spec asks",
             destructive=True,
             minutes=0.1,
-            leaves=contents(cut.target.disks),
+            leaves=cut.target.leaves,
             args={
                 "target": cut.target.args,
                 "number": seen.number if seen else one.number,
@@ -259,20 +210,6 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
 
 def _targets(chosen: Chosen) -> list[Target]:
     return [cut.target for cut in (chosen.root, *chosen.data) if cut]
-
-
-def _destroyed(disks: Iterable[Disk], erased: set[str]) -> tuple[Destroyed, ...]:
-    """The disks that a step is the first to erase."""
-    found = []
-    for disk in disks:
-        if disk.identity and disk.identity not in erased:
-            erased.add(disk.identity)
-            found.append(Destroyed(serial=disk.identity, size_bytes=disk.size_bytes, found=_found(disk)))
-    return tuple(found)
-
-
-def _found(disk: Disk) -> str:
-    return "; ".join(disk.found) or BLANK
 
 
 def _plain(

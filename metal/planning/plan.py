@@ -12,8 +12,10 @@ Restart = Literal["observe", "repeat", "ask"]
 
 StepKind = Literal[
     "boot-os",
+    "raid-prepare",
     "raid-create",
     "raid-delete",
+    "raid-boot",
     "wipe",
     "write-image",
     "partition",

@@ -38,6 +38,15 @@ _ROWS: Final = (
         destroys=True,
     ),
     RestartRule(
+        "raid-prepare",
+        "observe",
+        "Drives that are still foreign, passed through or spares are freed; what is free is left.",
+        destroys=True,
+    ),
+    RestartRule(
+        "raid-boot", "repeat", "The controller is told again: what it starts from can't always be read."
+    ),
+    RestartRule(
         "raid-create",
         "observe",
         "An array of this job is assembled by its id and kept; a half-made one is cleared and made anew.",

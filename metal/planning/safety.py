@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from metal.planning.install import BLANK
+from metal.planning.erasing import BLANK
 from metal.planning.plan import Plan, Step
 from metal.planning.steps import INSTALLED
 from specs.phases import Phase, allowed
@@ -121,7 +121,7 @@ def _targets(plan: Plan, step: Step) -> Iterator[str]:
     if target is None:
         return
     if "raid" in target:
-        yield from _members(plan, str(target["raid"]))
+        yield from _members(plan, str(target["raid"]), target.get("uuid"))
     else:
         yield _name(target)
 
@@ -131,14 +131,16 @@ def _name(disk: Mapping[str, Any]) -> str:
     return str(disk.get("identity") or (f"{BY_PATH}{path}" if path else ""))
 
 
-def _members(plan: Plan, volume: str) -> Iterator[str]:
-    """Disks below a volume: of the step that makes it, else of the array of that name that was seen."""
+def _members(plan: Plan, volume: str, uuid: str | None = None) -> Iterator[str]:
+    """Disks below a volume: of the step that makes it, else of the array of that id or name that was seen."""
     made = next((step for step in plan.steps if step.id == f"raid-create:{volume}"), None)
     if made is not None:
         yield from _targets(plan, made)
         return
     raids = (plan.basis.get("hardware") or {}).get("raids") or {}
     seen = [one for one in raids.values() if str(one.get("name") or "").rpartition(":")[2] == volume]
+    if uuid is not None:
+        seen = [raids[uuid]] if uuid in raids else []
     for array in seen:
         yield from map(str, array.get("members") or ())
     if not seen:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from metal.planning.basis import array_path, contents
 from metal.planning.disks import (
     Refusal,
     arrays_of,
@@ -15,9 +16,9 @@ from metal.planning.disks import (
     volume_name,
 )
 from metal.planning.layout import array_size_bytes
-from metal.planning.raid.pools import drives_of, pools_of
+from metal.planning.raid.pools import Candidate, drives_of, is_volume, pools_of
 from metal.planning.raid.volumes import VolumeChoice, choose_volume
-from specs.facts import Disk, Hardware, RaidArray
+from specs.facts import Disk, Hardware, RaidArray, RaidController
 from specs.model import DeviceRule, DiskLayout, Host, RaidVolume
 
 
@@ -37,6 +38,16 @@ class Volume:
     def kept(self) -> bool:
         """Whether a controller has it already as it is asked for."""
         return self.choice.kept and self.choice.pool.controller is not None
+
+    @property
+    def controller(self) -> RaidController | None:
+        """The hardware controller that makes it; None for software RAID."""
+        return self.choice.pool.controller
+
+    @property
+    def drives(self) -> tuple[Candidate, ...]:
+        """Its drives as the controller addresses them, spares last."""
+        return (*self.choice.members, *self.choice.spares)
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -64,8 +75,22 @@ class Target:
         return self.volume.disks if self.volume else (self.disk,) if self.disk else ()
 
     @property
+    def leaves(self) -> tuple[str, ...]:
+        """Paths of the basis that a step which writes it leaves otherwise."""
+        if self.volume and self.volume.controller is not None:
+            return (f"hardware.disks.{{raid-disk:{self.volume.spec.name}}}", array_path(self._array))
+        return contents(self.disks)
+
+    @property
+    def _array(self) -> str:
+        kept = self.volume.existing if self.volume and self.volume.kept else None
+        return kept.uuid if kept else f"{{raid:{self.name}}}"
+
+    @property
     def args(self) -> dict[str, Any]:
         """The target as steps carry it."""
+        if self.volume and self.volume.kept and self.volume.existing:
+            return {"raid": self.volume.spec.name, "uuid": self.volume.existing.uuid}
         if self.volume:
             return {"raid": self.volume.spec.name}
         assert self.disk is not None  # a target is one of both
@@ -84,6 +109,13 @@ class Storage:
     """Arrays that stand where something else goes."""
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     """Field path -> why nothing was chosen for it."""
+    shown: tuple[Disk, ...] = ()
+    """Disks by which hardware controllers show the volumes that stand now."""
+
+    @property
+    def root_volume(self) -> Volume | None:
+        """The volume that the root is on."""
+        return self.root.volume if isinstance(self.root, Target) else None
 
 
 def choose_storage(spec: Host, hardware: Hardware) -> Storage:
@@ -123,7 +155,8 @@ def choose_storage(spec: Host, hardware: Hardware) -> Storage:
     root = refusals.get("rootDevice") or targets.get("rootDevice")
     removed, foreign = _standing_arrays(spec, volumes, targets.values(), hardware)
     refusals |= foreign
-    return Storage(root, tuple(volumes), layouts, removed, refusals)
+    shown = tuple(disk for disk in disks if is_volume(disk, hardware.raids))
+    return Storage(root, tuple(volumes), layouts, removed, refusals, shown)
 
 
 def keeps(layout: DiskLayout) -> bool:
@@ -175,6 +208,11 @@ def _target(
         if any(path.startswith("raid[") for path in refusals):
             return None  # said already where the volume is defined
         return Refusal("no-matching-disk", f"raid has no volume {rule.raid}; seen: {listing(disks)}")
+    if volume.spec.level == "jbod":
+        told = (
+            f"volume {rule.raid} passes its drives through, each is a disk; name the one to use by its serial"
+        )
+        return Refusal("layout-impossible", told)
     return Target(volume.size_bytes, max(one.logical_block_bytes for one in volume.members), volume=volume)
 
 

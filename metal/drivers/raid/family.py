@@ -109,7 +109,7 @@ def index_of(controller: Controller) -> str:
         raise Refused(
             f"controller {controller.model or 'without model'} has no index that its tool could be given",
             reason="step-failed",
-            hint="rackflow host NAME --json shows what its tool listed",
+            hint="rackflow host NAME shows what its tool listed",
         )
     return controller.index
 
@@ -120,7 +120,7 @@ def address_of(drive: Drive) -> str:
         raise Refused(
             f"drive {drive.serial or 'without serial'} has no address that its tool could be given",
             reason="step-failed",
-            hint="rackflow host NAME --json shows what its controller listed",
+            hint="rackflow host NAME shows what its controller listed",
         )
     return drive.address
 
@@ -131,6 +131,6 @@ def id_of(volume: VirtualDrive) -> str:
         raise Refused(
             f"volume {volume.name or volume.wwn} has no id that its tool could be given",
             reason="step-failed",
-            hint="rackflow host NAME --json shows what its controller listed",
+            hint="rackflow host NAME shows what its controller listed",
         )
     return volume.id
