@@ -46,7 +46,9 @@ def read_detail(device: str, lines: tuple[Line, ...]) -> MdArray:
         state=state,
         raw_state=raw or None,
         size_bytes=array_bytes(values.get("Array Size")),
-        uuid=plain_name(values.get("UUID")),
+        uuid=plain_name(
+            values.get("UUID") or (values.get("Container GUID") if level == "container" else None)
+        ),
         name=plain_name(values.get("Name")),
         metadata=values.get("Version") or None,
         raid_devices=wanted,

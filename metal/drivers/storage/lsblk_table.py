@@ -14,13 +14,13 @@ from metal.drivers.tool_text import Line, is_prompt, unparsable
 TOOL: Final = "lsblk"
 
 _RIGHT = re.compile(
-    r"(?:fs)?size|r[aom]|hotplug|rota|rand|alignment|(?:min|opt)-io|(?:phy|log)-sec|rq-size|disc-(?:aln|gran|max|zero)"
+    r"(?:fs)?size|r[aom]|rev|hotplug|rota|rand|alignment|(?:min|opt)-io|(?:phy|log)-sec|rq-size|disc-(?:aln|gran|max|zero)"
     r"|wsame|fsavail|fsused|fsuse%|start|dax|zone-(?:sz|wgran|app|nr|omax|amax)|disk-seq|mq"
 )
 """Columns of numbers, aligned to the right: SCOLS_FL_RIGHT in util-linux's lsblk.c."""
 _LEFT = re.compile(
     r"p?k?name|path|maj(?::min)?|min|fstype|fsver|fsroots|label|(?:part|pt)?uuid|pttype|part(?:type|typename|label|flags|n)"
-    r"|mountpoints?|model|serial|state|owner|group|mode|sched|type|wwn|hctl|tran|subsystems|rev|vendor|zoned|id|id-link"
+    r"|mountpoints?|model|serial|state|owner|group|mode|sched|type|wwn|hctl|tran|subsystems|vendor|zoned|id|id-link"
 )
 """All other columns of lsblk."""
 _NAMES: Final = ("name", "kname", "path")
@@ -85,7 +85,7 @@ def _columns(line: Line) -> tuple[_Column, ...]:
     )
     names = {column.name for column in found}
     known = all(column.right or _LEFT.fullmatch(column.name) for column in found)
-    return found if known and len(names) == len(found) and names & set(_NAMES) else ()
+    return found if known and names & set(_NAMES) else ()
 
 
 def _is_raw(head: Line, columns: tuple[_Column, ...], rows: list[Line]) -> bool:
@@ -136,21 +136,29 @@ def _cells(line: Line, columns: tuple[_Column, ...]) -> dict[str, str | None]:
     limit = len(text)
     for column in reversed(columns):
         if column.right:
-            end = min(column.end, limit)
-            start = len(text[:end].rstrip()) if end < column.end else end
-            while start > 0 and not text[start - 1].isspace():
-                start -= 1
-            cell = text[start:end]
-            touches = len(text) >= column.end and bool(cell)
-            cells[column.name] = cell if touches else None
-            limit = start if touches else min(limit, column.start)
+            cell = _right_cell(text[: min(column.end, limit)], column)
+            cells[column.name] = cell.strip() or cells.get(column.name)
+            limit = min(limit, column.end - len(cell) if cell else column.start)
         else:
             if 0 < column.start < limit and not text[column.start - 1].isspace():
                 raise unparsable(TOOL, line, "cells below the names of their columns")
             cell = text[column.start : limit] if column.start < limit else ""
-            cells[column.name] = cell.rstrip() if column.name in _NAMES else cell.strip() or None
+            found = cell.rstrip() if column.name in _NAMES else cell.strip()
+            cells[column.name] = found or cells.get(column.name)
             limit = min(limit, column.start)
     return cells
+
+
+def _right_cell(text: str, column: _Column) -> str:
+    """The cell that ends where its column's name does; a revision is padded to four characters."""
+    told = text.rstrip()
+    padding = column.end - len(told)
+    if not told or padding < 0 or padding > (3 if column.name == "rev" else 0):
+        return ""
+    start = len(told)
+    while start > 0 and not told[start - 1].isspace():
+        start -= 1
+    return told[start:] + " " * padding
 
 
 def _row(line: Line, cells: dict[str, str | None]) -> Row:

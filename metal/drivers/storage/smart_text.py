@@ -67,6 +67,19 @@ _CAPACITY: Final = ("User Capacity", "Namespace 1 Size/Capacity", "Total NVM Cap
 _KEYS: Final = frozenset(
     {*_MODEL, *_FIRMWARE, *_CAPACITY, "Model Family", "Vendor", "Device type", "LU WWN Device Id", "Device"}
 )
+_SETTINGS: Final = frozenset(
+    {
+        "AAM feature is",
+        "APM feature is",
+        "ATA Security is",
+        "DSN feature is",
+        "Rd look-ahead is",
+        "SMART support is",
+        "Write cache is",
+        "Wt Cache Reorder",
+    }
+)
+"""What `-g` prints, without a word about the drive itself."""
 _ALONE: Final = frozenset({*_CAPACITY, "LU WWN Device Id"})
 _SECTION = re.compile(r"^=== START OF .* SECTION ===$")
 _SCSI_5 = re.compile(r"^(?P<device>\S.*?)\s+Version: ?(?P<version>\S*)$")
@@ -98,7 +111,7 @@ def _is_told(run: tuple[Line, ...], values: Mapping[str, str]) -> bool:
     """Whether there is a drive, and smartctl's word for it: other tools have lines `Vendor: …` too."""
     if not any(_BANNER.match(line.words) or _SECTION.match(line.words) for line in run):
         return bool(_ALONE & values.keys()) and _first(values, _MODEL) is not None
-    return bool(_KEYS & values.keys()) or _passed(values) is not None
+    return bool((_KEYS | _SETTINGS) & values.keys()) or _passed(values) is not None
 
 
 def _values(lines: tuple[Line, ...]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import pytest
 
 from metal.drivers.storage.disks import parse_lsblk
 from metal.drivers.storage.lsblk import parse, printed_bytes
+from metal.drivers.storage.lsblk_text import read_rows
 from metal.errors import Unparsable
 from tests.metal.drivers.parse.refusing import never_anything_else, value_or_refusal
 
@@ -120,6 +121,22 @@ def test_a_list_has_no_depth():
     first, second = parse(LIST).value.devices
     assert (first.name, first.size_bytes, first.serial) == ("sdc", 1000204886016, "WD-1A2B")
     assert (second.name, second.serial, second.children) == ("sdc1", None, ())
+
+
+def test_a_padded_revision_and_a_column_asked_for_twice():
+    wide = (
+        "NAME TRAN  REV VENDOR   SIZE SIZE TYPE\n"
+        "sda  spi  1.0  MAKER, I  20G  20G disk\n"
+        "sdb  sata 2.00 OTHER      5G   5G disk\n"
+        "dm-0                      4G   4G lvm\n"
+    )
+    rows = read_rows(wide).found
+    assert [(row.values["tran"], row.values["rev"], row.values["vendor"]) for row in rows] == [
+        ("spi", "1.0", "MAKER, I"),
+        ("sata", "2.00", "OTHER"),
+        (None, None, None),
+    ]
+    assert [row.values["size"] for row in rows] == ["20G", "5G", "4G"]
 
 
 def test_raw_cells_are_one_blank_apart():

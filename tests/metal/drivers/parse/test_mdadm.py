@@ -237,6 +237,12 @@ def test_a_container_has_members_and_no_state():
     assert members(array) == [("/dev/sda", None, None, None), ("/dev/sdb", None, None, None)]
 
 
+def test_a_ddf_container_is_known_by_its_guid():
+    text = CONTAINER.replace("UUID :", "Container GUID :").replace(": imsm", ": ddf")
+    (array,) = parse(text).value.arrays
+    assert (array.uuid, array.metadata) == ("aaaa0000:bbbb1111:cccc2222:dddd3333", "ddf")
+
+
 def test_a_superblock_tells_of_its_own_device_and_of_missing_ones():
     (array,) = parse(EXAMINE).value.arrays
     assert (array.device, array.state, array.raw_state) == (None, "degraded", "clean")

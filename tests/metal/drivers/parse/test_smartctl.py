@@ -197,6 +197,11 @@ def test_text_of_a_drive_that_does_not_open(message):
     assert (drive.messages, drive.model, drive.passed) == ((message,), None, None)
 
 
+def test_settings_without_a_word_about_the_drive():
+    drive = parse(f"{BANNER}ATA Security is:  Disabled, NOT FROZEN [SEC1]\n").value
+    assert (drive.model, drive.messages) == (None, ())
+
+
 def test_scan_text_keeps_devices_behind_one_node_apart():
     parsed = parse(SCAN)
     assert [(device.name, device.type) for device in parsed.value.devices] == [
