@@ -100,6 +100,11 @@ def _enter(work: Work, *, trusted: bool = True) -> int:
     return sent
 
 
+def _needs_boot_os(step: Step) -> bool:
+    """Whether a boot OS that goes away takes the step with it; the step that starts one is such a step too."""
+    return step.where == "boot-os" or step.kind == "boot-os"
+
+
 def _entry(work: Work) -> Entry:
     return Entry(work.edge, work.claim, work.around, work.log, plan=work.plan.hash)
 
@@ -114,7 +119,7 @@ def _persist(work: Work) -> tuple[bool, str]:
         try:
             return _carry_out(work)
         except (Unreachable, Refused) as error:
-            if work.step.where != "boot-os" or not _entry(work).is_lost():
+            if not _needs_boot_os(work.step) or not _entry(work).is_lost():
                 raise
             work.log(f"{work.step.id}: the boot OS went away: {error.message}")
         # It may be the same boot OS, after the network was away: then what was sent runs on in it.

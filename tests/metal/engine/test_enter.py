@@ -7,6 +7,7 @@ import pytest
 from metal.drivers.hardware import read_hardware
 from metal.engine.enter import BOOT_S, STEP, Entry, Sight, decide, may_cycle
 from metal.engine.observe import observe
+from metal.engine.power_steps import BootBootOs
 from metal.engine.steps import run_step
 from metal.engine.waits import LOOK_S
 from metal.errors import JobWaits, Refused, Unreachable
@@ -300,3 +301,24 @@ def test_a_start_for_a_reinstallation_is_waited_for_by_the_next_run_too(world, m
     claim, around = world.begin()
     assert observe(edge, "web-01", claim, around=around, patience_s=1).seen_from == "boot-os"
     assert world.rig.bmc.sent == ["boot pxe", "on"]
+
+
+def test_a_machine_that_dies_right_after_its_boot_os_came_up_is_started_again(world, monkeypatch):
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "1000")
+    start = Step(id="boot-os", kind="boot-os", field="power", reason="r", where="bmc", reboot=True)
+    plan = world.plan.model_copy(update={"steps": (start, *world.plan.steps)})
+    world.plan = plan
+    world.cut_power()
+    plain, died = BootBootOs.act, []
+
+    def act(self, work) -> None:
+        plain(self, work)
+        if not died:
+            died.append(work.kept.boot_no)
+            world.cut_power()
+
+    monkeypatch.setattr(BootBootOs, "act", act)
+    world.drive()
+    phases = [row.phase for row in world.rig.edge.rows if row.step == "boot-os"]
+    assert (phases[-1], phases.count("done"), phases.count("failed")) == ("done", 1, 0)
+    assert world.boot == died[0] + 1
