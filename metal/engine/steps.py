@@ -101,7 +101,7 @@ def _enter(work: Work, *, trusted: bool = True) -> int:
 
 
 def _needs_boot_os(step: Step) -> bool:
-    """Whether a boot OS that goes away takes the step with it; the step that starts one is such a step too."""
+    """Whether a boot OS that goes away takes the step with it; the step that starts one is one too."""
     return step.where == "boot-os" or step.kind == "boot-os"
 
 
