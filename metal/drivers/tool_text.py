@@ -230,6 +230,8 @@ def command_of(line: Line, names: tuple[str, ...]) -> str | None:
     if match := _USER_PROMPT.match(line.words):
         return match[1].strip()
     match = _BARE_PROMPT.match(line.words) or _PATH.match(line.words)
+    if match and not match[1]:
+        return ""
     words = match[1].split() if match else []
     words = words[1:] if words[:1] == ["sudo"] else words
     if words and words[0].rpartition("/")[2].lower().startswith(names):

@@ -48,7 +48,11 @@ TASKS: Final[dict[str, VolumeState]] = {
     "expand": "migrating",
 }
 LEVELS: Final[dict[str, Level]] = {"RAID0": "raid0", "RAID1": "raid1", "RAID1E": "raid1e", "RAID10": "raid10"}
-INTERFACES: Final[dict[str, Interface]] = {"SAS": "sas", "SATA": "sata", "NVME": "nvme"}
+INTERFACES: Final[dict[str, Interface]] = {"SAS": "sas", "SATA": "sata", "NVME": "nvme", "PCIE": "nvme"}
 MEDIA: Final[dict[str, Medium]] = {"HDD": "hdd", "SSD": "ssd"}
-NOTHING_THERE: Final = re.compile(r"no IR volumes on the controller|^MPTLib2 Error 1$", re.IGNORECASE)
+NOTHING_THERE: Final = re.compile(
+    r"no IR volumes on the controller|^MPTLib2 Error 1$"
+    r"|^No (?:controllers?|adapters?)(?: was| were)? found\.?$",
+    re.IGNORECASE,
+)
 """STATUS without volumes, and LIST without an adapter: no failures."""

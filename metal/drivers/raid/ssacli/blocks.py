@@ -8,6 +8,7 @@ cages). Errors and warnings are paragraphs of their own, wrapped to the terminal
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from metal.drivers.raid.ssacli.grammar import (
     BANNER,
@@ -26,6 +27,9 @@ from metal.drivers.raid.ssacli.grammar import (
 )
 from metal.drivers.raid.ssacli.words import NOTHING_THERE, REFUSALS, Role
 from metal.drivers.tool_text import Line, command_of, key_value, unparsable
+
+_TITLES: Final = re.compile(r"(?:mirror|parity) group|disk partition|license", re.IGNORECASE)
+"""Titles within a volume, of which nothing hangs; the drives below them are its members."""
 
 
 @dataclass(slots=True)
@@ -258,10 +262,10 @@ class _Reader:
             return
         if pair and isinstance(self.last, Aside) and self.block:
             return
-        known = re.match(
-            r"(?:mirror|parity) group|disk partition|License|drive (?:bays|cage)", line.words, re.IGNORECASE
-        )
-        if self.options or known:
+        if line.words.lower() == "none attached":
+            self.last = None  # the whole list of an empty cage
+            return
+        if self.options or _TITLES.match(line.words):
             return
         self.strange = line
         self.text.ignored.append(line.words)

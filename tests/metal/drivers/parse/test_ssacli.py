@@ -239,6 +239,11 @@ def test_drives_of_a_controller_in_hba_mode_are_passed_through():
         assert [drive.state for drive in only(text.format(section)).drives] == ["jbod"]
 
 
+def test_a_cage_without_drives_is_no_cut():
+    text = "Smart HBA H240 in Slot 1 (sn: RF1)\n\n   Physical Drives\n      None attached\n"
+    assert (only(text).drives, parse(text).ignored) == ((), ())
+
+
 def test_a_cage_names_drives_without_their_state():
     line = "physicaldrive 1I:1:4 (port 1I:box 1:bay 4, SAS HDD, 900 GB, OK)"
     (drive,) = only(f"Smart HBA H240 in Slot 1 (sn: RF1)\n\n   Physical Drives\n      {line}\n").drives

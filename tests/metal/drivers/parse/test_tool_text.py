@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from metal.drivers.parsed import Parsed, as_json
 from metal.drivers.raid.listing import Controller, Drive, Listing, wwn_text
-from metal.drivers.tool_text import json_documents, key_value, lines_of, number, size_bytes
+from metal.drivers.tool_text import command_of, json_documents, key_value, lines_of, number, size_bytes
 from metal.errors import Unparsable
 
 
@@ -85,6 +85,32 @@ def test_as_json_has_every_field():
 )
 def test_wwns(text, expected):
     assert wwn_text(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("[root@node7 ~]# tool show", "tool show"),
+        ("#root@node7:~#  /usr/sbin/tool show", "/usr/sbin/tool show"),
+        ("node7:~ # tool show", "tool show"),
+        ("=> show all", "show all"),
+        ("=>", ""),
+        ("# /opt/x/tool64 0 SHOW", "/opt/x/tool64 0 SHOW"),
+        ("$ sudo tool show", "tool show"),
+        ("/opt/x/tool show", "/opt/x/tool show"),
+        ("#", ""),
+        ("# of ports:      3", None),
+        ("Key : value", None),
+        ("tool: not found", None),
+    ],
+)
+def test_commands_at_prompts(line, command):
+    (found,) = lines_of("tool", line)
+    assert command_of(found, ("tool",)) == command
+
+
+def test_a_number_that_is_too_long_for_a_size_is_none():
+    assert size_bytes("9" * 400 + " GB") is None
 
 
 @given(st.text())
