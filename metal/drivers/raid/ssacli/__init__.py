@@ -73,7 +73,7 @@ def _controller(block: Block) -> Controller:
         serial=one_line(keys.get("serial number")) or heading.serial,
         firmware=one_line(keys.get("firmware version")),
         pci=_pci(keys.get("pci address (domain:bus:device.function)", "")),
-        state=by_beginning(CONTROLLER_STATES, raw),  # type: ignore[arg-type]
+        state=by_beginning(CONTROLLER_STATES, raw),
         raw_state=raw,
         jbod=jbod,
         drives=tuple(replace(drive, volume=owners.get(drive.address)) for drive in drives),
@@ -195,4 +195,4 @@ def _volume_state(keys: dict[str, str], raw: str | None) -> VolumeState | None:
         and not re.search("complet|fail", parity)
     ):
         return "initialising"
-    return state  # type: ignore[return-value]
+    return state

@@ -6,7 +6,7 @@ tools print in words.
 """
 
 import re
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from metal.drivers.raid.listing import (
     ConditionKind,
@@ -20,6 +20,8 @@ from metal.drivers.raid.listing import (
 
 Role = Literal["data", "unassigned", "spare", "hba"]
 """What a drive is there for; with status OK it makes the drive's state."""
+
+State = TypeVar("State", VolumeState, ControllerState)
 
 ROLE_STATES: Final[dict[Role | None, DriveState | None]] = {
     "data": "online",
@@ -130,7 +132,7 @@ REFUSALS: Final = re.compile(
 """Refusals that some versions print without "Error:"."""
 
 
-def by_beginning(table: tuple[tuple[str, str], ...], text: str | None) -> str | None:
+def by_beginning(table: tuple[tuple[str, State], ...], text: str | None) -> State | None:
     """The meaning of the first entry that the text begins with."""
     plain = (text or "").lower()
     return (
