@@ -38,7 +38,8 @@ rack: setup
 test: lint
 	$(PY) -m pytest -q -m "not rack or chosen"
 
-test-rack: setup
+test-rack:
+	@scripts/setup --arm64
 	$(PY) tests/rack/run.py $(if $(K),-k "$(K)")
 
 soak: setup

@@ -153,9 +153,9 @@ class Machine:
 
 
 def uefi(folder, *switched_off, code="OVMF_CODE_4M.fd", variables="OVMF_VARS_4M.fd"):
-    """OVMF with variables of its own; `switched_off` are boot ways that it is to leave out."""
+    """OVMF, or firmware by its whole path, with variables of its own; `switched_off` ways are left out."""
     if not (OVMF / code).exists():
-        pytest.fail("OVMF is missing: run scripts/setup")
+        pytest.fail(f"{OVMF / code} is missing: run scripts/setup")
     copy = folder / "vars.fd"
     shutil.copyfile(OVMF / variables, copy)
     flash = "if=pflash,format=raw"
