@@ -52,6 +52,7 @@ MODULES: Final = (
     "pxe_edge.servers.senders",
     "pxe_edge.servers.tftp",
     "pxe_edge.servers.tftp_data",
+    "pxe_edge.servers.turns",
     "pxe_edge.servers.udp",
 )
 """What runs once per packet."""

@@ -127,7 +127,7 @@ class Transfer:
 
     def receive(self, data: bytes) -> bool:
         """One datagram from the client's own port; whether blocks `acked + 1` to `sent` go out now."""
-        if data[:2] != b"\0\x04" or len(data) < 4:
+        if len(data) < 4 or data[1] != tftp.ACK or data[0]:
             return self._told(data)
         ahead = ((data[2] << 8 | data[3]) - self.acked) & 0xFFFF
         if ahead == 0:

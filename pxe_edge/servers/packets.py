@@ -1,7 +1,7 @@
-"""The packet plane: DHCP, DHCPv6, TFTP and router advertisements on one loop, boot HTTP beside it.
+"""The packet plane: DHCP, DHCPv6 and router advertisements on one loop, TFTP and boot HTTP beside it.
 
 It is run in a thread with a loop of its own, so that a slow API request never delays an OFFER:
-firmware asks 3 to 4 times and gives up. Boot HTTP has another thread, because image streams would.
+firmware asks 3 to 4 times and gives up. TFTP and boot HTTP have others, because blocks and images would.
 """
 
 import asyncio

@@ -1,17 +1,19 @@
 """The TFTP server: read-only, one state machine per transfer, a few data sockets per address of ours.
 
-Requests come to port 69, over IPv4 and IPv6, and are answered from one of eight ports of the address
+Requests come to port 69, over IPv4 and IPv6, and are answered from one of two ports of the address
 that they were sent to: each transfer has a port pair of its own (RFC 1350 section 4). A datagram on a
 data port from anybody without a transfer there gets ERROR 5 and disturbs nobody. Every request gets at
 least an ERROR, but for one to a broadcast address, which nobody is to answer (RFC 1123 section 4.2.3.5).
+
+It runs in a thread and a loop of its own (`turns`): in lock-step each block costs a turn, and what asyncio
+does in one is more than all the rest. Only `start`, `follow`, `close` and the counts are for other threads.
 
 Transfers are bounded per address and in all. A full table drops the oldest one whose client has never
 acknowledged anything, because anybody can ask in another's name.
 """
 
-import asyncio
-import contextlib
 import logging
+import math
 import os
 import socket
 import time
@@ -33,18 +35,19 @@ from pxe_edge.servers.errors import StartError
 from pxe_edge.servers.files import FileTable
 from pxe_edge.servers.http_answer import Response
 from pxe_edge.servers.mapped import Mapped, Mappings
-from pxe_edge.servers.tftp_data import DataSocket, FileChangedError, Session, can_offload
+from pxe_edge.servers.tftp_data import DataSocket, DataSockets, FileChangedError, Session
 from pxe_edge.servers.tftp_made import Made, Making, asked
+from pxe_edge.servers.turns import Turns
 from pxe_edge.wire import tftp
 from pxe_edge.wire.errors import WireError
 
 PORT: Final = 69
-DATA_SOCKETS: Final = 8
 MAX_PER_ADDRESS: Final = 16
 MAX_TRANSFERS: Final = 4096
-MAX_LOCAL_ADDRESSES: Final = 64
 _DRAIN: Final = 64
-_DATAGRAM_BYTES: Final = 1024
+_FULL_TURNS: Final = 8
+_DATAGRAM_BYTES: Final = 128
+"""Of a datagram to a data port: an ACK has four octets, and of an ERROR only the code counts."""
 _DEFAULT_MTU: Final = 1500
 _TICK_S: Final = 0.25
 _FORGET_EVERY: Final = 20
@@ -57,7 +60,7 @@ log = logging.getLogger(__name__)
 
 
 class TftpServer:
-    """Serves one folder, and what `made` makes."""
+    """Serves one folder, and what `made` makes on the event loop that the server is made on."""
 
     def __init__(
         self, root: Path, *, port: int = PORT, made: Made = lambda _request: None, offload: bool = True
@@ -68,15 +71,17 @@ class TftpServer:
         self._links: dict[int, Link] = {}
         self._networks: tuple[NetworkView, ...] = ()
         self._port = port
-        self._offload = offload
         self._listening: list[socket.socket] = []
-        self._data: dict[Address, list[DataSocket]] = {}
+        self._turns = Turns("tftp", self._tick)
+        self._data = DataSockets(self._data_opened, self._data_closing, offload=offload)
         self._sessions: dict[Address, Session] = {}
-        self._making = Making()
+        self._making = Making(self._turns.hand)
         self._per_address: Counter[str] = Counter()
-        self._begun = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._ticks = 0
+        self._unsent: list[Session] = []
+        """The kernel had no room for them."""
+        self._looks_at = math.inf
+        """When clocks are looked at next."""
+        self._looks = 0
         self._lines = RateLimit(_LINES_PER_S)
         self.refused: Counter[str] = Counter()
         """How often which reason kept a datagram from being served."""
@@ -93,7 +98,6 @@ class TftpServer:
 
     def start(self) -> None:
         """Open the request sockets; raises StartError."""
-        loop = asyncio.get_running_loop()
         self._listening.append(datagrams.open_requests(socket.AF_INET, "UDP (TFTP)", self._port))
         try:
             self._listening.append(datagrams.open_requests(socket.AF_INET6, "UDP (TFTP, IPv6)", self.port))
@@ -102,7 +106,8 @@ class TftpServer:
                 raise
             log.warning("tftp=ipv4-only reason=%r", str(error))
         for sock in self._listening:
-            loop.add_reader(sock, self._requests_readable, sock)
+            self._turns.watch(sock.fileno(), partial(self._requests_readable, sock))
+        self._turns.start()
         log.info("tftp=listening port=%d root=%s", self.port, self._root)
 
     def follow(self, links: dict[int, Link], networks: Sequence[NetworkView] = ()) -> None:
@@ -111,21 +116,18 @@ class TftpServer:
 
     def close(self) -> None:
         """End all transfers and close the sockets."""
-        loop = asyncio.get_running_loop()
+        self._turns.stop()
+        self._making.close()
         for session in list(self._sessions.values()):
             self._end(session, "server-stopped")
-        if self._timer is not None:
-            self._timer.cancel()
-        self._making.close()
-        for sock in (*self._listening, *(each.sock for group in self._data.values() for each in group)):
-            loop.remove_reader(sock)
+        self._data.close()
+        for sock in self._listening:
             sock.close()
         self._listening.clear()
-        self._data.clear()
 
     # Requests
 
-    def _requests_readable(self, sock: socket.socket) -> None:
+    def _requests_readable(self, sock: socket.socket, _now: float) -> None:
         for _ in range(_DRAIN):
             arrived = datagrams.receive(sock)
             if arrived is None:
@@ -164,7 +166,7 @@ class TftpServer:
             if (session.name, session.options) == (request.name, tuple(request.options.items())):
                 self._note("repeated-request", arrived.peer)
                 if session.transfer.again():  # the first answer once more, from the same port
-                    self._send(session)
+                    self._send(session, time.monotonic())
                 return
             self._end(session, "new-request")
         if arrived.peer in self._making:
@@ -218,11 +220,13 @@ class TftpServer:
         shown_name: str | None = None,
         taken: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        counted_as, data = peers.counted_as(arrived.peer), self._data_socket(sock.family, arrived.local)
+        counted_as = peers.counted_as(arrived.peer)
+        data = self._data.choose(sock.family, arrived.local, arrived.peer)
         if data is None:
             self._give_back(content)
             self._refuse(arrived, tftp.Error(tftp.NOT_DEFINED, "no port is free"), "no-data-socket")
             return
+        now = time.monotonic()
         terms = negotiate(request.options, content.size_bytes, self._max_block_bytes(arrived))
         session = Session(
             peer=arrived.peer,
@@ -232,16 +236,17 @@ class TftpServer:
             transfer=Transfer(content.size_bytes, terms),
             data=data,
             counted_as=counted_as,
-            began_at=time.monotonic(),
+            began_at=now,
             shown_name=shown_name or request.name,
             taken=taken,
         )
         self._sessions[arrived.peer] = data.sessions[arrived.peer] = session
         self._per_address[counted_as] += 1
         session.transfer.begin()
-        self._send(session)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
+        self._send(session, now)
+        if self._looks_at == math.inf:
+            self._looks_at = now + _TICK_S
+            self._turns.tick_by(self._looks_at)
 
     def _room(self) -> bool:
         if len(self._sessions) < MAX_TRANSFERS:
@@ -264,47 +269,22 @@ class TftpServer:
         told = [n.mtu for n in self._networks if n.mtu is not None and client in n.subnet]
         return min([mtu, *told]) - HEADERS_BYTES
 
-    def _data_socket(self, family: int, local: Address) -> DataSocket | None:
-        group = self._data.get(local)
-        if group is None:
-            if len(self._data) >= MAX_LOCAL_ADDRESSES:  # addresses came and went
-                self._close_unused()
-            try:
-                group = self._open_group(socket.AddressFamily(family), local)
-            except OSError as error:
-                log.warning("tftp=no-data-socket address=%s reason=%r", local[0], error.strerror)
-                return None
-        self._begun += 1
-        return group[self._begun % len(group)]
+    def _data_opened(self, data: DataSocket) -> None:
+        self._turns.watch(data.sock.fileno(), partial(self._data_readable, data))
 
-    def _open_group(self, family: socket.AddressFamily, local: Address) -> list[DataSocket]:
-        with contextlib.ExitStack() as opened:
-            socks = [opened.enter_context(datagrams.open_data(family, local)) for _ in range(DATA_SOCKETS)]
-            opened.pop_all()
-        offload = self._offload and can_offload(socks[0])
-        group = self._data[local] = [DataSocket(sock, offload) for sock in socks]
-        for data in group:
-            asyncio.get_running_loop().add_reader(data.sock, self._data_readable, data)
-        return group
-
-    def _close_unused(self) -> None:
-        for local, group in list(self._data.items()):
-            if not any(data.sessions for data in group):
-                for data in self._data.pop(local):
-                    asyncio.get_running_loop().remove_reader(data.sock)
-                    data.sock.close()
+    def _data_closing(self, data: DataSocket) -> None:
+        self._turns.leave(data.sock.fileno())
 
     # Transfers
 
-    def _data_readable(self, data: DataSocket) -> None:
+    def _data_readable(self, data: DataSocket, now: float) -> None:
         # The hot path: per packet one call to receive, one to send, and as little as can be between.
         sessions, receive = data.sessions, data.sock.recvfrom
-        now = time.monotonic()
         for found in range(data.expected):
             try:
                 packet, peer = receive(_DATAGRAM_BYTES)
             except OSError:
-                data.expected = max(1, found)
+                data.expected, data.full = max(1, found), 0
                 return
             session = sessions.get(peer)
             if session is None:
@@ -315,10 +295,11 @@ class TftpServer:
                 self._send(session, now)
             elif transfer.outcome:
                 self._end(session, transfer.outcome)
-        data.expected = min(2 * data.expected, _DRAIN)
+        data.full += 1
+        if data.full == _FULL_TURNS:
+            data.expected, data.full = min(2 * data.expected, _DRAIN), 0
 
-    def _send(self, session: Session, now: float | None = None) -> None:
-        now = time.monotonic() if now is None else now
+    def _send(self, session: Session, now: float) -> None:
         try:
             room = session.data.send(session)
         except FileChangedError:
@@ -328,28 +309,34 @@ class TftpServer:
         except OSError as error:
             self._note("unsent", session.peer, error.strerror or "")
             room = True  # as if it were lost on the way
-        session.deadline = now + (session.transfer.wait_s if room else _NO_ROOM_S)
-        if not room:
-            asyncio.get_running_loop().call_later(_NO_ROOM_S, self._send_again, session)
+        if room:
+            session.deadline = now + session.transfer.wait_s
+            return
+        session.deadline = now + _NO_ROOM_S
+        self._unsent.append(session)
+        self._turns.tick_by(session.deadline)
 
-    def _send_again(self, session: Session) -> None:
-        if self._sessions.get(session.peer) is session and session.deadline <= time.monotonic():
-            self._send(session)
+    def _tick(self, now: float) -> None:
+        unsent, self._unsent = self._unsent, []
+        for session in unsent:
+            if self._sessions.get(session.peer) is session and session.deadline <= now:
+                self._send(session, now)
+        if now >= self._looks_at:
+            self._look_at_clocks(now)
+        if self._looks_at != math.inf:
+            self._turns.tick_by(self._looks_at)
 
-    def _tick(self) -> None:
-        now = time.monotonic()
-        self._ticks += 1
-        if self._ticks % _FORGET_EVERY == 0:
-            for group in self._data.values():
-                for data in group:
-                    data.forget()
+    def _look_at_clocks(self, now: float) -> None:
+        self._looks += 1
+        if self._looks % _FORGET_EVERY == 0:
+            self._data.forget()
         for session in [each for each in self._sessions.values() if each.deadline <= now]:
             if session.transfer.expire():
                 self._send(session, now)
             else:
                 self._end(session, session.transfer.outcome)
-        again = self._sessions or self._ticks % _FORGET_EVERY
-        self._timer = asyncio.get_running_loop().call_later(_TICK_S, self._tick) if again else None
+        again = self._sessions or self._looks % _FORGET_EVERY
+        self._looks_at = now + _TICK_S if again else math.inf
 
     def _end(self, session: Session, outcome: str) -> None:
         session.data.end(session)
@@ -390,7 +377,7 @@ class TftpServer:
     def _refuse(self, arrived: Arrived, refusal: tftp.Error, reason: str, more: str = "") -> None:
         self._note(reason, arrived.peer, more)
         family = socket.AF_INET if len(arrived.peer) == 2 else socket.AF_INET6
-        data = self._data_socket(family, arrived.local)
+        data = self._data.choose(family, arrived.local, arrived.peer)
         sock = data.sock if data is not None else self._listening[family == socket.AF_INET6]
         self._error(sock, arrived.peer, refusal)
 

@@ -1,9 +1,10 @@
-"""Data sockets of TFTP: the transfers on each, and how their blocks go out.
+"""Data sockets of TFTP: a few per address of ours, the transfers on each, and how their blocks go out.
 
 Blocks leave as [header, slice of the mapped file] in one call, without copying in Python; a window
 leaves as one call that the kernel cuts into datagrams (UDP GSO), where kernel and device can.
 """
 
+import contextlib
 import errno
 import logging
 import socket
@@ -13,10 +14,15 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pxe_edge.policy.transfer import Transfer
+from pxe_edge.servers import datagrams
 from pxe_edge.servers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, Address, segments
 from pxe_edge.servers.mapped import Mapped
 from pxe_edge.wire import tftp
 
+PER_ADDRESS: Final = 2
+"""So few, because all that has come to one is read in one go; two, because a client's next transfer is not
+to have the pair of ports of its last."""
+MAX_LOCAL_ADDRESSES: Final = 64
 _HEADER: Final = struct.Struct("!HH")
 _HEADER_BYTES: Final = 4
 _UDP_SEGMENT: Final = 103
@@ -56,7 +62,13 @@ class DataSocket:
     """Whether windows go out as one call."""
     sessions: dict[Address, Session] = field(default_factory=dict)
     expected: int = 1
-    """How many datagrams the next turn reads: twice what the last found, so that few turns end in vain."""
+    """How many datagrams the next turn reads: a call in vain costs as much as a packet.
+
+    As many as the last call in vain left, and twice as many after some turns that found them all; what
+    is left lies there for the next turn.
+    """
+    full: int = 0
+    """Turns in a row that found them all."""
     _ended: set[Address] = field(default_factory=set)
     _ended_before: set[Address] = field(default_factory=set)
 
@@ -123,6 +135,68 @@ class DataSocket:
                 raise FileChangedError from error
             raise
         return True
+
+
+class DataSockets:
+    """All of them. `opened` and `closing` are told of each."""
+
+    def __init__(
+        self, opened: Callable[[DataSocket], None], closing: Callable[[DataSocket], None], *, offload: bool
+    ) -> None:
+        self._opened = opened
+        self._closing = closing
+        self._offload = offload
+        self._groups: dict[Address, list[DataSocket]] = {}
+        self._begun = 0
+
+    def choose(self, family: int, local: Address, peer: Address) -> DataSocket | None:
+        """One for a client's next transfer, which has another pair of ports than its last; None: no port."""
+        group = self._groups.get(local)
+        if group is None:
+            if len(self._groups) >= MAX_LOCAL_ADDRESSES:  # addresses came and went
+                self._close_unused()
+            try:
+                group = self._groups[local] = self._open(socket.AddressFamily(family), local)
+            except OSError as error:
+                log.warning("tftp=no-data-socket address=%s reason=%r", local[0], error.strerror)
+                return None
+        for _ in group:
+            self._begun += 1
+            data = group[self._begun % len(group)]
+            if not data.knew(peer):
+                break
+        return data
+
+    def forget(self) -> None:
+        """Called every few seconds: see `DataSocket.forget`."""
+        for group in self._groups.values():
+            for data in group:
+                data.forget()
+
+    def close(self) -> None:
+        """Close all."""
+        for local in list(self._groups):
+            self._close(local)
+
+    def _open(self, family: socket.AddressFamily, local: Address) -> list[DataSocket]:
+        with contextlib.ExitStack() as opened:
+            socks = [opened.enter_context(datagrams.open_data(family, local)) for _ in range(PER_ADDRESS)]
+            opened.pop_all()
+        offload = self._offload and can_offload(socks[0])
+        group = [DataSocket(sock, offload) for sock in socks]
+        for data in group:
+            self._opened(data)
+        return group
+
+    def _close_unused(self) -> None:
+        for local, group in list(self._groups.items()):
+            if not any(data.sessions for data in group):
+                self._close(local)
+
+    def _close(self, local: Address) -> None:
+        for data in self._groups.pop(local):
+            self._closing(data)
+            data.sock.close()
 
 
 def can_offload(sock: socket.socket) -> bool:

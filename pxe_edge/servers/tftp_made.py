@@ -1,8 +1,13 @@
-"""What TFTP gives out and is no file: made for the one who asks, as by HTTP, while the loop goes on."""
+"""What TFTP gives out and is no file: made for the one who asks, as by HTTP, while the loop goes on.
+
+Making is work of the event loop that the server was started on; TFTP's own thread hands it over and is
+handed what came of it.
+"""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Final
@@ -17,7 +22,9 @@ MADE_WITHIN_S: Final = 30.0
 log = logging.getLogger(__name__)
 
 Made = Callable[[Request], Awaitable[Response] | None]
-"""Content that is no file, for the one who asks; None: there is none of this name."""
+"""Content that is no file, for the one who asks; None: there is none of this name. Called in any thread."""
+Then = Callable[[Response | None], None]
+"""What to do with it; None: there is none for the one who asks, or it took too long."""
 
 
 def asked(name: str, arrived: Arrived) -> Request:
@@ -29,39 +36,50 @@ def asked(name: str, arrived: Arrived) -> Request:
 
 
 class Making:
-    """Who waits for content that is being made, a request of each address and port."""
+    """Who waits for content that is being made, a request of each address and port.
 
-    def __init__(self) -> None:
-        self._waiting: dict[Address, asyncio.Task[None]] = {}
-        self._telling: set[asyncio.Future[None]] = set()
+    `hand_back` has something done in TFTP's thread, where all but `close` is called.
+    """
+
+    def __init__(self, hand_back: Callable[[Callable[[], None]], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._hand_back = hand_back
+        self._waiting: set[Address] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
 
     def __contains__(self, peer: Address) -> bool:
         """Whether this one waits."""
         return peer in self._waiting
 
-    def add(self, peer: Address, made: Awaitable[Response], then: Callable[[Response | None], None]) -> None:
-        """Wait for it, and hand it on; None: there is none for the one who asks, or it took too long."""
-        self._waiting[peer] = asyncio.get_running_loop().create_task(self._wait(peer, made, then))
+    def add(self, peer: Address, made: Awaitable[Response], then: Then) -> None:
+        """Wait for it, and hand it on."""
+        self._waiting.add(peer)
+        self._loop.call_soon_threadsafe(self._begin, partial(self._wait, peer, made, then))
 
     def tell(self, taken: Callable[[], Awaitable[None]]) -> None:
         """Say that a client has all of it."""
-        task = asyncio.ensure_future(taken())
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._loop.call_soon_threadsafe(self._begin, taken)
 
     def close(self) -> None:
         """Forget who waits."""
-        for task in self._waiting.values():
+        for task in self._tasks:
             task.cancel()
 
-    async def _wait(
-        self, peer: Address, made: Awaitable[Response], then: Callable[[Response | None], None]
-    ) -> None:
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, peer: Address, made: Awaitable[Response], then: Then) -> None:
         response: Response | None = None
         try:
             async with asyncio.timeout(MADE_WITHIN_S):
                 response = await made
         except Exception:
             log.exception("tftp=not-made client=%s", peer[0])
-        del self._waiting[peer]
-        then(response if response is not None and response.status == HTTPStatus.OK else None)
+        good = response is not None and response.status == HTTPStatus.OK
+        self._hand_back(partial(self._ready, peer, then, response if good else None))
+
+    def _ready(self, peer: Address, then: Then, response: Response | None) -> None:
+        self._waiting.discard(peer)
+        then(response)
