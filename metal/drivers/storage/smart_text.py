@@ -50,7 +50,7 @@ _SCAN = re.compile(r"^(?P<name>/\S+) -d (?P<type>\S+) # ")
 _OPEN_FAILED = re.compile(r"^# /\S+ -d \S+ # ")
 _FAILED: Final = (
     re.compile(r"^Smartctl open device: .* failed: "),
-    re.compile(r"^(?:/\S+|=+ *>).*: (?:Unable to detect device type|Unknown .*|Device open failed.*)$"),
+    re.compile(r"^(?:/|=+ *>).*: (?:Unable to detect device type|Unknown .*|Device open failed.*)$"),
     re.compile(r"^/\S+: (?:Unable to|Unknown|Requested|Not a device|No such)"),
     re.compile(
         r"^(?:Read Device Identity|Read NVMe Identify Controller|Read SMART Data|Standard Inquiry) .*failed"
