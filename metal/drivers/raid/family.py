@@ -13,11 +13,11 @@ Each must end by itself: with the tool's own word against questions, and no stan
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
-from metal.drivers.bundle import Query
+from metal.drivers.bundle import NOT_ANSWERED, Query
 from metal.drivers.raid.listing import Controller, Drive, Level, VirtualDrive
-from metal.errors import Refused
+from metal.errors import Refused, Unparsable
 from metal.protocols import Command, Output
 
 
@@ -94,6 +94,9 @@ class RaidFamily(Protocol):
         """Make the controller start from this volume; nothing where it can't be told."""
 
 
+TIMED_OUT: Final = 124
+"""What timeout(1) ends with when it had to stop the command."""
+
 CREATE_TIMEOUT_S = 300
 """IR firmware takes up to a minute, an initialisation that locks the volume longer."""
 
@@ -134,3 +137,21 @@ def id_of(volume: VirtualDrive) -> str:
             hint="rackflow host NAME shows what its controller listed",
         )
     return volume.id
+
+
+def drives_told(drives: Sequence[Drive]) -> str:
+    """Drives as people know them, by serial, with the place where the tool has them."""
+    return ", ".join(f"{one.serial or one.wwn or 'without serial'} ({one.address})" for one in drives)
+
+
+def answer_of(answers: Mapping[str, Output], name: str) -> str:
+    """The text of an answer. Raises Unparsable where the tool was stopped before it ended."""
+    said = answers[name]
+    if said.status == TIMED_OUT or (said.status == NOT_ANSWERED and not said.stdout):
+        why = said.stderr.strip()[:120] or "it took too long"
+        raise Unparsable(
+            f"{said.argv[0]} gave no whole answer: {why}",
+            reason="unparsable",
+            hint="run it by hand in the boot OS; a controller that hangs answers no better",
+        )
+    return said.stdout if said.stdout.strip() else said.stderr

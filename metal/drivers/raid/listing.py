@@ -91,7 +91,8 @@ class Condition:
 class Drive:
     """A physical drive as the controller shows it; `progress` is a percentage.
 
-    `usable_bytes` is what the controller makes of it in a volume, where the text says so (coerced size).
+    `usable_bytes` is what the controller makes of it in a volume, where the text says so (coerced size);
+    `groups` are the tool's numbers of the groups of drives that a spare is kept for.
     """
 
     address: str | None
@@ -108,6 +109,7 @@ class Drive:
     volume: str | None = None
     progress: float | None = None
     usable_bytes: int | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,8 @@ class VirtualDrive:
     """A volume of a controller; `stripe_bytes` is the strip on one drive, `members` are addresses.
 
     `wwn` is the unique id by which the system shows the volume (NAA id, unique identifier), `device` its
-    name there; `spares` are addresses of spares that are kept for this volume alone.
+    name there; `spares` are addresses of spares that are kept for this volume alone. `groups` are the tool's
+    numbers of the groups of drives that it lies on, where commands are addressed by them.
     """
 
     id: str | None
@@ -130,6 +133,7 @@ class VirtualDrive:
     wwn: str | None = None
     device: str | None = None
     spares: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "ssacli",
             (*_MEGARAID, "raid1adm", "raid10adm"),
             _strips(16, 1024), write_cache=True, spares=8, names=0, shares=True,
+            exactly={"raid1": 2, "raid1adm": 3},
         ),
         Family(
             "sas2ircu", ("raid0", "raid1", "raid1e", "raid10", "jbod"), spares=2, names=15,

@@ -2,8 +2,8 @@
 
 Sizes: drives are decimal ("300 GB"), volumes are binary and say GB too (279.37 GB on that drive). A
 command that changes something prints nothing when it succeeds, so that an outcome here is a failure or
-is not stated. Array letters shift with every change and never leave this package; drives belong to a
-volume when their array has only one, or when its groups name them.
+is not stated. Array letters shift with every change; drives belong to a volume when their array has only
+one, or when its groups name them.
 """
 
 import re
@@ -13,6 +13,7 @@ from metal.drivers.parsed import Parsed
 from metal.drivers.raid.listing import (
     Controller,
     Drive,
+    Level,
     Listing,
     Outcome,
     VirtualDrive,
@@ -40,6 +41,8 @@ from metal.drivers.tool_text import lines_of, number, one_line, shorten, size_by
 
 _PCI = re.compile(r"^([0-9A-Fa-f]{1,4}):([0-9A-Fa-f]{1,2}):([0-9A-Fa-f]{1,2})\.([0-9A-Fa-f])$")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%")
+_DEVICE = re.compile(r"/dev/\S+")
+_WITHOUT_ADG: tuple[Level, ...] = ("raid0", "raid1", "raid5", "raid10")
 _RUNNING = frozenset({"rebuilding", "initialising", "migrating"})
 
 
@@ -62,10 +65,12 @@ def _controller(block: Block) -> Controller:
     keys, heading = block.keys, block.heading
     raw = one_line(keys.get("controller status"))
     jbod = _jbod(block)
-    hba = "hba" in (keys.get("controller mode") or heading.mode or "").lower()
+    hba = _is_hba(block)
     drives = [_drive(drive, hba=hba) for drive in block.drives.values()]
     members = _members(block)
-    volumes = [_volume(volume, members[volume.id]) for volume in block.volumes.values()]
+    volumes = [
+        _volume(volume, members[volume.id], _spares(block, volume.array)) for volume in block.volumes.values()
+    ]
     owners = _owners(members)
     return Controller(
         heading.index,
@@ -75,6 +80,7 @@ def _controller(block: Block) -> Controller:
         pci=_pci(keys.get("pci address (domain:bus:device.function)", "")),
         state=by_beginning(CONTROLLER_STATES, raw),
         raw_state=raw,
+        levels=_levels(block),
         jbod=jbod,
         drives=tuple(replace(drive, volume=owners.get(drive.address)) for drive in drives),
         volumes=tuple(volumes),
@@ -85,6 +91,20 @@ def _controller(block: Block) -> Controller:
 def _pci(text: str) -> str | None:
     match = _PCI.match(text)
     return pci_text(*(int(part, 16) for part in match.groups())) if match else None
+
+
+def _is_hba(block: Block) -> bool:
+    """Whether the controller is a plain adapter, which makes no volumes until its mode is switched."""
+    keys = block.keys
+    mode = (keys.get("controller mode") or block.heading.mode or "").lower()
+    return "hba" in mode or keys.get("hba mode enabled", "").lower() == "true"
+
+
+def _levels(block: Block) -> tuple[Level, ...]:
+    """What the controller can, where it says so; parity over two drives and spans of it need one key."""
+    if _is_hba(block):
+        return ("jbod",)
+    return _WITHOUT_ADG if block.keys.get("raid 6 (adg) status", "").lower() == "disabled" else ()
 
 
 def _jbod(block: Block) -> bool | None:
@@ -111,6 +131,13 @@ def _members(block: Block) -> dict[str, tuple[str, ...]]:
         volume.id: tuple(dict.fromkeys(volume.members)) or whole.get(volume.array or "", ())
         for volume in block.volumes.values()
     }
+
+
+def _spares(block: Block, array: str | None) -> tuple[str, ...]:
+    """The spares of an array, which serve all of its volumes, and perhaps other arrays too."""
+    return tuple(
+        drive.address for drive in block.drives.values() if array in drive.arrays and _role(drive) == "spare"
+    )
 
 
 def _owners(members: dict[str, tuple[str, ...]]) -> dict[str | None, str | None]:
@@ -140,6 +167,8 @@ def _drive(block: DriveBlock, *, hba: bool) -> Drive:
     state = drive_state(status, "hba" if hba and role == "unassigned" else role)
     if status is None and role == "unassigned":
         state = "unconfigured"
+    if state == "unconfigured" and keys.get("drive exposed to os", "").lower() == "true":
+        state = "jbod"  # a port in mixed mode
     percent = (
         _PERCENT.search(" ".join([status or "", *_progress(keys)]))
         if state in {"rebuilding", "erasing"}
@@ -166,8 +195,9 @@ def _progress(keys: dict[str, str]) -> list[str]:
     return [value for key, value in keys.items() if "progress" in key or "percent" in key]
 
 
-def _volume(block: VolumeBlock, members: tuple[str, ...]) -> VirtualDrive:
+def _volume(block: VolumeBlock, members: tuple[str, ...], spares: tuple[str, ...]) -> VirtualDrive:
     keys, said = block.keys, block.said
+    device = _DEVICE.match(keys.get("disk name", ""))
     raw = one_line(keys.get("status")) or (said.status if said else None)
     size = keys.get("size") or (said.size if said else None)
     state = _volume_state(keys, raw)
@@ -182,6 +212,10 @@ def _volume(block: VolumeBlock, members: tuple[str, ...]) -> VirtualDrive:
         stripe_bytes=size_bytes(keys.get("strip size") or keys.get("stripe size")),
         members=members,
         progress=float(percent[1]) if percent else None,
+        wwn=wwn_text(keys.get("unique identifier")),
+        device=device[0] if device else None,
+        spares=spares,
+        groups=(block.array,) if block.array else (),
     )
 
 

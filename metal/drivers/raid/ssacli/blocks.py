@@ -34,11 +34,12 @@ _TITLES: Final = re.compile(r"(?:mirror|parity) group|disk partition|license", r
 
 @dataclass(slots=True)
 class DriveBlock:
-    """A drive as one or several places of a block name it."""
+    """A drive as one or several places of a block name it; a spare may stand in several `arrays`."""
 
     address: str
     role: Role | None = None
     array: str | None = None
+    arrays: set[str] = field(default_factory=set)
     said: list[DriveLine] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -250,6 +251,7 @@ class _Reader:
             block.lists_drives |= self.array is not None and line.listed
             drive.role = self.role or drive.role
         drive.array = self.array or drive.array
+        drive.arrays |= {self.array} if self.array else set()
         drive.role = "spare" if line.spare else drive.role
         drive.said.append(line)
         if not line.listed:
