@@ -7,6 +7,7 @@ transfer is then an error of one call (EFAULT) and not a signal that ends the pr
 import contextlib
 import mmap
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from pxe_edge.servers.files import FileTable, Missing, ServedFile
 
@@ -19,6 +20,7 @@ class Mapped:
     view: memoryview
     size_bytes: int
     memory: mmap.mmap | None = None
+    file: BinaryIO | None = None
     users: int = 0
 
 
@@ -34,14 +36,16 @@ class Mappings:
         served = self._table.open(name)
         if not isinstance(served, ServedFile):
             return served
-        with contextlib.closing(served.file):
-            key = (name, served.etag)
-            mapped = self._open.get(key)
-            if mapped is None:
-                try:
-                    mapped = self._open[key] = _map(key, served)
-                except OSError:
-                    return "not-readable"
+        key = (name, served.etag)
+        mapped = self._open.get(key)
+        if mapped is not None:
+            served.file.close()
+        else:
+            try:
+                mapped = self._open[key] = _map(key, served)
+            except OSError:
+                served.file.close()
+                return "not-readable"
         mapped.users += 1
         return mapped
 
@@ -50,8 +54,12 @@ class Mappings:
         mapped.users -= 1
         if mapped.users <= 0 and self._open.pop(mapped.key, None) is not None:
             mapped.view.release()
+            if mapped.file is not None:
+                mapped.file.close()
             if mapped.memory is not None:
-                mapped.memory.close()
+                # The error that is being handled may hold a block of it, and the mapping goes with that.
+                with contextlib.suppress(BufferError):
+                    mapped.memory.close()
 
 
 def of_bytes(data: bytes) -> Mapped:
@@ -61,7 +69,8 @@ def of_bytes(data: bytes) -> Mapped:
 
 def _map(key: tuple[str, str], served: ServedFile) -> Mapped:
     if not served.size_bytes:  # an empty file can't be mapped
+        served.file.close()
         return Mapped(key, memoryview(b""), 0)
     memory = mmap.mmap(served.file.fileno(), served.size_bytes, mmap.MAP_SHARED, mmap.PROT_READ)
     memory.madvise(mmap.MADV_WILLNEED)  # read ahead, so that sending does not wait for a disk
-    return Mapped(key, memoryview(memory), served.size_bytes, memory)
+    return Mapped(key, memoryview(memory), served.size_bytes, memory, served.file)

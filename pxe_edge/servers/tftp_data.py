@@ -1,20 +1,21 @@
 """Data sockets of TFTP: a few per address of ours, the transfers on each, and how their blocks go out.
 
-Blocks leave as [header, slice of the mapped file] in one call, without copying in Python; a window
-leaves as one call that the kernel cuts into datagrams (UDP GSO), where kernel and device can.
+Blocks leave as pieces of what was cut into packets before (`cuts`), or as [header, slice of the mapped
+file], in one call and without copying in Python; a window leaves as one call that the kernel cuts into
+datagrams (UDP GSO), where kernel and device can.
 """
 
 import contextlib
 import errno
 import logging
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from pxe_edge.policy.transfer import Transfer
 from pxe_edge.servers import datagrams
+from pxe_edge.servers.cuts import HEADER, Cut, Cuts
 from pxe_edge.servers.datagrams import MAX_SEGMENTS, MAX_SEND_BYTES, Address, segments
 from pxe_edge.servers.mapped import Mapped
 from pxe_edge.wire import tftp
@@ -23,7 +24,6 @@ PER_ADDRESS: Final = 2
 """So few, because all that has come to one is read in one go; two, because a client's next transfer is not
 to have the pair of ports of its last."""
 MAX_LOCAL_ADDRESSES: Final = 64
-_HEADER: Final = struct.Struct("!HH")
 _HEADER_BYTES: Final = 4
 _UDP_SEGMENT: Final = 103
 _NO_OFFLOAD: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
@@ -48,6 +48,8 @@ class Session:
     began_at: float
     shown_name: str
     """Its name as it may stand in the log."""
+    cut: Cut | None = None
+    """Its packets, once the first block is due; None: they are made as they leave."""
     taken: Callable[[], Awaitable[None]] | None = None
     """Called when the client has all of it."""
     deadline: float = 0.0
@@ -58,6 +60,7 @@ class DataSocket:
     """One socket and the sessions on it, by the client's address and port."""
 
     sock: socket.socket
+    cuts: Cuts
     offload: bool
     """Whether windows go out as one call."""
     sessions: dict[Address, Session] = field(default_factory=dict)
@@ -78,6 +81,9 @@ class DataSocket:
 
     def end(self, session: Session) -> None:
         """Forget a session, but not at once."""
+        if session.cut is not None:
+            self.cuts.give_back(session.cut)
+            session.cut = None
         if self.sessions.get(session.peer) is session:
             del self.sessions[session.peer]
             self._ended.add(session.peer)
@@ -93,23 +99,29 @@ class DataSocket:
         if last == 0:
             packet = tftp.encode(tftp.OptionAck(transfer.oack))
             return self._out([packet], session.peer)
-        size, view = transfer.block_bytes, session.mapped.view
-        if first == last:  # by far the most frequent case: lock-step
-            at = (first - 1) * size
-            return self._out((_HEADER.pack(tftp.DATA, first & 0xFFFF), view[at : at + size]), session.peer)
-        return self._window(session, first, last)
+        size = transfer.block_bytes
+        # Cutting is work, so it is done for a client that has shown by an ACK that it is there.
+        if first <= 2 and session.cut is None and not transfer.again():
+            session.cut = self.cuts.take(session.mapped, size)
+        if first != last:
+            return self._window(session, first, last)
+        if session.cut is not None:  # by far the most frequent case: lock-step
+            step = size + _HEADER_BYTES
+            return self._out([session.cut.packets[(first - 1) * step : first * step]], session.peer)
+        return self._out(_made(session.mapped, size, first, last), session.peer)
 
     def _window(self, session: Session, first: int, last: int) -> bool:
-        size, view = session.transfer.block_bytes, session.mapped.view
+        size, step = session.transfer.block_bytes, session.transfer.block_bytes + _HEADER_BYTES
         while first <= last:
-            most = min(MAX_SEGMENTS, MAX_SEND_BYTES // (size + _HEADER_BYTES)) if self.offload else 1
+            most = min(MAX_SEGMENTS, MAX_SEND_BYTES // step) if self.offload else 1
             until = min(first + most, last + 1)
-            parts: list[bytes | memoryview] = []
-            for block in range(first, until):
-                at = (block - 1) * size
-                parts += (_HEADER.pack(tftp.DATA, block & 0xFFFF), view[at : at + size])
+            parts = (
+                [session.cut.packets[(first - 1) * step : (until - 1) * step]]
+                if session.cut is not None
+                else _made(session.mapped, size, first, until - 1)
+            )
             try:
-                if not self._out(parts, session.peer, segments(size + _HEADER_BYTES) if most > 1 else ()):
+                if not self._out(parts, session.peer, segments(step) if most > 1 else ()):
                     return False
             except OSError as error:
                 if most == 1 or error.errno not in _NO_OFFLOAD:
@@ -122,12 +134,15 @@ class DataSocket:
 
     def _out(
         self,
-        parts: "list[bytes | memoryview] | list[bytes] | tuple[bytes, memoryview]",
+        parts: "list[bytes] | list[memoryview] | list[bytes | memoryview]",
         peer: Address,
         ancillary: "list[tuple[int, int, bytes]] | tuple[()]" = (),
     ) -> bool:
         try:
-            self.sock.sendmsg(parts, ancillary, 0, peer)
+            if len(parts) == 1 and not ancillary:
+                self.sock.sendto(parts[0], peer)
+            else:
+                self.sock.sendmsg(parts, ancillary, 0, peer)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -147,6 +162,7 @@ class DataSockets:
         self._closing = closing
         self._offload = offload
         self._groups: dict[Address, list[DataSocket]] = {}
+        self._cuts = Cuts()
         self._begun = 0
 
     def choose(self, family: int, local: Address, peer: Address) -> DataSocket | None:
@@ -183,7 +199,7 @@ class DataSockets:
             socks = [opened.enter_context(datagrams.open_data(family, local)) for _ in range(PER_ADDRESS)]
             opened.pop_all()
         offload = self._offload and can_offload(socks[0])
-        group = [DataSocket(sock, offload) for sock in socks]
+        group = [DataSocket(sock, self._cuts, offload) for sock in socks]
         for data in group:
             self._opened(data)
         return group
@@ -197,6 +213,14 @@ class DataSockets:
         for data in self._groups.pop(local):
             self._closing(data)
             data.sock.close()
+
+
+def _made(mapped: Mapped, block_bytes: int, first: int, last: int) -> "list[bytes | memoryview]":
+    parts: list[bytes | memoryview] = []
+    for block in range(first, last + 1):
+        at = (block - 1) * block_bytes
+        parts += (HEADER.pack(tftp.DATA, block & 0xFFFF), mapped.view[at : at + block_bytes])
+    return parts
 
 
 def can_offload(sock: socket.socket) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pxe_edge.servers import datagrams
+from pxe_edge.servers import cuts, datagrams
 from pxe_edge.servers import tftp as server_module
 from pxe_edge.servers.http_answer import Response
 from pxe_edge.servers.peers import counted_as
@@ -78,7 +78,9 @@ def test_t10_a_transfer_keeps_the_version_that_it_began_with(root):
     serve(root, talk)
 
 
-def test_t10_a_file_that_is_cut_short_under_a_transfer_ends_it_and_not_the_server(root):
+def test_t10_a_file_that_is_cut_short_under_a_transfer_ends_it_and_not_the_server(root, monkeypatch):
+    monkeypatch.setattr(cuts, "MAX_FILE_BYTES", 1000)  # larger ones are sent out of the file itself
+
     async def talk(client, server):
         one = client()
         one.ask(ReadRequest("big", "octet", {"blksize": "1000"}))
@@ -87,6 +89,8 @@ def test_t10_a_file_that_is_cut_short_under_a_transfer_ends_it_and_not_the_serve
         one.send(Ack(0))
         answer = await one.receive()
         assert (type(answer), answer.code) == (Error, tftp.NOT_DEFINED)
+        await until(lambda: not server.transfers)
+        assert not server._per_address
         assert (await client().fetch("small"))[0] == b"x" * 600
 
     serve(root, talk)
