@@ -16,8 +16,9 @@ from tests.interop.netns import BEHIND, SERVER
 OVMF = Path("/usr/share/OVMF")
 EDK2 = "virtio-net-pci,romfile="
 """An empty romfile gives EDK2's own PXE; without it the NIC's iPXE ROM would boot."""
-NO_HANG = pytest.mark.timeout(1800)
-"""For whole scenarios; what must come in time has limits of its own, see `Machine.within`."""
+NO_HANG = pytest.mark.timeout(7200)
+"""For whole scenarios; what must come in time has limits of its own, see `Machine.within`. Under Secure Boot
+they add up to ten minutes of the machine's, and machines were seen with a tenth of a processor."""
 NUMBER = itertools.count(1)
 
 
