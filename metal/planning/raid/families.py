@@ -60,7 +60,7 @@ FAMILIES: Final[Mapping[str, Family]] = {
         ),
         Family(
             "megacli", _MEGARAID, _strips(8, 1024), write_cache=True, read_cache=True, spares=16, names=15,
-            shares=True,
+            shares=True, exactly={"raid1": 2},
         ),
         Family(
             "ssacli",

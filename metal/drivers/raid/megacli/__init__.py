@@ -12,7 +12,7 @@ from typing import Final
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid.listing import Controller, Listing, Outcome
 from metal.drivers.raid.megacli.commands import Command, is_own, outcome_of, split, together
-from metal.drivers.raid.megacli.controllers import gather, note_preserved
+from metal.drivers.raid.megacli.controllers import gather, note_preserved, with_spares
 from metal.drivers.raid.megacli.records import Reading, read
 from metal.drivers.raid.session import Session
 from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
@@ -45,7 +45,7 @@ def parse(text: str) -> Parsed[Listing]:
     if not recognised:
         first = next(line for line in lines if line.words)
         raise unparsable(NAME, first, "a list of MegaCli or an exit code")
-    controllers, placeholders = _without_fillers(session.done())
+    controllers, placeholders = _without_fillers(tuple(with_spares(one) for one in session.done()))
     return Parsed(Listing(NAME, together(outcomes), controllers), shorten(ignored), placeholders)
 
 
@@ -59,7 +59,11 @@ def _refuse_cut_off(reading: Reading, command: Command, end: Line) -> None:
     if not records:
         return
     last = records[-1]
-    if last.kind in {"volume", "member"} and set(last.fields) <= {"id"} and last.line.number == end.number:
+    if (
+        last.kind in {"volume", "member"}
+        and set(last.fields) <= {"id", "arrays"}
+        and last.line.number == end.number
+    ):
         raise unparsable(NAME, end, "what belongs to this entry", "the end of the text")
     for kind, key in (("drive", "firmware state"), ("volume", "state")):
         same = [record for record in records if record.kind == kind]

@@ -130,6 +130,19 @@ def _gather_drives(gathering: Gathering, report: Report) -> None:
             gathering.add_drive(replace(missing_drive(record), volume=_only(record.owners)))
 
 
+def with_spares(controller: Controller) -> Controller:
+    """The controller with dedicated spares under the volumes whose arrays they are kept for."""
+    kept = [one for one in controller.drives if one.state == "spare" and one.groups and one.address]
+    volumes = tuple(
+        replace(
+            volume,
+            spares=tuple(one.address for one in kept if one.address and {*one.groups} & {*volume.groups}),
+        )
+        for volume in controller.volumes
+    )
+    return replace(controller, volumes=volumes) if kept else controller
+
+
 def _only(owners: tuple[str, ...]) -> str | None:
     return owners[0] if len(owners) == 1 else None
 

@@ -32,7 +32,7 @@ def drive_of(record: Record) -> Drive | None:
     """A drive; None for a record without anything of one, and for an enclosure, which is listed with 0 KB."""
     fields = record.fields
     raw = one_line(fields.get("firmware state") or fields.get("state"))
-    size = _drive_size(fields)
+    size = _size_of(fields.get("raw size") or fields.get("capacity"))
     state = _drive_state(fields, raw)
     model, serial, firmware = _inquiry(fields)
     if (size == 0 and state in {"unconfigured", None}) or "enclosure" in fields.get("media type", "").lower():
@@ -54,6 +54,8 @@ def drive_of(record: Record) -> Drive | None:
         wwn=wwn_text(fields.get("wwn")),
         firmware=one_line(fields.get("device firmware level")) or firmware,
         progress=_percent(fields.get("percent")) if "percent" in fields else _ongoing_drive(fields)[1],
+        usable_bytes=_size_of(fields.get("coerced size")) or None,
+        groups=numbers(fields.get("array #")),
     )
 
 
@@ -87,13 +89,17 @@ def _ongoing_drive(fields: dict[str, str]) -> tuple[DriveState | None, float | N
     return None, None
 
 
-def _drive_size(fields: dict[str, str]) -> int | None:
-    """The raw size by its sectors; their size is the one that gives about the size that is printed.
+def numbers(text: str | None) -> tuple[str, ...]:
+    """The numbers of arrays, as `Array #: 0, 1` lists them."""
+    return tuple(dict.fromkeys(re.findall(r"\d{1,4}", text or "")))
+
+
+def _size_of(text: str | None) -> int | None:
+    """A size by its sectors; their size is the one that gives about the size that is printed.
 
     "Sector Size" is 0 or absent in most versions, and what went through a script may have lost digits of
     the sector count.
     """
-    text = fields.get("raw size") or fields.get("capacity")
     match = _SECTORS.match(one_line(text) or "")
     printed = size_bytes((text or "").partition("[")[0])
     if not match:
@@ -132,6 +138,7 @@ def volume_of(record: Record) -> VirtualDrive:
         size_bytes=size_bytes(fields.get("size")),
         stripe_bytes=size_bytes(fields.get("strip size") or fields.get("stripe size")),
         progress=progress,
+        groups=numbers(fields.get("arrays")),
     )
 
 

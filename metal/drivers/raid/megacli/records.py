@@ -61,6 +61,10 @@ class Reading:
     owners: tuple[str, ...] = ()
     by_span: bool = False
     """In -CfgDsply the volumes of a span come first, then its drives: they are in all of them."""
+    arrays: list[str] = field(default_factory=list)
+    """The arrays of this disk group so far: each span of it has one, by which spares are kept for it."""
+    first: int = 0
+    """Where the records of this disk group begin."""
 
     @property
     def report(self) -> Report:
@@ -71,7 +75,7 @@ class Reading:
 
     def adapter(self, index: str, *, shown: bool = True) -> Report:
         """Go on with an adapter; a new report where the last one is of another."""
-        self.record, self.owners, self.by_span = None, (), False
+        self.record, self.owners, self.by_span, self.arrays = None, (), False, []
         if not self.reports or self.reports[-1].index != index or not self.reports[-1].shown:
             self.reports.append(Report(index, shown=shown))
         self.report.shown = self.report.shown or shown
@@ -146,7 +150,8 @@ def _volume(reading: Reading, match: re.Match[str], line: Line) -> None:
         reading.begin("cachecade", line)
         reading.owners = ()
         return
-    reading.begin("volume", line, {"id": identity})
+    arrays = {"arrays": ",".join(reading.arrays)} if reading.by_span and reading.arrays else {}
+    reading.begin("volume", line, {"id": identity} | arrays)
     shared = reading.owners[:SPAN_VOLUMES] if reading.by_span else ()
     reading.owners = (*shared, identity)
 
@@ -155,8 +160,19 @@ def _summary_volume(reading: Reading, match: re.Match[str], line: Line) -> None:
     reading.begin("volume", line, {"id": match[1], "name": match[2].strip()})
 
 
-def _group(reading: Reading, _match: re.Match[str], _line: Line) -> None:
+def _group(reading: Reading, match: re.Match[str], _line: Line) -> None:
     reading.record, reading.owners, reading.by_span = None, (), True
+    if match[1].lower() != "span":
+        reading.arrays, reading.first = [], len(reading.report.records)
+
+
+def _array(reading: Reading, match: re.Match[str], _line: Line) -> None:
+    """Note an array; volumes that were listed under the group's first span lie on this one, too."""
+    reading.arrays.append(str(int(match[1], 16)))
+    for record in reading.report.records[reading.first :]:
+        if record.kind == "volume":
+            record.fields["arrays"] = ",".join(reading.arrays)
+    reading.record = None
 
 
 def _span(reading: Reading, _match: re.Match[str], _line: Line) -> None:
@@ -299,7 +315,8 @@ _HEADINGS: Final[tuple[tuple[re.Pattern[str], _Take, bool], ...]] = tuple(
         (_VOLUME, _volume, True),
         (r"Virtual drive\s*:\s*Target Id (\d{1,6})\s*,\s*VD name\s*(.*)$", _summary_volume, True),
         (r"Virtual Drive\s*\(Target ID (\d{1,6})\)\s*:\s*(\S.*)$", _preserved, True),
-        (r"(?:DISK GROUP|SPAN)\s*:\s*\d{1,4}$", _group, False),
+        (r"(DISK GROUP|SPAN)\s*:\s*\d{1,4}$", _group, False),
+        (r"Span Reference\s*:\s*0x([0-9a-f]{1,4})$", _array, True),
         (r"Span\s*:\s*\d{1,4}\s*-\s*Number of PDs", _span, True),
         (r"(?:PD\s*:\s*\d{1,4} Information|Physical Disk\s*:\s*\d{1,4})$", _member, False),
         (r"Enclosure Device ID\s*:\s*(.*)$", _enclosure_id, True),

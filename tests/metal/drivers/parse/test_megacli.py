@@ -624,3 +624,22 @@ def test_a_damaged_text_is_read_or_refused(dice: random.Random, end):
     for text in (WHOLE[:end], "\n".join(lines)):
         with contextlib.suppress(Unparsable):
             json.dumps(parse(text).as_json())
+
+
+def test_arrays_of_spans_and_spares_that_are_kept_for_them():
+    spare = drive("8", "Hotspare, Spun Up", Coerced_Size="465.25 GB [0x3a280000 Sectors]")
+    spare += "Hotspare Information:\nType: Dedicated, is revertible\nArray #: 3\n\n"
+    group = (
+        "DISK GROUP: 1\nNumber of Spans: 2\nSPAN: 0\nSpan Reference: 0x02\nNumber of VDs: 1\n"
+        "Virtual Drive Information:\n"
+        + volume("4", "Primary-1, Secondary-3, RAID Level Qualifier-0", Span_Depth="2")
+        + "Physical Disk Information:\nPhysical Disk: 0\n"
+        + drive("0")
+        + "SPAN: 1\nSpan Reference: 0x03\nNumber of VDs: 1\nVirtual Drive Information:\n"
+        + "Physical Disk Information:\nPhysical Disk: 0\n"
+        + spare
+    )
+    controller = only("Adapter: 0\nProduct Name: RackFlow\nNumber of DISK GROUPS: 1\n\n" + group + DONE)
+    (volume_read,) = controller.volumes
+    assert (volume_read.groups, volume_read.spares) == (("2", "3"), ("252:8",))
+    assert controller.drives[-1].usable_bytes == 0x3A280000 * 512
