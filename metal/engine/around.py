@@ -32,6 +32,8 @@ class Kept:
     """When this run read the host itself: the observation's time, and our clock."""
     basis_held: bool = False
     """Whether this process has seen that the machine is where the plan expects it."""
+    volume_disks: dict[str, str] = field(default_factory=dict)
+    """Volumes of hardware controllers, by name, and the identities of the disks that show them."""
     order: WorkOrder | None = None
     secrets: dict[str, SecretValue] = field(default_factory=dict)
 
@@ -39,6 +41,7 @@ class Kept:
         """Forget what held in an earlier boot: mounts are gone, and somebody may have swapped a disk."""
         if boot_no == self.boot_no:
             return
+        self.volume_disks.clear()
         if self.boot_no is not None:
             self.reading, self.mounted, self.observed, self.basis_held = None, None, None, False
         self.boot_no = boot_no

@@ -2,6 +2,7 @@
 
 from metal.drivers.raid import MD
 from metal.drivers.raid.volume import Volume, find_array
+from metal.engine.controllers import is_hardware
 from metal.engine.work import Work
 
 
@@ -13,7 +14,11 @@ def assemble_own(work: Work) -> None:
     """
     if work.kept.assembled_in == work.kept.boot_no:
         return
-    made = [step for step in work.plan.steps if step.kind == "raid-create" and work.has_begun(step.id)]
+    made = [
+        step
+        for step in work.plan.steps
+        if step.kind == "raid-create" and not is_hardware(step.args) and work.has_begun(step.id)
+    ]
     if made:
         arrays = work.block().arrays
         for step in made:

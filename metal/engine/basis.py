@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from typing import Final
 
 from metal.drivers.hardware import read_hardware
+from metal.engine.controllers import is_hardware
 from metal.engine.work import Work
 from metal.errors import Refused
 from metal.planning.basis import moved
-from specs.facts import Observation
+from metal.planning.raid.steps import volume_ids
+from specs.facts import Hardware, Observation
 
 OWN_READING_S: Final = 120.0
 """How long the reading that this very run made its plan from stands for a new one."""
@@ -29,7 +31,7 @@ def hold_basis(work: Work) -> None:
         hardware=hardware,
         unknown={f"hardware.{field}": why for field, why in unknown.items()},
     )
-    own = tuple(_left(work))
+    own = tuple(_left(work, hardware))
     found = [one for one in moved(work.plan, now) if not any(one.under(leaf) for leaf in own)]
     if found:
         raise Refused(
@@ -41,19 +43,19 @@ def hold_basis(work: Work) -> None:
     work.kept.basis_held = True
 
 
-def _left(work: Work) -> Iterator[str]:
+def _left(work: Work, hardware: Hardware) -> Iterator[str]:
     """Paths that steps of this plan leave otherwise, of those that were begun before; arrays by their ids."""
     ids = {
         f"{{raid:{step.args['name']}}}": work.made(f"raid:{step.args['name']}")
         for step in work.plan.steps
-        if step.kind == "raid-create"
-    }
+        if step.kind == "raid-create" and not is_hardware(step.args)
+    } | volume_ids(work.plan, hardware)
     for step in work.plan.steps:
         if not work.has_begun(step.id):
             continue
         for path in step.leaves:
-            name = path.rpartition(".")[2]
-            yield path.removesuffix(name) + ids.get(name, name)
+            place = path[path.find("{") :] if "{" in path else ""
+            yield path.removesuffix(place) + ids.get(place, place)
 
 
 def _just_read(work: Work) -> bool:

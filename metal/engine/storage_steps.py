@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers import filesystems, image, partitions
-from metal.drivers.bundle import read_bundle
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
 from metal.drivers.partitions import (
-    MEMBER_SIGNATURE,
     BlockView,
     Device,
     Extent,
@@ -17,79 +15,9 @@ from metal.drivers.partitions import (
     RootWish,
     Target,
 )
-from metal.drivers.raid import MD
-from metal.drivers.raid.md import FAST_ZERO
-from metal.drivers.raid.volume import Member, Volume, find_array
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
-
-
-@dataclass(frozen=True, slots=True)
-class RaidCreate:
-    """Make an array under the id that the job gives it."""
-
-    blind: bool = False
-
-    def differences(self, work: Work) -> tuple[str, ...]:
-        """Compare id, level and members."""
-        volume = _volume(work)
-        array = find_array(work.block().arrays, volume.uuid)
-        if array is None:
-            return (f"array {volume.name} is missing",)
-        wanted = sorted(member.identity for member in volume.members)
-        if array.level != volume.level or len(array.members) != len(wanted):
-            return (f"array {volume.name} is {array.level} of {', '.join(array.members)}",)
-        return ()
-
-    def act(self, work: Work) -> None:
-        """Zero the members where that costs nothing, then create: nothing is left to synchronise."""
-        volume = _volume(work)
-        view = work.block()
-        half = find_array(view.arrays, volume.uuid)
-        if half is not None:
-            work.send(MD.delete(volume, half))
-        names = {
-            view.disk(m.identity).device.removeprefix("/dev/") for m in (*volume.members, *volume.spares)
-        }
-        fast = set(read_bundle(work.shell(), (FAST_ZERO,))[FAST_ZERO.name].stdout.split())
-        if names <= fast:
-            work.send(MD.zero(volume))
-            volume = _volume(work, zeroed=True)
-        work.send(MD.create(volume))
-
-
-@dataclass(frozen=True, slots=True)
-class RaidDelete:
-    """Delete one array, by its id as just read."""
-
-    blind: bool = False
-
-    def differences(self, work: Work) -> tuple[str, ...]:
-        """Say whether it is assembled, or, as the boot OS assembles none, leaves a superblock on a member."""
-        view = work.block()
-        if find_array(view.arrays, str(work.args["uuid"])):
-            return (f"array {work.args['name']} is still there",)
-        return tuple(f"{member.identity} is still a member" for member in self._members(work, view))
-
-    @staticmethod
-    def _members(work: Work, view: BlockView) -> tuple[Member, ...]:
-        """Give the members that carry a superblock; on another mdadm finds nothing to clear, and fails."""
-        given = (Member.of(one) for one in work.args.get("members", ()))
-        return tuple(
-            member
-            for member in given
-            if any(word.startswith(MEMBER_SIGNATURE) for word in view.disk(member.identity).found)
-        )
-
-    def act(self, work: Work) -> None:
-        """Leave a mounted root, stop the array, clear its members."""
-        work.unmount()
-        view = work.block()
-        volume = Volume.of(work.args, uuid=str(work.args["uuid"]))
-        array = find_array(view.arrays, volume.uuid)
-        held = volume.members if array else self._members(work, view)
-        work.send(MD.delete(replace(volume, members=held), array))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +137,11 @@ class Mkfs:
 
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {
-    "raid-create": RaidCreate(),
-    "raid-delete": RaidDelete(),
     "wipe": Wipe(),
     "write-image": WriteImage(),
     "partition": Partition(),
     "mkfs": Mkfs(),
 }
-
-
-def _volume(work: Work, *, zeroed: bool = False) -> Volume:
-    return Volume.of(work.args, uuid=work.made(f"raid:{work.args['name']}"), zeroed=zeroed)
 
 
 def _filesystem(work: Work) -> FilesystemWish:

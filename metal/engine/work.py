@@ -18,6 +18,7 @@ from metal.edge_client.runs import RunCalls
 from metal.engine.around import Kept, Log, Surroundings
 from metal.engine.claim import Claim, check
 from metal.engine.connect import Sessions, bmc, boot_os, running_os
+from metal.engine.controllers import is_hardware, listed
 from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.ids import derived_uuid
 from metal.planning.plan import Plan, Step
@@ -57,6 +58,8 @@ class Work:
     acted: bool = False
     """Whether this start has sent what the step is about."""
     writes: int = 0
+    said: Output | None = None
+    """What the last change that was sent said."""
     _record: HostRecord | None = None
 
     def has_begun(self, step_id: str) -> bool:
@@ -136,6 +139,7 @@ class Work:
                 progress=self._progress if progress else None,
                 gone=self._gone,
             )
+            self.said = said
             _succeeded(self.host, change, said)
         return sent
 
@@ -225,12 +229,24 @@ class Work:
         if "raid" not in value:
             return Target(identity=str(value["identity"]), size_bytes=value.get("size_bytes"))
         name = str(value["raid"])
-        if any(step.id == f"raid-create:{name}" for step in self.plan.steps):
+        making = next((step for step in self.plan.steps if step.id == f"raid-create:{name}"), None)
+        about = making.args if making else value
+        if is_hardware(about):
+            return Target(identity=self._volume_disk(name, about))
+        if making:
             return Target(raid_uuid=self.made(f"raid:{name}"), raid_name=name)
         found = [array for array in self.block().arrays if array.name == name]
         if len(found) != 1:
             raise Refused(f"{len(found)} arrays are called {name}", host=self.host, reason="no-matching-disk")
         return Target(raid_uuid=found[0].uuid, raid_name=name)
+
+    def _volume_disk(self, name: str, about: Mapping[str, Any]) -> str:
+        """The identity of the disk by which a controller shows a volume; read once per boot and change."""
+        known = self.kept.volume_disks.get(name)
+        if known is None:
+            disk = listed(self.shell(), about).disk_of(about)
+            known = self.kept.volume_disks[name] = disk.identity or ""
+        return known
 
     def root_uuid(self) -> str:
         """The root's file system: the image's in a plan that writes one, else the install record's."""

@@ -90,7 +90,9 @@ class Target:
     def args(self) -> dict[str, Any]:
         """The target as steps carry it."""
         if self.volume and self.volume.kept and self.volume.existing:
-            return {"raid": self.volume.spec.name, "uuid": self.volume.existing.uuid}
+            held = self.volume.existing
+            told = {"raid": self.volume.spec.name, "uuid": held.uuid}
+            return told | {"driver": held.driver, "controller": held.controller}
         if self.volume:
             return {"raid": self.volume.spec.name}
         assert self.disk is not None  # a target is one of both

@@ -13,6 +13,8 @@ from typing import Any, Final
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS
+from metal.drivers.raid import FAMILIES
+from metal.drivers.raid.detection import first_questions
 from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
@@ -86,7 +88,8 @@ class FakeMachine(FakeShell):
 
     def _script(self) -> dict[tuple[str, ...], Output | str]:
         script: dict[tuple[str, ...], Output | str] = {
-            query.argv: Output(query.argv, 127, "", "not found") for query in QUERIES
+            query.argv: Output(query.argv, 127, "", "not found")
+            for query in (*QUERIES, *first_questions(FAMILIES))
         }
         script |= {("e2fsck", "-f", "-n", f"/dev/{n}"): self._checked(n) for n in self._part_names()}
         fast = "\n".join(disk["kname"] for disk in self.disks.values()) if self.fast_zero else ""

@@ -13,6 +13,8 @@ from typing import Any, Literal
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.guest.phone_home import TOKEN
 from metal.drivers.hardware import QUERIES
+from metal.drivers.raid import FAMILIES
+from metal.drivers.raid.detection import first_questions
 from metal.drivers.raid.md import MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
@@ -183,7 +185,10 @@ class Machine:
         return shell.read(argv, stdin=stdin)
 
     def _script(self) -> dict[tuple[str, ...], Output | str]:
-        missing = {query.argv: Output(query.argv, 127, "", "not found") for query in QUERIES}
+        missing = {
+            query.argv: Output(query.argv, 127, "", "not found")
+            for query in (*QUERIES, *first_questions(FAMILIES))
+        }
         guest = json.dumps({k: v for k, v in (self.disk.guest or EMPTY_GUEST).items() if k != "token"})
         return missing | {
             SETTLE.argv: "",

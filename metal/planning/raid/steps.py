@@ -8,13 +8,13 @@ by the serials that stand here.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from metal.planning.basis import array_path, contents, disk_path, drive_path
+from metal.planning.basis import array_path, contents, disk_key, disk_path, drive_path
 from metal.planning.disks import members_of
 from metal.planning.erasing import Erased, named
-from metal.planning.plan import Step
+from metal.planning.plan import Plan, Step
 from metal.planning.raid.pools import Candidate
 from metal.planning.storage import Storage, Volume
-from specs.facts import Disk, RaidArray, RaidController
+from specs.facts import Disk, Hardware, RaidArray, RaidController
 from specs.sizes import human_size
 
 PINNED: Final = "preserved-cache"
@@ -164,11 +164,38 @@ def _boot(volume: Volume, controller: RaidController) -> Step:
         minutes=0.1,
         args={
             "name": volume.spec.name,
+            "level": volume.spec.level,
             "driver": controller.driver,
             "controller": controller.id,
             "members": [named(disk) for disk in volume.members],
+            "uuid": volume.existing.uuid if volume.kept and volume.existing else None,
+            "sharing": volume.spec.drives.sharing,
+            "least_bytes": volume.size_bytes,
         },
     )
+
+
+def volume_ids(plan: Plan, hardware: Hardware) -> dict[str, str]:
+    """What the places in `Step.leaves` stand for, for controllers' volumes as a machine shows them now."""
+    found: dict[str, str] = {}
+    for step in plan.steps:
+        target = step.args.get("target") or {}
+        if step.kind == "raid-create" and step.args.get("controller"):
+            members = {str(one["identity"]) for one in step.args["members"]}
+            same = [one for one in hardware.raids if one.controller == step.args["controller"]]
+            same = [one for one in same if set(one.members) == members and one.level == step.args["level"]]
+            named = [one for one in same if one.name == step.args["name"]] or same
+            name = str(step.args["name"])
+        elif target.get("uuid"):
+            named = [one for one in hardware.raids if one.uuid == target["uuid"]]
+            name = str(target["raid"])
+        else:
+            continue
+        for array in named[:1]:
+            found[f"{{raid:{name}}}"] = array.uuid
+            shown = [disk for disk in hardware.disks if disk.device == array.device]
+            found.update({f"{{raid-disk:{name}}}": disk_key(disk) for disk in shown[:1]})
+    return found
 
 
 def volume_disk_path(name: str) -> str:

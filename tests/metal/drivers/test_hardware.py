@@ -5,6 +5,8 @@ import json
 import pytest
 
 from metal.drivers.hardware import QUERIES, read_hardware
+from metal.drivers.raid import FAMILIES
+from metal.drivers.raid.detection import first_questions
 from metal.protocols import Output
 from metal.testing.fake_shell import FakeShell, UnexpectedCommandError
 
@@ -37,12 +39,15 @@ ANSWERS = {
     "bmc-mc-info": MC_INFO,
     "bmc-guid": " d7 c6 b5 a4 02 01 04 43 85 06 07 08 09 0a 0b 0c\n",
     "bmc-lan": LAN,
+    "pci-storage": "",
+    "raid-tools": "",
 }
+ALL = (*QUERIES, *first_questions(FAMILIES))
 
 
 def shell(**changed) -> FakeShell:
     answers = {**ANSWERS, **{key.replace("_", "-"): value for key, value in changed.items()}}
-    return FakeShell({query.argv: answers[query.name] for query in QUERIES})
+    return FakeShell({query.argv: answers[query.name] for query in ALL})
 
 
 def missing(name: str) -> Output:
@@ -60,6 +65,24 @@ def test_everything_is_read_in_one_round_trip():
     assert (hardware.bmc.channel, hardware.bmc.address, hardware.bmc.gateway) == (2, "10.77.9.30", None)
     assert hardware.bmc.guid == "a4b5c6d7-0102-4304-8506-0708090a0b0c"
     assert machine.writes == 0
+    assert len(machine.asked) == len(ALL)
+
+
+def test_a_raid_controllers_tool_is_asked_in_a_second_round_trip():
+    machine = shell(raid_tools="/usr/local/sbin/ssacli\n")
+    (query,) = FAMILIES[0].queries("ssacli")
+    machine.script = {**machine.script, query.argv: missing("ssacli")}
+    hardware, unknown = read_hardware(machine, None)
+    assert machine.asked[-1] == query.argv
+    assert hardware.controllers == ()
+    assert "controllers.ssacli" in unknown
+
+
+def test_a_controller_whose_tool_is_missing_is_shown_with_the_tool_to_add():
+    bus = "0000:03:00.0 0x010400 0x103c 0x3239 0x103c 0x21c0 hpsa\n"
+    hardware, _ = read_hardware(shell(pci_storage=bus), None)
+    assert [(one.pci, one.driver) for one in hardware.controllers] == [("0000:03:00.0", "ssacli")]
+    assert "tool missing: ssacli (put it in bootos/vendor" in (hardware.controllers[0].problem or "")
 
 
 def test_a_missing_tool_is_unknown_and_nothing_else_is():

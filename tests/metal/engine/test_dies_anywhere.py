@@ -5,10 +5,14 @@ BMC, before the outcome.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
+from lab.raid import model
+from lab.raid import ssacli as smart_array
+from lab.raid.model import Drive
 from metal.drivers.hardware import read_hardware
 from metal.errors import RackflowError
 from metal.planning.basis import basis_of
@@ -18,6 +22,7 @@ from metal.planning.steps import make_plan
 from specs.facts import Observation
 from specs.model import Host
 from specs.records import ImageRecord
+from tests.metal.engine.raid_machine import RaidMachine
 from tests.metal.engine.world import World
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -125,7 +130,34 @@ def deletion(rig) -> World:
     return World(rig, alone(OWN[0], basis=basis_of(seen, "hardware")))
 
 
-JOBS = {"mirror": mirror, "plain": plain, "restart": restart, "boot": boot, "deletion": deletion}
+DRIVES = tuple(
+    Drive(1, n, f"ZC1{n:05}", f"5000c500{n:08x}", "EG000600JWJNP", "HP", "HPD3", size_bytes=8 * GIB)
+    for n in range(3)
+)
+HARDWARE = COMMON | {
+    "raid": [{"name": "system", "level": "raid1", "drives": {"count": 2}, "spares": 1}],
+    "rootDevice": {"raid": "system"},
+    "disks": [{"device": "root", "partitions": [DATA]}],
+}
+
+
+def hardware(rig) -> World:
+    """A controller whose drives an old volume and its spare take up."""
+    one = smart_array.controller([replace(drive) for drive in DRIVES])
+    model.create(one, "raid0", one.drives[:2], name="", spares=[])
+    model.set_spare(one.drives[2], one.drives[0].group)
+    rig.machine = RaidMachine(one, "ssacli", smart_array.run, root_uuid=ROOT_UUID)
+    return World(rig, planned(rig, HARDWARE))
+
+
+JOBS = {
+    "hardware": hardware,
+    "mirror": mirror,
+    "plain": plain,
+    "restart": restart,
+    "boot": boot,
+    "deletion": deletion,
+}
 STORAGE = ("wipe", "write-image", "partition", "mkfs")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""

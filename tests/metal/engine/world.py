@@ -18,7 +18,8 @@ from specs.phases import Phase
 from specs.records import BootRecord
 
 BOOT_S = 40.0
-ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "mkfs", "wipefs", "blkdiscard", "rf-write")
+ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "mkfs", "wipefs", "blkdiscard", "rf-write",
+           "create type=ld", "delete forced")  # fmt: skip
 
 REPEATED = ("/usr/lib/rackflow/rf-write", "blkdiscard")
 """An image writer finds what it wrote; zeros may be written twice as long as the step is not done."""

@@ -6,11 +6,11 @@ import zlib
 
 import pytest
 
-from metal.drivers.tools import BY_NAME, find_tool
+from metal.drivers.tools import find_tool
 from metal.errors import Unparsable
 from tests.metal.drivers.parse.collection import ABSENT, CAPTURES, Case, cases, differences
 
-ALL = [case for case in cases() if case.tool in BY_NAME]
+ALL = cases()
 COUNTED = [case for case in ALL if not case.skipped]
 
 pytestmark = pytest.mark.skipif(not (CAPTURES / "expected").is_dir(), reason=ABSENT)

@@ -65,7 +65,9 @@ def test_a_volume_as_asked_stays_and_only_its_content_goes(plan):
     assert made.blocked is None
     assert ids(made) == ["raid-boot:system", "wipe:system"]
     wipe = made.step("wipe:system")
-    assert wipe.args["target"] == {"raid": "system", "uuid": "600605b01"}
+    where = {"driver": "storcli", "controller": "0000:5e:00.0"}
+    assert wipe.args["target"] == {"raid": "system", "uuid": "600605b01", **where}
+    assert made.step("raid-boot:system").args["uuid"] == "600605b01"
     assert {one.serial: one.found for one in wipe.destroys} == {
         "H0": "member of raid1 system of 0000:5e:00.0; gpt with 3 partitions",
         "H1": "member of raid1 system of 0000:5e:00.0; gpt with 3 partitions",

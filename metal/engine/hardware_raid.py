@@ -1,0 +1,165 @@
+"""Steps over volumes of hardware controllers; what a tool says of success is logged, and proves nothing."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from metal.drivers.raid.family import VolumeWish
+from metal.drivers.raid.listing import Drive, VirtualDrive
+from metal.engine.controllers import LOOK_FOR_DISKS, Listed, listed
+from metal.engine.work import Work
+from metal.errors import Refused
+from metal.protocols import Command
+
+SHOWS_S: Final = 90.0
+"""How long a volume may take to show as a disk, or to vanish as one."""
+SHOWS_EVERY_S: Final = 2.0
+BROKEN: Final = frozenset({"failed", "offline"})
+
+
+def create_differences(work: Work) -> tuple[str, ...]:
+    """What is missing of a volume: itself, its disk, its spares; of drives that are passed through, each."""
+    here, name = listed(work.shell(), work.args), work.args["name"]
+    drives = here.drives(work.args["members"])
+    how = work.args.get("how", "volume")
+    if how == "jbod":
+        return tuple(f"drive {one.serial} is {one.state}" for one in drives if one.state != "jbod")
+    if how == "raid0-each":
+        alone = {one.address for one in drives if _is_alone(here, one)}
+        return tuple(
+            f"drive {one.serial} is no volume of its own" for one in drives if one.address not in alone
+        )
+    volume = here.made(work.args)
+    if volume is None:
+        return (f"volume {name} is missing",)
+    if volume.state in BROKEN:
+        return (f"volume {name} is {volume.state}",)
+    missing = [one for one in here.drives(work.args.get("spares") or ()) if one.state != "spare"]
+    told = [f"drive {one.serial} is {one.state} and no spare" for one in missing]
+    if here.array(volume).device is None:
+        told.append(f"volume {name} is not seen as a disk")
+    return tuple(told)
+
+
+def _is_alone(here: Listed, drive: Drive) -> bool:
+    """Whether a drive is all of one volume."""
+    return any(one.members == (drive.address,) and one.level == "raid0" for one in here.holders(drive))
+
+
+def create(work: Work) -> None:
+    """Make the volume, or what an earlier start left to make of it; then wait for its disk."""
+    here, args = listed(work.shell(), work.args), work.args
+    volume = here.made(args) if args.get("how", "volume") == "volume" else None
+    if volume is None:
+        tell(work, here.family.create(here.tool, here.controller, _wish(here, args)))
+    else:
+        for drive in here.drives(args.get("spares") or ()):
+            if drive.state != "spare":
+                tell(work, here.family.add_spare(here.tool, here.controller, volume, drive))
+    wait_for_disks(work, lambda: create_differences(work))
+
+
+def _wish(here: Listed, args: Mapping[str, Any]) -> VolumeWish:
+    drives = here.drives(args["members"])
+    if args.get("how") == "raid0-each":
+        drives = tuple(one for one in drives if not _is_alone(here, one))
+    return VolumeWish(
+        name=str(args["name"]),
+        level=args["level"],
+        drives=drives,
+        spares=here.drives(args.get("spares") or ()),
+        spans=int(args.get("spans") or 1),
+        size_bytes=args.get("size_bytes"),
+        strip_bytes=args.get("strip_bytes"),
+        write_cache=args.get("write_cache"),
+        read_cache=args.get("read_cache"),
+        group=_group(here, drives) if args.get("sharing") else None,
+    )
+
+
+def _group(here: Listed, drives: tuple[Drive, ...]) -> VirtualDrive:
+    """A volume on exactly these drives. Raises Refused when there is none."""
+    wanted = {one.address for one in drives}
+    for volume in here.controller.volumes:
+        if set(volume.members) == wanted:
+            return volume
+    raise Refused(
+        f"no volume lies on drives {', '.join(str(one.serial) for one in drives)}, to share them",
+        host=here.host,
+        reason="step-failed",
+        hint=f"rackflow plan {here.host} --refresh",
+    )
+
+
+def delete_differences(work: Work) -> tuple[str, ...]:
+    """Whether the volume is still there."""
+    here = listed(work.shell(), work.args)
+    return (f"volume {work.args['name']} is still there",) if here.by_uuid(str(work.args["uuid"])) else ()
+
+
+def delete(work: Work) -> None:
+    """Delete the volume by the id that it has now, if it still lies on the drives of the plan."""
+    work.unmount()
+    here, args = listed(work.shell(), work.args), work.args
+    volume = here.by_uuid(str(args["uuid"]))
+    if volume is None:
+        return
+    held = sorted(here.array(volume).members)
+    planned = sorted(str(one["identity"]) for one in args["members"])
+    if not set(held) <= set(planned):
+        raise Refused(
+            f"volume {args['name']} lies on {', '.join(held)}, the plan is for {', '.join(planned)}",
+            host=work.host,
+            reason="plan-moved",
+            hint=f"rackflow plan {work.host} --refresh",
+        )
+    tell(work, here.family.delete_volume(here.tool, here.controller, volume))
+    wait_for_disks(work, lambda: delete_differences(work))
+
+
+def prepare_differences(work: Work) -> tuple[str, ...]:
+    """Which drives a controller still holds for something else."""
+    here = listed(work.shell(), work.args)
+    drives = here.drives(work.args["members"])
+    told = [f"drive {one.serial} is {one.state}" for one in drives if one.state != "unconfigured"]
+    if work.args.get("pinned"):
+        told += [one.text for one in here.controller.conditions if one.kind == "preserved-cache"]
+    return tuple(told)
+
+
+def prepare(work: Work) -> None:
+    """Clear what is in the way of the plan's drives, and of no others."""
+    here = listed(work.shell(), work.args)
+    drives = here.drives(work.args["members"])
+    tell(work, here.family.prepare(here.tool, here.controller, drives))
+    here = listed(work.shell(), work.args)
+    for drive in here.drives(work.args["members"]):
+        if drive.state in ("spare", "jbod"):
+            tell(work, here.family.free_drive(here.tool, here.controller, drive))
+    wait_for_disks(work, lambda: prepare_differences(work))
+
+
+def boot_from(work: Work) -> None:
+    """Tell the controller which volume to start from."""
+    here = listed(work.shell(), work.args)
+    volume = here.meant(work.args)
+    if volume is None:
+        raise Refused(f"volume {work.args['name']} is not there", host=work.host, reason="step-failed")
+    tell(work, here.family.boot_from(here.tool, here.controller, volume))
+
+
+def tell(work: Work, commands: Iterable[Command]) -> None:
+    """Send a tool's commands, and log the end of what each says."""
+    for command in commands:
+        work.send((command,))
+        said = (work.said.stdout + work.said.stderr).strip() if work.said else ""
+        work.log(f"{command.says}: {' '.join(said[-300:].split()) or 'nothing said'}")
+
+
+def wait_for_disks(work: Work, differences: Callable[[], tuple[str, ...]]) -> None:
+    """Have the bus looked at anew until the change shows, for a while; what does not show is found after."""
+    deadline = work.clock() + SHOWS_S
+    work.kept.volume_disks.clear()
+    work.send((LOOK_FOR_DISKS,))
+    while differences() and work.clock() < deadline:
+        work.sleep(SHOWS_EVERY_S)
+        work.send((LOOK_FOR_DISKS,))
