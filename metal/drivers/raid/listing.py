@@ -92,7 +92,8 @@ class Drive:
     """A physical drive as the controller shows it; `progress` is a percentage.
 
     `usable_bytes` is what the controller makes of it in a volume, where the text says so (coerced size);
-    `groups` are the tool's numbers of the groups of drives that a spare is kept for.
+    `groups` are the tool's numbers of the groups of drives that a spare is kept for. `spun_down` is a drive
+    whose motor stands still, which many controllers take for no volume.
     """
 
     address: str | None
@@ -110,6 +111,7 @@ class Drive:
     progress: float | None = None
     usable_bytes: int | None = None
     groups: tuple[str, ...] = ()
+    spun_down: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ class Family:
     """One family. Options that are False can't be honoured, and a spec that asks for them is told so.
 
     `exactly` holds levels with one possible number of drives, `most_drives` a level's or the family's most.
+    MegaRAID takes a RAID1 of more than two drives for mirrored pairs, which is what others call RAID10.
     """
 
     name: str
@@ -49,6 +50,7 @@ def _strips(least_kib: int, most_kib: int) -> tuple[int, ...]:
     return tuple(sizes)
 
 
+_MPI3_STRIPS: Final = (64 * 1024, 256 * 1024)
 _MEGARAID = ("raid0", "raid1", "raid5", "raid6", "raid10", "raid50", "raid60", "jbod")
 
 FAMILIES: Final[Mapping[str, Family]] = {
@@ -56,7 +58,11 @@ FAMILIES: Final[Mapping[str, Family]] = {
     for family in (
         Family(
             "storcli", _MEGARAID, _strips(64, 1024), write_cache=True, read_cache=True, spares=16, names=15,
-            shares=True, most_volumes=240,
+            shares=True, most_volumes=240, exactly={"raid1": 2},
+        ),
+        Family(
+            "storcli2", _MEGARAID, _MPI3_STRIPS, write_cache=True, read_cache=True, spares=16, names=15,
+            shares=True, most_volumes=240, exactly={"raid1": 2},
         ),
         Family(
             "megacli", _MEGARAID, _strips(8, 1024), write_cache=True, read_cache=True, spares=16, names=15,

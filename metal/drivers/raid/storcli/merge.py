@@ -136,7 +136,13 @@ def _controller(known: _Known) -> Controller:
             below.setdefault(address, set()).add(vd)
     drives = [_linked(entry, groups, below) for entry in (*known.drives.values(), *known.missing)]
     volumes = [
-        replace(one.volume, members=members[vd], spares=kept.get(vd, ())) for vd, one in known.volumes.items()
+        replace(
+            one.volume,
+            members=members[vd],
+            spares=kept.get(vd, ()),
+            groups=(one.group,) if one.group is not None else (),
+        )
+        for vd, one in known.volumes.items()
     ]
     return replace(
         known.controller, drives=tuple(drives), volumes=tuple(volumes), conditions=tuple(known.conditions)
@@ -162,4 +168,5 @@ def _linked(entry: DriveEntry, groups: dict[str, list[str]], below: dict[str, se
     """The drive with its volume: none where its group has several, and none of a spare."""
     own = groups.get(entry.group or "", []) if entry.drive.state not in _NO_MEMBERS else []
     ids = {*below.get(entry.drive.address or "", ()), *own[:2]}
-    return replace(entry.drive, volume=next(iter(ids)) if len(ids) == 1 else None)
+    kept_for = (entry.group,) if entry.group is not None and entry.drive.state == "spare" else ()
+    return replace(entry.drive, volume=next(iter(ids)) if len(ids) == 1 else None, groups=kept_for)

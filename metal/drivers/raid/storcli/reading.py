@@ -28,7 +28,7 @@ from metal.drivers.raid.storcli.states import controller_state, drive_state, lev
 from metal.drivers.tool_text import number, one_line
 
 _MEMBERS_OF = re.compile(r"PDs for VD (\d+)", re.IGNORECASE)
-_PROPERTIES_OF = re.compile(r"VD\s?(\d+) Properties", re.IGNORECASE)
+PROPERTIES_OF: Final = re.compile(r"VD\s?(\d+) Properties", re.IGNORECASE)
 _PACKS: Final = ("bbu_info", "cachevault_info", "energy pack info")
 _PCI = re.compile(r"([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})[:.]([0-9a-fA-F]{1,2})")
 _PASSING: Final = ("hba", "jbod", "it")
@@ -66,7 +66,7 @@ def found_in(answer: Answer, *, decimal: bool) -> Iterator[Found]:
         return
     if answer.without_controller:
         return
-    values = _values(answer)
+    values = values_of(answer)
     found = Found(_controller(answer, values))
     for section in answer.sections:
         _read_section(section, answer, found, decimal=decimal)
@@ -91,7 +91,7 @@ def is_decimal(answer: Answer) -> bool:
     drives = [row for section in answer.sections for row in section.rows if "EID:Slt" in row]
     if any("iB" in row.get("Size", "") for row in drives):
         return False
-    values = _values(answer)
+    values = values_of(answer)
     model = values.get("Model") or values.get("Product Name") or ""
     return model.startswith("HPE ") or any("iB" in row.get("Size", "") for row in volumes)
 
@@ -115,11 +115,11 @@ def _overviewed(row: Row) -> Found:
     return Found(controller, listed=True, conditions=list(pack))
 
 
-def _values(answer: Answer) -> dict[str, str]:
+def values_of(answer: Answer) -> dict[str, str]:
     """The controller's own properties; those of drives and volumes have titles that say so."""
     values: dict[str, str] = {}
     for section in answer.sections:
-        if not (path_address(section.title) or _PROPERTIES_OF.fullmatch(section.title)):
+        if not (path_address(section.title) or PROPERTIES_OF.fullmatch(section.title)):
             for key, value in section.values.items():
                 values.setdefault(key, value)
     return values
@@ -189,7 +189,7 @@ def _read_section(section: Section, answer: Answer, found: Found, *, decimal: bo
     if address and section.values:
         found.details.append(drive_details(address, section.values, decimal=decimal))
         found.conditions += conditions_of(section.values, f"{address} ")
-    if properties := _PROPERTIES_OF.fullmatch(title):
+    if properties := PROPERTIES_OF.fullmatch(title):
         found.properties[properties[1]] = section.values
         found.conditions += conditions_of(section.values, f"VD {properties[1]} ")
     members = _MEMBERS_OF.fullmatch(title)

@@ -35,6 +35,8 @@ _INTERFACES: Final[dict[str, Interface]] = {
     "scsi": "scsi",
 }
 _SECTORS: Final = (512, 520, 4096)
+_SPUN_DOWN: Final = {"U": False, "D": True}
+"""The column Sp; T is a drive that is about to be the one or the other."""
 _ABSENT: Final = frozenset({"", "-", "0", "na", "n/a", "none", "unavailable", "unknown", "not available"})
 _SECTOR_SIZE = re.compile(r"(?P<text>[^\[]*)\[\s*(?P<sectors>0x[0-9a-fA-F]{1,16})\s+Sectors", re.IGNORECASE)
 _DRIVE_PATH = re.compile(r"/c(?P<controller>\d+|x)(?:/e(?P<enclosure>\d+))?/s(?P<slot>\d+)")
@@ -119,6 +121,7 @@ def drive_entry(row: Row, *, decimal: bool, passed: bool, volume: str | None) ->
         size_bytes=plain_size(row.get("Size"), decimal=decimal),
         sector_size=size_bytes(row.get("SeSz")),
         model=identity(row.get("Model")),
+        spun_down=_SPUN_DOWN.get(row.get("Sp", "")),
     )
     return DriveEntry(drive, group, volume)
 

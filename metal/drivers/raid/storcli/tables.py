@@ -47,6 +47,8 @@ _PATTERNS: Final[Mapping[str, str]] = {
     "Progress%": r"(?:\d[\d.]*\s?%?|-)",
     "Drive-ID": r"/c\d+(?:/e\d+)?/s\d+",
     "Port": r"(?:\S+ x\d+|\S+)",
+    "VD": r"(?:\d[\d.]*\s*[KMGTP]i?B|\S+)",
+    "Description": _FREE,
     "Model": _FREE,
     "Name": _FREE,
     "Product Name": _FREE,
