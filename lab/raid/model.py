@@ -421,5 +421,5 @@ def _next_id(controller: Controller) -> int:
 
 def _unique(controller: Controller) -> str:
     """A unique id as NAA 6 has it: sixteen octets of which the last grow with each volume made."""
-    base = "".join(f"{ord(c):02x}" for c in controller.serial)[:14].ljust(14, "0")
+    base = "".join(f"{ord(c) & 0xFF:02x}" for c in controller.serial)[-14:].rjust(14, "0")
     return f"600605b0{base}{controller.made:010x}"[:32]
