@@ -167,6 +167,8 @@ class JobRecord(Record):
     """Runs lost since the job's last finished step."""
     ask_in_ui: bool = False
     """Whether a run that waits for consent shows the form in Prefect's UI; a Site can switch it off."""
+    consent_asked: datetime | None = None
+    """Since when the job waits for a consent: which of its questions is open."""
 
 
 class LeaseGrant(Record):

@@ -109,8 +109,13 @@ def refused(edge: EdgeClient, record: JobRecord, run_id: str) -> Run:
 
 
 def turn(edge: EdgeClient, record: JobRecord) -> int:
-    """Number the question by the job's journal: each step writes there, and nobody while the job waits."""
-    return len(edge.journal_rows(record.host, job=record.no))
+    """Number the question by when the job began to wait with it.
+
+    A consent that expired is asked for anew, under the same plan and with nothing done since. The answer to
+    the first question stands beside the run for good, and must not be taken for one to the second.
+    """
+    asked = edge.job(record.host, record.no).consent_asked
+    return int(asked.timestamp() * 1000) if asked else 0
 
 
 def ask(edge: EdgeClient, record: JobRecord, plan: Plan) -> None:

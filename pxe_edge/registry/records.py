@@ -184,6 +184,7 @@ def job(row: t.JobRow, host_name: str, *, form: bool = False) -> JobRecord:
             "wait": row.wait,
             "lost_runs": row.lost_runs,
             "ask_in_ui": form and row.state not in FINAL,
+            "consent_asked": row.waiting_since if row.state == "waiting-consent" else None,
         }
     )
 

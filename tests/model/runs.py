@@ -307,7 +307,11 @@ class _Run:
             end = f"left without an outcome: {error}"
         finally:
             self.process.keeper = None
-        return "suspended" if end == "waits for consent" and job.ask_in_ui else end
+        if end == "waits for consent" and job.ask_in_ui:
+            # Prefect keeps an answer under its question's key, and each wait is a question of its own.
+            self.run.input = None
+            return "suspended"
+        return end
 
     def _judged(self, claim: Claim, keeper: LeaseKeeper) -> str:
         try:
