@@ -96,7 +96,7 @@ def answered(edge: EdgeClient, record: JobRecord, run_id: str) -> JobRecord:
     if not record.ask_in_ui or record.plan is None or record.run_id != run_id:
         return_early(record)
     plan = Plan.model_validate(edge.plan(str(record.plan)))
-    consents = form.ask(plan, turn(edge, record))
+    consents = form.ask(plan, turn(record))
     return edge.answer_form(record.host, record.no, run_id=run_id, plan=plan.hash, consents=consents)
 
 
@@ -108,20 +108,19 @@ def refused(edge: EdgeClient, record: JobRecord, run_id: str) -> Run:
     return run
 
 
-def turn(edge: EdgeClient, record: JobRecord) -> int:
+def turn(record: JobRecord) -> int:
     """Number the question by when the job began to wait with it.
 
     A consent that expired is asked for anew, under the same plan and with nothing done since. The answer to
     the first question stands beside the run for good, and must not be taken for one to the second.
     """
-    asked = edge.job(record.host, record.no).consent_asked
-    return int(asked.timestamp() * 1000) if asked else 0
+    return int(record.consent_asked.timestamp() * 1000) if record.consent_asked else 0
 
 
 def ask(edge: EdgeClient, record: JobRecord, plan: Plan) -> None:
     """Suspend this run with the form; where Prefect cannot, the job waits for `rackflow approve` alone."""
     try:
-        form.ask(plan, turn(edge, record))
+        form.ask(plan, turn(edge.job(record.host, record.no)))
     except Exception as error:  # noqa: BLE001 - whatever Prefect says, the job waits at the edge
         say(f"no form in the UI: {error}")
 

@@ -12,6 +12,7 @@ from prefect.tasks import Task
 
 from metal.errors import (
     Cancelled,
+    InvalidSpecs,
     LeaseLost,
     RackflowError,
     Refused,
@@ -26,6 +27,7 @@ WORTH_A_RETRY: Final[dict[type[RackflowError], bool]] = {
     Refused: False,
     Unparsable: False,
     SpecError: False,
+    InvalidSpecs: False,
     UnsafeChange: False,
     LeaseLost: False,
     Cancelled: False,

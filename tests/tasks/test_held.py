@@ -43,6 +43,8 @@ class FakeEdge:
     spec: object = None
     rows: list[JournalRow] = field(default_factory=list)
     plan_: Plan | None = None
+    asks_at: datetime | None = None
+    """When a run's outcome makes the job wait for a consent."""
 
     def __enter__(self) -> Self:
         return self
@@ -73,6 +75,7 @@ class FakeEdge:
     def finish(self, name: str, number: int, **outcome: Any) -> JobRecord:
         self.calls.append(("finish", {"host": name, "job": number} | outcome))
         state = outcome["result"] if outcome["result"] == "waiting-consent" else "done"
+        self.job_ = self.job_.model_copy(update={"consent_asked": self.asks_at})
         return self.job_.model_copy(update={"state": "cancelled" if self.cancelling else state})
 
     def journal_rows(self, name: str, *, job: int) -> list[JournalRow]:
@@ -434,11 +437,12 @@ def test_a_step_that_was_cut_short_and_that_only_a_person_can_judge_asks_once_mo
     edge.job_ = edge.job_.model_copy(update={"state": "delivered"})
     row = JournalRow(no=1, job=7, epoch=4, step="wipe", kind="wipe", phase="intent", at=NOW)
     edge.rows = [row, row]
+    edge.asks_at = NOW
     with pytest.raises(Pause), held("web-01", 7, "apply") as run:
         carry_out(run, UnsafeChange("wipe has no outcome", host="web-01", reason="waiting-consent"))
 
     assert (edge.outcome["result"], edge.outcome["message"]) == ("waiting-consent", "wipe has no outcome")
-    assert (waiting.plans, waiting.turns) == ([edge.outcome["plan"]], [2])
+    assert (waiting.plans, waiting.turns) == ([edge.outcome["plan"]], [int(NOW.timestamp() * 1000)])
 
 
 def carry_out(run: Run, error: UnsafeChange) -> None:
