@@ -94,6 +94,8 @@ class Limits:
     jbod: bool = True
     strips: tuple[int, ...] = (65536, 131072, 262144, 524288, 1048576)
     whole_drives: bool = False
+    unique_prefix: str = "600605b0"
+    """What the unique ids of its volumes begin with."""
 
 
 @dataclass
@@ -114,6 +116,8 @@ class Controller:
     battery: Literal["optimal", "missing", "failed"] = "optimal"
     made: int = 0
     """How many volumes were ever made: part of their unique ids."""
+    chosen: bool = False
+    """Whether commands go to it, for tools of which one command chooses the controller of the others."""
 
 
 @dataclass(frozen=True)
@@ -334,16 +338,18 @@ def clear_foreign(controller: Controller, names: Iterable[str] | None = None) ->
 
 def fail(controller: Controller, drive: Drive, *, gone: bool = False) -> list[Effect]:
     """A drive dies or is pulled; a spare takes its place at once."""
+    if drive.condition in ("failed", "missing"):
+        drive.condition = "missing" if gone else drive.condition
+        return []
     effects: list[Effect] = [Unplug(f"d{drive.serial}")] if drive.condition == "jbod" else []
     group = drive.group if drive.condition in ("online", "rebuilding") else None
+    alive = [one for one in controller.volumes if volume_state(controller, one) != "offline"]
     drive.condition, drive.progress = ("missing" if gone else "failed"), None
     if group is None:
         drive.group = None
         return effects
-    dead = [
-        one for one in controller.volumes if one.group == group and volume_state(controller, one) == "offline"
-    ]
-    effects += [Unplug(f"v{one.wwn}") for one in dead]
+    dead = [one for one in controller.volumes if one.group == group and _is_offline(controller, one)]
+    effects += [Unplug(f"v{one.wwn}") for one in dead if one in alive]
     spare = next(
         (one for one in controller.drives if one.condition == "spare" and one.group in (None, group)), None
     )
@@ -351,6 +357,10 @@ def fail(controller: Controller, drive: Drive, *, gone: bool = False) -> list[Ef
         spare.condition, spare.group, spare.progress = "rebuilding", group, 0.0
         drive.group = None
     return effects
+
+
+def _is_offline(controller: Controller, volume: Volume) -> bool:
+    return volume_state(controller, volume) == "offline"
 
 
 def tick(controller: Controller, seconds: float) -> None:
@@ -422,4 +432,5 @@ def _next_id(controller: Controller) -> int:
 def _unique(controller: Controller) -> str:
     """A unique id as NAA 6 has it: sixteen octets of which the last grow with each volume made."""
     base = "".join(f"{ord(c) & 0xFF:02x}" for c in controller.serial)[-14:].rjust(14, "0")
-    return f"600605b0{base}{controller.made:010x}"[:32]
+    prefix = controller.limits.unique_prefix
+    return f"{prefix}{base[len(prefix) - 22 :]}{controller.made:010x}"[:32]

@@ -84,6 +84,7 @@ def controller(
         () if mode == "hba" else levels,
         first_volume_id=1,
         strips=tuple(kib << 10 for kib in (256, 16, 32, 64, 128, 512, 1024)),
+        unique_prefix="600508b1001c",
     )
     one = Controller(FAMILY, index, model, serial, "7.00", pci, limits, drives, jbod_mode=mode != "raid")
     settle(one, [])

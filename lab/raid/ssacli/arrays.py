@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from string import ascii_uppercase
 
+from lab.raid.exposing import expose
 from lab.raid.model import (
     Controller,
     Drive,
     Effect,
-    Plug,
-    Unplug,
     Volume,
     free_bytes,
     members,
-    plugged,
 )
 
 
@@ -86,15 +84,4 @@ def settle(controller: Controller, effects: list[Effect]) -> list[Effect]:
     for drive in controller.drives:
         if drive.condition == "spare" and id(drive) not in served:
             drive.condition, drive.group = "good", None
-        if drive.condition == "good" and controller.jbod_mode and not drive.foreign:
-            drive.condition = "jbod"
-            shown = {one.key: one for one in plugged(controller)}
-            effects.append(shown[f"d{drive.serial}"])
-    return _net(effects)
-
-
-def _net(effects: list[Effect]) -> list[Effect]:
-    """Without a device that was taken away and shown again, as when a command changed nothing of it."""
-    gone = {one.key for one in effects if isinstance(one, Unplug)}
-    back = {one.key for one in effects if isinstance(one, Plug)}
-    return [one for one in effects if not (one.key in gone & back and one.key.startswith("d"))]
+    return expose(controller, effects) if controller.jbod_mode else effects

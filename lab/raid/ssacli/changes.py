@@ -6,8 +6,8 @@ word `forced` is missing and data or much time is at stake.
 
 from dataclasses import dataclass, field
 
-from lab.raid import model
-from lab.raid.model import MIB, Controller, Drive, Effect, Refusal, Unplug, Volume
+from lab.raid import exposing, model
+from lab.raid.model import MIB, Controller, Drive, Effect, Refusal, Volume
 from lab.raid.ssacli.arrays import Array, arrays_of, free, mode_of
 from lab.raid.ssacli.words import (
     DELETING,
@@ -169,22 +169,11 @@ def _made(call: Call, level: str, drives: list[Drive], array: Array | None, valu
         )  # fmt: skip
         call.effects += effects
         return volume
-    kept = [(one, one.condition, one.foreign, one.spun_down) for one in drives]
-    shown: list[Effect] = [Unplug(f"d{one.serial}") for one in drives if one.condition == "jbod"]
-    for one in drives:
-        # What another controller left on a drive, and whether it turns, is nothing to Smart Array.
-        one.condition = "good" if one.condition == "jbod" else one.condition
-        one.foreign, one.spun_down = None, False
-    try:
-        volume, effects = model.create(
-            call.controller, level, drives, size_bytes=values.size_bytes, strip_bytes=values.strip_bytes,
-            spans=values.spans, write_cache="back" if back else "through",
-        )  # fmt: skip
-    except Refusal:
-        for one, condition, foreign, spun_down in kept:
-            one.condition, one.foreign, one.spun_down = condition, foreign, spun_down
-        raise
-    call.effects += [*shown, *effects]
+    volume, effects = exposing.create(
+        call.controller, level, drives, size_bytes=values.size_bytes, strip_bytes=values.strip_bytes,
+        spans=values.spans, write_cache="back" if back else "through",
+    )  # fmt: skip
+    call.effects += effects
     return volume
 
 
@@ -236,8 +225,7 @@ def add_spares(call: Call, targets: list[Array]) -> None:
         if drive.condition not in ("good", "jbod") or not fits:
             raise unsupported(REASONS["spares"])
     for drive in drives:
-        call.effects += [Unplug(f"d{drive.serial}")] if drive.condition == "jbod" else []
-        drive.condition, drive.foreign, drive.spun_down = "good", None, False
+        call.effects += exposing.hide(drive)
         model.set_spare(drive, targets[0].group if len(targets) == 1 else None)
 
 
@@ -289,8 +277,8 @@ def modify_drive(call: Call, drive: Drive, words: list[str]) -> None:
         if drive.condition not in ("good", "jbod", "bad"):
             raise unsupported("Drive is part of an array")  # no text seen
         if call.confirm("Warning: All data on the physical drive will be lost. Continue? (y/n)"):
-            call.effects += [Unplug(f"d{drive.serial}")] if drive.condition == "jbod" else []
-            drive.condition, drive.foreign = "bad", None
+            call.effects += exposing.hide(drive)
+            drive.condition = "bad"
     elif call.options.get("led") not in ("on", "off"):
         raise SsaError(f'Error: Syntax error at "{(words or list(call.options) or ["modify"])[0]}"')
 

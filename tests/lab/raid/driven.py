@@ -1,6 +1,6 @@
 """A family's driver against its emulator: both in this process, a machine without anything around it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lab.raid.model import Controller, Effect, Plug
@@ -19,6 +19,8 @@ class Driven:
     tool: str
     controllers: list[Controller]
     shown: dict[str, Effect] = field(default_factory=dict)
+    scripted: Callable[["Driven"], Output] | None = None
+    """What stands for a family's shell script, where its query is one."""
 
     def ask(self, *argv: str, stdin: str | None = None) -> Reply:
         """Call the tool, and keep account of block devices."""
@@ -34,6 +36,8 @@ class Driven:
 
     def answer(self, argv: Sequence[str]) -> Output:
         """A query's answer, as a shell gives it."""
+        if argv[0] == "sh" and self.scripted is not None:
+            return self.scripted(self)
         reply = self.ask(*argv)
         assert not reply.asks
         return Output(tuple(argv), reply.status, reply.stdout, reply.stderr)

@@ -276,7 +276,19 @@ def _volume(block: Block, drives: dict[str | None, DriveState | None]) -> Virtua
         size_bytes=size << 20 if size is not None and size >= 0 else None,
         members=tuple(block.members),
         progress=float(percent[1]) if percent else None,
+        wwn=_unique_id(keys.get("volume wwid")),
     )
+
+
+def _unique_id(wwid: str | None) -> str | None:
+    """The NAA id by which the system shows a volume: LSI's prefix, then the WWID's octets in reverse.
+
+    Seen with a SAS3008: wwid 0825cbe1673b777f is /dev/disk/by-id/wwn-0x600508e0000000007f773b67e1cb2508.
+    """
+    plain = wwn_text(wwid)
+    if plain is None or len(plain) != 16:
+        return None
+    return "600508e000000000" + bytes.fromhex(plain)[::-1].hex()
 
 
 def _volume_state(raw: str | None) -> VolumeState | None:

@@ -314,6 +314,7 @@ def _drive(keys: dict[str, str]) -> Drive:
         model=one_line(keys.get("model")),
         serial=one_line(keys.get("serial")),
         firmware=one_line(keys.get("firmware version")),
+        usable_bytes=_binary(keys.get("pd valid size")),
     )
 
 
