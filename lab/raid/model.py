@@ -267,6 +267,9 @@ def create_in(
         raise Refusal("level", level)
     if len(controller.volumes) >= limits.most_volumes:
         raise Refusal("too-many-volumes")
+    lost = next((one for one in drives if one.condition != "online"), None)
+    if lost is not None:
+        raise Refusal("drive-state", lost.condition)
     strip = strip_bytes or (limits.strips[0] if limits.strips else 65536)
     if limits.strips and strip not in limits.strips:
         raise Refusal("strip", str(strip))
