@@ -143,7 +143,12 @@ def boot_from(work: Work) -> None:
     here = listed(work.shell(), work.args)
     volume = here.meant(work.args)
     if volume is None:
-        raise Refused(f"volume {work.args['name']} is not there", host=work.host, reason="step-failed")
+        raise Refused(
+            f"volume {work.args['name']} is not there, to start from",
+            host=work.host,
+            reason="no-matching-disk",
+            hint=f"rackflow plan {work.host} --refresh",
+        )
     tell(work, here.family.boot_from(here.tool, here.controller, volume))
 
 

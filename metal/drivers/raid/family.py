@@ -108,35 +108,27 @@ def change(*argv: str, says: str, timeout_s: int = CREATE_TIMEOUT_S, stdin: byte
 
 def index_of(controller: Controller) -> str:
     """How the tool addresses the controller. Raises Refused where no listing said so."""
-    if controller.index is None:
-        raise Refused(
-            f"controller {controller.model or 'without model'} has no index that its tool could be given",
-            reason="step-failed",
-            hint="rackflow host NAME shows what its tool listed",
-        )
-    return controller.index
+    return _listed(controller.index, f"controller {controller.model or 'without model'} has no index")
 
 
 def address_of(drive: Drive) -> str:
     """How the tool addresses a drive. Raises Refused where it does not."""
-    if drive.address is None:
-        raise Refused(
-            f"drive {drive.serial or 'without serial'} has no address that its tool could be given",
-            reason="step-failed",
-            hint="rackflow host NAME shows what its controller listed",
-        )
-    return drive.address
+    return _listed(drive.address, f"drive {drive.serial or 'without serial'} has no address")
 
 
 def id_of(volume: VirtualDrive) -> str:
     """How the tool addresses a volume. Raises Refused where it does not."""
-    if volume.id is None:
+    return _listed(volume.id, f"volume {volume.name or volume.wwn} has no id")
+
+
+def _listed(word: str | None, told: str) -> str:
+    if word is None:
         raise Refused(
-            f"volume {volume.name or volume.wwn} has no id that its tool could be given",
+            f"{told} that its tool could be given",
             reason="step-failed",
             hint="rackflow host NAME shows what its controller listed",
         )
-    return volume.id
+    return word
 
 
 def drives_told(drives: Sequence[Drive]) -> str:

@@ -193,7 +193,13 @@ def _disk(
 ) -> Disk:
     seen = next((disk for disk in disks if disk.serial is not None and disk.serial == drive.serial), None)
     if seen is not None:
-        return seen
+        # Behind a controller the system may say another medium or transport, or none: its own word counts.
+        own = {
+            "medium": drive.medium if drive.medium != "unknown" else seen.medium,
+            "transport": drive.transport or seen.transport,
+            "logical_block_bytes": drive.sector_bytes or seen.logical_block_bytes,
+        }
+        return seen.model_copy(update=own)
     found: tuple[str, ...] = ()
     if drive.state == "foreign":
         found = ("configuration of another controller",)

@@ -1,12 +1,6 @@
 """arcconf: lists, tasks, results of commands, sessions, refusals."""
 
-import contextlib
-import json
-import random
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from metal.drivers.raid.arcconf import parse
 from metal.drivers.raid.listing import Outcome
@@ -23,6 +17,7 @@ from tests.metal.drivers.parse.arcconf_samples import (
     volume,
     volumes,
 )
+from tests.metal.drivers.parse.refusing import never_anything_else
 
 
 def test_list():
@@ -167,18 +162,4 @@ def test_a_text_that_ends_inside_an_entry_is_refused(text):
 WHOLE = LIST + DONE + FOUND + controller() + volumes(volume(0, "Present (0,0)")) + drives(drive(0)) + DONE
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_any_text_is_read_or_refused(text):
-    with contextlib.suppress(Unparsable):
-        json.dumps(parse(text).as_json())
-
-
-@settings(deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(0, len(WHOLE)))
-def test_a_damaged_text_is_read_or_refused(dice: random.Random, end):
-    lines = WHOLE[:end].split("\n")
-    dice.shuffle(lines)
-    for text in (WHOLE[:end], "\n".join(lines)):
-        with contextlib.suppress(Unparsable):
-            json.dumps(parse(text).as_json())
+test_any_text_and_any_damage_is_read_or_refused = never_anything_else("arcconf", parse, [WHOLE])

@@ -1,12 +1,6 @@
 """MegaCli: summaries, results of commands, progress, sessions, refusals."""
 
-import contextlib
-import json
-import random
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from metal.drivers.raid.listing import Outcome
 from metal.drivers.raid.megacli import parse
@@ -21,6 +15,7 @@ from tests.metal.drivers.parse.megacli_samples import (
     only,
     volume,
 )
+from tests.metal.drivers.parse.refusing import never_anything_else
 
 
 def test_show_summary():
@@ -232,18 +227,4 @@ def test_a_text_that_ends_inside_an_entry_is_refused(text):
 WHOLE = ADAPTER + DONE + LDPD + BATTERY + DONE + SUMMARY + DONE
 
 
-@settings(deadline=None)
-@given(st.text())
-def test_any_text_is_read_or_refused(text):
-    with contextlib.suppress(Unparsable):
-        json.dumps(parse(text).as_json())
-
-
-@settings(deadline=None)
-@given(st.randoms(use_true_random=False), st.integers(0, len(WHOLE)))
-def test_a_damaged_text_is_read_or_refused(dice: random.Random, end):
-    lines = WHOLE[:end].split("\n")
-    dice.shuffle(lines)
-    for text in (WHOLE[:end], "\n".join(lines)):
-        with contextlib.suppress(Unparsable):
-            json.dumps(parse(text).as_json())
+test_any_text_and_any_damage_is_read_or_refused = never_anything_else("megacli", parse, [WHOLE])

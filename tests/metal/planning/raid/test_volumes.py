@@ -267,3 +267,12 @@ def test_what_is_chosen_was_free_fits_and_is_the_same_in_any_order(rows, driver,
             assert taken.disk.size_bytes >= 2 * GIB
     else:
         assert type(one) is type(other)
+
+
+def test_what_a_drive_is_the_controller_says_and_what_lies_on_it_the_system(choose):
+    passed = drives("A", 1, state="jbod")
+    shown = disk("A0", medium="ssd", transport=None, found=("ext4",))
+    machine = Hardware(controllers=(controller(passed, drives("B", 1, first=1)),), disks=(shown,))
+    found = choose(machine, {"drives": {"count": 2, "media": "hdd"}})
+    assert names(found) == ["A0", "B0"]
+    assert found.members[0].disk.found == ("ext4",)
