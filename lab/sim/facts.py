@@ -234,6 +234,18 @@ def _nic_sysfs(system: System) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pci_storage(system: System) -> str:
+    """Mass storage on the PCI bus: a function for each virtio disk, one AHCI controller for all others."""
+    rows = [
+        f"0000:00:{n + 16:02x}.0 0x010000 0x1af4 0x1001 0x1af4 0x0002 virtio-pci"
+        for n, disk in enumerate(system.disks)
+        if disk.bus == "virtio"
+    ]
+    if any(disk.bus == "sata" for disk in system.disks):
+        rows.append("0000:00:1f.2 0x010601 0x8086 0x2922 0x1af4 0x1100 ahci")
+    return "".join(f"{row}\n" for row in rows)
+
+
 _SECTIONS: dict[str, Callable[[System], str]] = {
     "platform": _platform,
     "lscpu": _lscpu,
@@ -246,4 +258,6 @@ _SECTIONS: dict[str, Callable[[System], str]] = {
     "disk-heads": _disk_heads,
     "md-detail": _md_detail,
     "fast-zero": _fast_zero,
+    "pci-storage": _pci_storage,
+    "raid-tools": lambda _system: "",
 }
