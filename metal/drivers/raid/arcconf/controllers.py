@@ -10,6 +10,7 @@ from metal.drivers.raid.arcconf.devices import (
     drive_in_task,
     drive_of,
     is_drive,
+    kept_for,
     named_members,
     reported_location,
     segment_of,
@@ -121,6 +122,7 @@ class _Assembly:
         self.by_location: dict[Location, str] = {}
         self.by_device: dict[str, str] = {}
         self.unplaced: dict[object, Drive] = {}
+        self.kept: dict[str, tuple[tuple[str, str], ...]] = {}
 
     def assemble(self) -> None:
         """Drives first, for segments name them."""
@@ -142,6 +144,7 @@ class _Assembly:
             _drive_conditions(self.gathering, record.fields, drive)
             if drive.address is None:
                 continue
+            self.kept[drive.address] = kept_for(record.fields)
             if drive.serial and serials[drive.serial] == 1:
                 self.by_serial[drive.serial] = drive.address
             location = reported_location(record)
@@ -161,7 +164,9 @@ class _Assembly:
             for address in [one for one in members if one not in self.gathering.drives]:
                 self.gathering.add_drive(Drive(address))
             members |= dict.fromkeys(self._members(record, volume.id))
-            self.gathering.add_volume(replace(volume, members=tuple(members)))
+            arrays = [("array", number) for number in volume.groups]
+            spares = self._spares(record, ("logical", volume.id or ""), *arrays)
+            self.gathering.add_volume(replace(volume, members=tuple(members), spares=spares))
             stripes = record.fields.get("failed stripes") or record.fields.get("defunct stripes") or ""
             if stripes.lower() == "yes":
                 self.gathering.add_condition("media-errors", f"logical device {volume.id}: failed stripes")
@@ -173,11 +178,15 @@ class _Assembly:
             named = [volume for volume in volumes if volume is not None]
             owner = named[0].id if len(named) == 1 else None
             members = self._members(record, owner)
+            spares = self._spares(record, ("array", record.number or ""))
             for volume in named:
                 known = self.gathering.volumes.get(volume.id or "")
                 if known is None or not known.members:
                     volume = replace(volume, members=members)  # noqa: PLW2901
-                self.gathering.add_volume(_without_overwriting(known, volume))
+                volume = _without_overwriting(known, volume)  # noqa: PLW2901
+                kept = tuple(dict.fromkeys((*volume.spares, *spares)))
+                groups = volume.groups or ((record.number,) if record.number else ())
+                self.gathering.add_volume(replace(volume, spares=kept, groups=groups))
             status = told(record.fields.get("status"))
             if status and status.lower() not in {"ok", "okay", "optimal"}:
                 self.gathering.add_condition("other", f"array {record.number}: {status}")
@@ -190,6 +199,13 @@ class _Assembly:
             if segment and member and not segment.spare:
                 members[member] = None
         return tuple(members)
+
+    def _spares(self, record: Record, *named: tuple[str, str]) -> tuple[str, ...]:
+        """Spares of a volume or array: those of its table, and drives that name its array or itself."""
+        segments = (segment_of(row) for row in record.rows if row.name != "logical")
+        found = [self._place(one, None) for one in segments if one and one.spare]
+        found += [address for address, kept in self.kept.items() if {*kept} & {*named}]
+        return tuple(dict.fromkeys(one for one in found if one))
 
     def _place(self, segment: Segment, owner: str | None) -> str | None:
         """The address of a segment's drive; where none is known, its place in words."""

@@ -40,6 +40,10 @@ _SEGMENT = re.compile(r"^([A-Za-z][A-Za-z -]{0,40}?) ?(?:\(([^)]{0,200})\) ?(.{0
 _LOGICAL = re.compile(
     r"^([A-Za-z][A-Za-z, ]{0,60}?) ?\(([^,)]{1,20}),[^)]{0,60}?([\d.]{1,20} ?[KMGT]B)\) ?(.*)$"
 )
+_DEVICE = re.compile(r"^(/dev/\w{1,32})\b")
+_KEPT_FOR = re.compile(r"\b(array|logical)(?: device| drive)? ?#?(\d{1,4})\b")
+_WWN_DIGITS: Final = 16
+"""Fewer are an id of the controller's own: series 6 to 8 print eight, which the system never shows."""
 _MISSING: Final = "*missing*"
 _UNSAID: Final = frozenset({"unknown", "not applicable", "not available", "none", "n/a"})
 
@@ -94,7 +98,19 @@ def drive_of(record: Record) -> Drive:
         wwn=wwn_text(fields.get("world-wide name")),
         firmware=told(fields.get("firmware")),
         progress=_percent(raw or "") if state in {"rebuilding", "copyback", "erasing"} else None,
+        usable_bytes=_usable_bytes(size_bytes(size), size_bytes(fields.get("reserved size"))),
+        groups=tuple(number for word, number in kept_for(fields) if word == "array"),
     )
+
+
+def kept_for(fields: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    """What a dedicated spare is kept for: ("array", "0"), or ("logical", "1") before SmartRAID."""
+    return tuple(_KEPT_FOR.findall(fields.get("dedicated spare for", "").lower()))
+
+
+def _usable_bytes(whole: int | None, reserved: int | None) -> int | None:
+    """What a volume gets of a drive: all but the part that SmartRAID keeps for itself."""
+    return whole - reserved if whole and reserved is not None and reserved < whole else None
 
 
 def _drive_state(raw: str | None) -> DriveState | None:
@@ -195,6 +211,9 @@ def volume_of(record: Record) -> VirtualDrive:
     parity = (fields.get("parity initialization status") or "").lower()
     if task is None and parity.startswith("in progress"):
         task, percent = "initialising", _percent(parity)
+    unique = wwn_text(_first(fields, "volume unique identifier", "unique identifier"))
+    device = _DEVICE.match(fields.get("disk name", ""))
+    array = one_line(fields.get("array"))
     return VirtualDrive(
         id=record.number,
         name=told(_first(fields, "logical device name", "logical drive name")),
@@ -204,6 +223,9 @@ def volume_of(record: Record) -> VirtualDrive:
         size_bytes=size_bytes(fields.get("size")),
         stripe_bytes=size_bytes(_first(fields, "stripe-unit size", "stripe size", "strip size")),
         progress=percent if task else None,
+        wwn=unique if len(unique or "") >= _WWN_DIGITS else None,
+        device=device[1] if device else None,
+        groups=(array,) if array and array.isdigit() else (),
     )
 
 

@@ -270,3 +270,48 @@ def test_troubles_are_conditions():
         "predictive-failure",
         "temperature",
     ]
+
+
+ARRAYS = """Controllers found: 1
+----------------------------------------------------------------------
+Logical device information
+----------------------------------------------------------------------
+Logical Device number 1
+   Logical Device name                        : data
+   Disk Name                                  : /dev/sdc (Disk0) (Bus: 0, Target: 1, Lun: 0)
+   Array                                      : 2
+   RAID level                                 : 1
+   Status of Logical Device                   : Optimal
+   Size                                       : 1000 MB
+   {unique}
+----------------------------------------------------------------------
+Physical Device information
+----------------------------------------------------------------------
+      Device #4
+         Device is a Hard drive
+         State                                : Dedicated Hot-Spare
+         Reported Channel,Device(T:L)         : 0,4(4:0)
+         Dedicated Spare for                  : {kept}
+         Reserved Size                        : 32768 KB
+         Total Size                           : 1064 MB
+
+Command completed successfully.
+"""
+
+
+@pytest.mark.parametrize(
+    ("unique", "wwn"),
+    [
+        ("Volume Unique Identifier : 600508B1001CF1A2E058530BA221FBBB", "600508b1001cf1a2e058530ba221fbbb"),
+        ("Unique Identifier : B83F682D", None),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kept", "spares"),
+    [("Array 2", ("0,4",)), ("logical device 1", ("0,4",)), ("Array 1", ()), ("logical device 2", ())],
+)
+def test_volumes_are_told_with_device_id_array_and_spares(unique, wwn, kept, spares):
+    (controller,) = parse(ARRAYS.format(unique=unique, kept=kept)).value.controllers
+    (volume,) = controller.volumes
+    assert (volume.device, volume.wwn, volume.groups, volume.spares) == ("/dev/sdc", wwn, ("2",), spares)
+    assert controller.drives[0].usable_bytes == 1032 << 20
