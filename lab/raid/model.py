@@ -279,7 +279,7 @@ def create_in(
         raise Refusal("space", str(whole))
     size = whole if size_bytes is None or limits.whole_drives else size_bytes // MIB * MIB
     controller.made += 1
-    number = _next_id(controller)
+    number = next_id(controller)
     volume = Volume(
         id=number, group=group, name=name, level=level, size_bytes=size, strip_bytes=strip, spans=spans,
         wwn=_unique(controller), write_cache=write_cache, read_cache=read_cache,
@@ -424,7 +424,8 @@ def _check_free(drive: Drive) -> None:
         raise Refusal("drive-state", drive.condition)
 
 
-def _next_id(controller: Controller) -> int:
+def next_id(controller: Controller) -> int:
+    """The id that the next volume will have: the first free one in the order of the firmware."""
     taken = {volume.id for volume in controller.volumes}
     number = controller.limits.first_volume_id
     while number in taken:
