@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import DatabaseError
 
+from pxe_edge import allocator
 from pxe_edge.api.server import StartError as ApiStartError
 from pxe_edge.api.server import bind
 from pxe_edge.jobs.timing import KNOBS, Timing
@@ -115,6 +116,7 @@ def only_one(data: Path) -> Iterator[None]:
 def main(argv: list[str] | None = None, packet_path: str = "interpreted") -> int:
     """Run until SIGTERM or SIGINT; `packet_path` says how its modules were loaded, for the log."""
     options = _parser().parse_args(argv)
+    allocator.keep_little()
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,
