@@ -6,7 +6,7 @@ import sys
 
 from bench.row import Row
 
-SUBJECTS = ("packets", "plans", "files")
+SUBJECTS = ("packets", "plans", "files", "turns")
 
 
 def shown(seconds: float) -> str:

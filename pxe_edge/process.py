@@ -128,8 +128,7 @@ class PacketThread:
             self.error = error
 
     def _ready(self) -> None:
-        _leave_alone_what_stays()
-        _let_packets_in()
+        prefer_packets()
         log.info("event=packets port=%s", self._registry.ports.boot)
 
     async def _serve(self) -> None:
@@ -151,19 +150,17 @@ class PacketThread:
         )
 
 
-def _let_packets_in() -> None:
-    # Each time the packets' thread has spoken to the kernel it waits for the interpreter while a request of
-    # the API holds it: five milliseconds each, unless told otherwise.
-    sys.setswitchinterval(SWITCH_S)
-
-
-def _leave_alone_what_stays() -> None:
+def prefer_packets() -> None:
+    """Have the interpreter turn to packets soon, whatever the API does."""
     # What was loaded so far lives as long as the process. A full collection looks at all of it and holds
     # every packet up for as long; frozen objects are not looked at again.
     gc.collect()
     gc.freeze()
     # A packet leaves next to nothing behind, so the youngest need not be looked at every hundred packets.
     gc.set_threshold(10_000, 20, 20)
+    # Each time the packets' thread has spoken to the kernel it waits for the interpreter while a request of
+    # the API holds it: five milliseconds each, unless told otherwise.
+    sys.setswitchinterval(SWITCH_S)
 
 
 class Edge:

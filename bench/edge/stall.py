@@ -6,14 +6,14 @@ page by page. Without the API's load the same probe shows what this machine does
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from bench.edge import ours
+from bench.edge import memory, ours
 from bench.edge.loaders import Exchanges, dhcp_load
 from bench.edge.results import Aim, Figure, Row
-from bench.edge.run import Run
-from bench.edge.testbed import SERVER, BenchError
+from bench.edge.run import MIB, Run
+from bench.edge.testbed import SERVER, BenchError, Subject
 from pxe_edge.registry.registry import open_registry
 from pxe_edge.registry.tables import HostRow, MacRow
 from specs.phases import Phase
@@ -22,6 +22,7 @@ HOSTS = 10_000
 PROBE_US = 5_000
 CLIENTS = 500
 """A client asks once in 2.5 s then, which no rate limit minds."""
+LOOK_S = 0.5
 AIM = (Aim("value", "<=", 20),)
 
 
@@ -33,7 +34,7 @@ def steps(rounds: int) -> int:
 def measure(run: Run) -> list[Row]:
     """The longest answer time, with an idle API and with a busy one."""
     seconds = 5.0 if run.options.quick else 20.0
-    idle, busy = [], []
+    idle, busy, mib = [], [], []
     run.say(f"registering {HOSTS:,} hosts")
     _, data = ours.lay_out(run.testbed.folder)
     register(data)
@@ -43,12 +44,15 @@ def measure(run: Run) -> list[Row]:
             run.say(f"API idle, round {number + 1}")
             idle.append(probe(run, seconds))
             run.say(f"API busy, round {number + 1}")
-            busy.append(probe_under_load(run, data, seconds))
+            seen, highest = probe_under_load(run, subject, data, seconds)
+            busy.append(seen)
+            mib.append(highest)
         subject.check()
     what = "longest wait for an OFFER, API"
     return [
         Row(f"{what} idle", "ms", longest(idle)),
         Row(f"{what} busy (facts of 1 MiB, {HOSTS:,} hosts)", "ms", longest(busy), aims=AIM),
+        Row("memory, highest while the API is busy", "MiB", Figure(tuple(mib)), aims=memory.AIM),
     ]
 
 
@@ -79,16 +83,25 @@ def probe(run: Run, seconds: float) -> Exchanges:
     return dhcp_load(run.testbed, times="offer", first=1, clients=CLIENTS, probe_us=PROBE_US, seconds=seconds)
 
 
-def probe_under_load(run: Run, data: Path, seconds: float) -> Exchanges:
-    """The same while the API is asked; what it was asked goes into the notes."""
-    with ThreadPoolExecutor(1) as pool:
+def probe_under_load(run: Run, subject: Subject, data: Path, seconds: float) -> tuple[Exchanges, float]:
+    """The same while the API is asked, and the most memory; what it was asked goes into the notes."""
+    with ThreadPoolExecutor(2) as pool:
         load = pool.submit(api_load, run, data, seconds + 2)
+        highest = pool.submit(highest_mib, subject, load)
         seen = probe(run, seconds)
         done = load.result()
     if done.returncode:
         raise BenchError(f"the API's load failed: {done.stderr.strip()[-400:]}")
     run.notes.append(f"API load in {seconds:.0f} s: {done.stdout.strip()}")
-    return seen
+    return seen, highest.result()
+
+
+def highest_mib(subject: Subject, load: Future[subprocess.CompletedProcess[str]]) -> float:
+    """The most memory of the server and its children, looked at twice a second until the load ends."""
+    highest = subject.rss_bytes
+    while wait([load], timeout=LOOK_S).not_done:
+        highest = max(highest, subject.rss_bytes)
+    return highest / MIB
 
 
 def api_load(run: Run, data: Path, seconds: float) -> subprocess.CompletedProcess[str]:
