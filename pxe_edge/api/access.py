@@ -1,17 +1,21 @@
-"""Who may call what: bearer tokens, scopes, the 1 MiB limit, and refusals as problem+json (RFC 9457)."""
+"""Who may call what: bearer tokens, scopes, the limits of bodies, and refusals as problem+json (RFC 9457)."""
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pxe_edge.api.body_process import LARGE_BYTES, UnfitBodyError
+from pxe_edge.api.body_reader import FINDINGS
 from pxe_edge.registry import tokens
 from pxe_edge.registry.errors import ForbiddenError, RegistryError, TokenError
 from pxe_edge.registry.registry import Registry
@@ -32,6 +36,7 @@ TITLES = {
     413: "too large",
     422: "invalid",
     500: "the edge failed",
+    503: "not now",
 }
 
 
@@ -61,16 +66,21 @@ _bearer = HTTPBearer(auto_error=False, description="The token of <data>/edge/tok
 Given = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
+def _scope_of(registry: Registry, token: str | None) -> tokens.Scope:
+    if token is None:
+        raise TokenError("this call needs a token", hint="Authorization: Bearer <token>")
+    with registry.db.read() as session:
+        scope = tokens.scope_of(session, token)
+    if scope is None:
+        raise TokenError("the token is not one of this site's", hint="RACKFLOW_TOKEN_FILE names its file")
+    return scope
+
+
 def require(*scopes: tokens.Scope) -> Callable[[Registry, HTTPAuthorizationCredentials | None], tokens.Scope]:
     """A dependency that lets these scopes in, and admin always."""
 
     def check(registry: Reg, given: Given) -> tokens.Scope:
-        if given is None:
-            raise TokenError("this call needs a token", hint="Authorization: Bearer <token>")
-        with registry.db.read() as session:
-            scope = tokens.scope_of(session, given.credentials)
-        if scope is None:
-            raise TokenError("the token is not one of this site's", hint="RACKFLOW_TOKEN_FILE names its file")
+        scope = _scope_of(registry, given.credentials if given is not None else None)
         if scope != "admin" and scope not in scopes:
             raise ForbiddenError(
                 f"scope {scope} may not do this", hint=f"needs {' or '.join(('admin', *scopes))}"
@@ -87,7 +97,11 @@ Anybody = Annotated[tokens.Scope, Depends(require("worker", "console"))]
 
 
 class BodyLimit:
-    """Refuses bodies above 1 MiB before anything reads them whole; image blobs are let through."""
+    """Refuses bodies above 1 MiB before anything reads them whole; image blobs are let through.
+
+    A body is read before the call looks at the token; a large one takes a while to read, so it is let in only
+    with a token of this site's.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -97,10 +111,18 @@ class BodyLimit:
         if scope["type"] != "http" or (scope["method"] == "PUT" and _BLOB.fullmatch(scope["path"])):
             await self._app(scope, receive, send)
             return
-        told = dict(scope["headers"]).get(b"content-length", b"0")
+        headers = dict(scope["headers"])
+        told = headers.get(b"content-length", b"0")
         if not told.isdigit() or int(told) > MAX_BODY_BYTES:
             await self._refuse(scope, receive, send)
             return
+        if int(told) >= LARGE_BYTES or b"transfer-encoding" in headers:
+            registry: Registry = scope["app"].state.registry
+            try:
+                await run_in_threadpool(_scope_of, registry, _token(headers))
+            except TokenError as error:
+                await _refusal(Request(scope), error)(scope, receive, send)
+                return
         seen = 0
 
         async def counted() -> Message:
@@ -119,6 +141,11 @@ class BodyLimit:
         await answer(scope, receive, send)
 
 
+def _token(headers: dict[bytes, bytes]) -> str | None:
+    kind, _, token = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else None
+
+
 def _refusal(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RegistryError)
     more: dict[str, Any] = {}
@@ -129,8 +156,19 @@ def _refusal(_request: Request, error: Exception) -> JSONResponse:
 
 def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    return _found([(e["loc"], e["msg"]) for e in error.errors()])
+
+
+def _unfit(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UnfitBodyError)
+    return _found(error.findings)
+
+
+def _found(findings: Iterable[tuple[Iterable[str | int], str]]) -> JSONResponse:
     # The values themselves are left out: a password may be among them.
-    said = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()[:10])
+    said = "; ".join(
+        f"{'.'.join(str(part) for part in place)}: {message}" for place, message in islice(findings, FINDINGS)
+    )
     return problem(422, "invalid", said, hint="docs/openapi.json has the shape")
 
 
@@ -157,6 +195,7 @@ def install(app: FastAPI) -> None:
     """Errors as problem+json, and the limit."""
     app.add_exception_handler(RegistryError, _refusal)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(UnfitBodyError, _unfit)
     app.add_exception_handler(OverflowError, _too_large)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _failed)

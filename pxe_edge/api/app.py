@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 
-from pxe_edge.api import access, consoles, hosts, images, jobs, networks, secret, site
+from pxe_edge.api import access, consoles, hosts, images, jobs, networks, observations, secret, site
+from pxe_edge.api.body_process import BodyProcess
 from pxe_edge.images.store import ImageStore
 from pxe_edge.registry.courier import Courier
 from pxe_edge.registry.registry import Registry
@@ -19,9 +21,11 @@ def create_app(
     registry: Registry | None = None, *, courier: Courier | None = None, sweeper: Sweeper | None = None
 ) -> FastAPI:
     """Make the application; the tasks of courier and sweeper run as long as it does."""
+    body_process = BodyProcess()
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(bool)  # loads what the first call would load, with packets waiting for it
         tasks = []
         if courier is not None and registry is not None:
             registry.db.on_commit(lambda _touched: courier.wake())
@@ -31,6 +35,7 @@ def create_app(
         yield
         for task in tasks:
             task.cancel()
+        await body_process.stop()
 
     app = FastAPI(
         title="rackflow edge",
@@ -42,7 +47,8 @@ def create_app(
     )
     app.state.registry = registry
     app.state.images = ImageStore(registry.data / "images") if registry is not None else None
+    app.state.body_process = body_process
     access.install(app)
-    for topic in (hosts, jobs, secret, site, networks, images, consoles):
+    for topic in (hosts, observations, jobs, secret, site, networks, images, consoles):
         app.include_router(topic.router)
     return app

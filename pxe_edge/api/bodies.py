@@ -1,53 +1,16 @@
 """Shapes of request bodies: closed, because a misspelt key that is ignored does the wrong thing."""
 
-import math
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from specs.facts import Observation
+from pxe_edge.api.storable import storable
 from specs.identity import Mac, Uuid
 from specs.phases import Phase
 from specs.records import ConditionStatus, Result, Verb, WaitEvent
 from specs.shapes import IpAddress, Name
 
 Item = TypeVar("Item")
-
-
-MAX_DEPTH = 64
-
-
-def storable(value: Any) -> Any:
-    """The value if it can be answered again as it came: one that can't would spoil every list that it is in.
-
-    Python's JSON reader lets half surrogate pairs, NaN and any depth through; its writers do not.
-    """
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        for one in level:
-            if isinstance(one, str) and not one.isascii():
-                _as_utf8(one)
-            elif isinstance(one, float) and not math.isfinite(one):
-                raise ValueError("NaN and Infinity are no JSON")
-        below = [(*one, *one.values()) if isinstance(one, dict) else one for one in level if _holds(one)]
-        level = [inner for outer in below for inner in outer]
-        if not level:
-            return value
-    raise ValueError(f"nested deeper than {MAX_DEPTH}")
-
-
-def _holds(value: Any) -> bool:
-    return isinstance(value, dict | list)
-
-
-def _as_utf8(text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("a text has half a surrogate pair, which UTF-8 can't carry") from None
-
-
-AnyJson = Annotated[dict[str, Any], BeforeValidator(storable)]
 
 
 class Body(BaseModel):
@@ -99,13 +62,6 @@ class HostChange(Body):
     """What an operator changes of a host."""
 
     name: Name
-
-
-class ObservationBody(Body):
-    """A reading, under the lease's epoch or read-only."""
-
-    epoch: int | None = None
-    observation: Observation
 
 
 class ConditionBody(Body):

@@ -1,12 +1,12 @@
-"""Hosts: list, register, approve, rename, remove; orders, observations, conditions, phases."""
+"""Hosts: list, register, approve, rename, remove; orders, conditions, phases."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from sqlalchemy import select
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
+from pxe_edge.api.answers import JsonText
 from pxe_edge.registry import (
     addresses,
     admission,
@@ -14,41 +14,33 @@ from pxe_edge.registry import (
     credentials,
     hosts,
     leases,
-    observations,
     orders,
     timeline,
 )
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
-from pxe_edge.registry.tables import HostRow
 from specs.phases import CONDITIONS, Phase
 from specs.records import HostRecord, TimelineEntry, WorkOrder
 
 router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
-PAGE = 250
-"""Hosts in one answer: written in one piece, which holds the packets up for as long."""
 After = Annotated[str, Query(description="`next` of the page before")]
 
 
-@router.get("")
-def list_hosts(registry: Reg, _: Anybody, after: After = "") -> b.Page[HostRecord]:
+@router.get("", response_model=b.Page[HostRecord])
+def list_hosts(registry: Reg, _: Anybody, after: After = "") -> JsonText:
     """All hosts, by name."""
     with registry.db.read() as session:
-        query = select(HostRow).where(HostRow.name > after).order_by(HostRow.name).limit(PAGE)
-        rows = list(session.scalars(query))
-        return b.Page(
-            items=registry.host_records(session, rows), next=rows[-1].name if len(rows) == PAGE else None
-        )
+        return JsonText(registry.host_page(session, after))
 
 
-@router.get("/{name}")
-def get_host(name: str, registry: Reg, _: Anybody) -> HostRecord:
+@router.get("/{name}", response_model=HostRecord)
+def get_host(name: str, registry: Reg, _: Anybody) -> JsonText:
     """One host by name, id or former name."""
     with registry.db.read() as session:
-        return registry.host_record(session, hosts.get(session, name))
+        return JsonText(registry.host_text(session, hosts.get(session, name)))
 
 
-@router.post("", status_code=201)
-def add_host(body: b.NewHost, registry: Reg, _: Admin) -> HostRecord:
+@router.post("", status_code=201, response_model=HostRecord)
+def add_host(body: b.NewHost, registry: Reg, _: Admin) -> JsonText:
     """Register a host before it is seen."""
     now = registry.now()
     known_by = admission.identities(mac=body.mac, uuid=body.uuid, serial=body.serial, name=body.name)
@@ -64,19 +56,19 @@ def add_host(body: b.NewHost, registry: Reg, _: Admin) -> HostRecord:
             )  # fmt: skip
             host.bmc_address = body.bmc.address
         binding.arrived(session, now, host, registry.current)
-        return registry.host_record(session, host)
+        return JsonText(registry.host_text(session, host), status_code=201)
 
 
-@router.post("/approve")
-def approve(body: b.Approval, registry: Reg, _: Admin) -> HostRecord:
+@router.post("/approve", response_model=HostRecord)
+def approve(body: b.Approval, registry: Reg, _: Admin) -> JsonText:
     """Let a held machine in, or let a host with a foreign system boot the boot OS again."""
     with registry.db.write() as session:
         host = admission.approve(session, registry.now(), body.what, body.host, registry.current)
-        return registry.host_record(session, host)
+        return JsonText(registry.host_text(session, host))
 
 
-@router.patch("/{name}")
-def change_host(name: str, body: b.HostChange, registry: Reg, _: Admin) -> HostRecord:
+@router.patch("/{name}", response_model=HostRecord)
+def change_host(name: str, body: b.HostChange, registry: Reg, _: Admin) -> JsonText:
     """Rename a host; one that a spec is bound to bears the spec's name."""
     with registry.db.write() as session:
         host = hosts.get(session, name)
@@ -86,7 +78,7 @@ def change_host(name: str, body: b.HostChange, registry: Reg, _: Admin) -> HostR
                 f"spec {bound} names this host", code="bound", hint="rename the spec", host=host.name
             )
         hosts.rename(session, registry.now(), host, body.name, own_name=True)
-        return registry.host_record(session, host)
+        return JsonText(registry.host_text(session, host))
 
 
 @router.delete("/{name}", status_code=204)
@@ -106,11 +98,11 @@ def remove_host(name: str, registry: Reg, _: Admin) -> None:
         session.delete(host)
 
 
-@router.get("/{name}/order")
-def get_order(name: str, registry: Reg, _: Worker) -> WorkOrder:
+@router.get("/{name}/order", response_model=WorkOrder)
+def get_order(name: str, registry: Reg, _: Worker) -> JsonText:
     """All that a run needs to plan the host. Keeps a BMC address for it if it has none yet."""
     with registry.db.write() as session:
-        return orders.order(session, registry, hosts.get(session, name))
+        return JsonText(orders.text(session, registry, hosts.get(session, name)))
 
 
 @router.put("/{name}/addresses/{key:path}")
@@ -127,19 +119,6 @@ def keep_address(name: str, key: str, network: str, registry: Reg, _: Worker) ->
         return {"address": f"{row.address}/{found.subnet.prefixlen}", "network": row.network}
 
 
-@router.put("/{name}/observation")
-def put_observation(name: str, body: b.ObservationBody, registry: Reg, _: Worker) -> HostRecord:
-    """Store a reading; parts that it lacks keep their newest value."""
-    now = registry.now()
-    with registry.db.write() as session:
-        host = hosts.get(session, name)
-        if body.epoch is not None:
-            leases.require_epoch(session, host, body.epoch)
-        observations.store(session, now, host, body.observation)
-        binding.arrived(session, now, host, registry.current)
-        return registry.host_record(session, host)
-
-
 @router.put("/{name}/conditions/{kind}", status_code=204)
 def put_condition(name: str, kind: str, body: b.ConditionBody, registry: Reg, _: Worker) -> None:
     """Set one condition."""
@@ -152,8 +131,8 @@ def put_condition(name: str, kind: str, body: b.ConditionBody, registry: Reg, _:
         )
 
 
-@router.post("/{name}/phase")
-def set_phase(name: str, body: b.PhaseChange, registry: Reg, _: Worker) -> HostRecord:
+@router.post("/{name}/phase", response_model=HostRecord)
+def set_phase(name: str, body: b.PhaseChange, registry: Reg, _: Worker) -> JsonText:
     """Move the host to a phase, under the lease's epoch."""
     with registry.db.write() as session:
         host = hosts.get(session, name)
@@ -161,7 +140,7 @@ def set_phase(name: str, body: b.PhaseChange, registry: Reg, _: Worker) -> HostR
         hosts.set_phase(session, registry.now(), host, body.phase, reason=body.reason, message=body.message)
         if body.phase is Phase.READY:
             binding.arrived(session, registry.now(), host, registry.current)
-        return registry.host_record(session, host)
+        return JsonText(registry.host_text(session, host))
 
 
 @router.get("/{name}/timeline")

@@ -7,6 +7,8 @@ from fastapi import APIRouter, Header, Query, Response
 
 from pxe_edge.api import bodies as b
 from pxe_edge.api.access import Admin, Anybody, Reg, Worker
+from pxe_edge.api.answers import JsonText
+from pxe_edge.api.storable import AnyJson
 from pxe_edge.jobs import waits as rules
 from pxe_edge.jobs.leases import Claimant
 from pxe_edge.registry import boots, consents, hosts, jobs, journal, leases, records, waits
@@ -124,13 +126,13 @@ def answer_form(name: str, no: int, body: b.FormBody, registry: Reg, _: Worker) 
         return registry.job_record(job, host)
 
 
-@router.post("/v1/hosts/{name}/release")
-def release_host(name: str, body: b.ReleaseBody, registry: Reg, _: Admin) -> HostRecord:
+@router.post("/v1/hosts/{name}/release", response_model=HostRecord)
+def release_host(name: str, body: b.ReleaseBody, registry: Reg, _: Admin) -> JsonText:
     """Take the host from its run: the lease is freed, and an open job fails as released."""
     with registry.db.write() as session:
         host = hosts.get(session, name)
         jobs.release(session, registry.now(), host, by=body.by)
-        return registry.host_record(session, host)
+        return JsonText(registry.host_text(session, host))
 
 
 @router.post("/v1/hosts/{name}/lease")
@@ -232,7 +234,7 @@ def expect_os(name: str, body: b.ExpectOsBody, registry: Reg, _: Worker) -> dict
 
 
 @router.put("/v1/plans/{plan_hash}", status_code=204)
-def put_plan(plan_hash: str, body: b.AnyJson, registry: Reg, _: Worker) -> None:
+def put_plan(plan_hash: str, body: AnyJson, registry: Reg, _: Worker) -> None:
     """Store a plan under its hash; immutable."""
     with registry.db.write() as session:
         consents.put_plan(session, registry.now(), plan_hash, body)

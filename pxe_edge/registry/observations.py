@@ -1,53 +1,53 @@
 """The newest observation of each host: parts that a reading lacks are kept from the one before."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry import hosts, timeline
+from pxe_edge.registry.readings import PARTS, Identities, Reading
 from pxe_edge.registry.tables import HostRow, ObservationRow
-from specs.facts import Hardware, Observation
-from specs.identity import mac_identity, serial_identity, uuid_identity
+from specs.facts import Observation
 
 
 def get(session: Session, host_id: str) -> Observation | None:
-    """The newest observation of a host."""
-    row = session.get(ObservationRow, host_id)
-    return Observation.model_validate(row.value) if row else None
+    """The newest observation of a host; a large one takes its time."""
+    text = session.scalar(select(ObservationRow.value).where(ObservationRow.host_id == host_id))
+    return Observation.model_validate(json.loads(text)) if text is not None else None
 
 
-def merge(before: Observation | None, new: Observation) -> Observation:
-    """The new reading, with the parts it lacks from the one before."""
-    if before is None:
-        return new
-    return new.model_copy(
-        update={
-            "hardware": new.hardware or before.hardware,
-            "system": new.system or before.system,
-            "bmc": new.bmc or before.bmc,
-        }
-    )
-
-
-def store(session: Session, now: datetime, host: HostRow, new: Observation) -> None:
+def store(session: Session, now: datetime, host: HostRow, new: Reading) -> None:
     """Keep a reading, and learn the host's identities from it."""
-    merged = merge(get(session, host.id), new)
+    text = new.text(_parts_before(session, host.id, [name for name in PARTS if name not in new.parts]))
     row = session.get(ObservationRow, host.id)
     if row is None:
-        row = ObservationRow(host_id=host.id, at=merged.at, value={})
+        row = ObservationRow(host_id=host.id)
         session.add(row)
-    row.at, row.value = merged.at, merged.model_dump(mode="json")
-    if new.hardware is not None and new.seen_from == "boot-os":
-        _learn(session, now, host, new.hardware)
+    row.at, row.value = new.at, text
+    if new.identities is not None and new.seen_from == "boot-os":
+        _learn(session, now, host, new.identities)
     session.flush()
 
 
-def _learn(session: Session, now: datetime, host: HostRow, hardware: Hardware) -> None:
-    uuid, serial = uuid_identity(hardware.uuid), serial_identity(hardware.serial)
-    host.manufacturer = hardware.manufacturer or host.manufacturer
-    macs = [mac for mac in (mac_identity(nic.mac) for nic in hardware.nics) if mac]
+def _parts_before(session: Session, host_id: str, lacking: Sequence[str]) -> dict[str, str]:
+    """The stored text of these parts. SQLite takes it out, because it does so without the interpreter."""
+    if not lacking:
+        return {}
+    columns = [func.json_extract(ObservationRow.value, f"$.{name}") for name in lacking]
+    found = session.execute(select(*columns).where(ObservationRow.host_id == host_id)).one_or_none()
+    return {name: text for name, text in zip(lacking, found or (), strict=False) if text is not None}
+
+
+def _learn(session: Session, now: datetime, host: HostRow, seen: Identities) -> None:
+    uuid, serial = seen.uuid, seen.serial
+    host.manufacturer = seen.manufacturer or host.manufacturer
     others = [
-        other for other in hosts.known(session, uuid=uuid, serial=serial, macs=macs) if other.id != host.id
+        other
+        for other in hosts.known(session, uuid=uuid, serial=serial, macs=seen.macs)
+        if other.id != host.id
     ]
     if (
         others
@@ -68,4 +68,4 @@ def _learn(session: Session, now: datetime, host: HostRow, hardware: Hardware) -
         )  # fmt: skip
         return
     host.uuid, host.serial = host.uuid or uuid, host.serial or serial
-    hosts.add_macs(session, host, macs)
+    hosts.add_macs(session, host, seen.macs)

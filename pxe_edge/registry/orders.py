@@ -5,6 +5,7 @@ import base64
 from sqlalchemy.orm import Session
 
 from pxe_edge.registry import addresses, binding, credentials, images
+from pxe_edge.registry.host_texts import with_member
 from pxe_edge.registry.registry import Registry
 from pxe_edge.registry.specsets import Current
 from pxe_edge.registry.tables import HostRow
@@ -12,8 +13,17 @@ from specs.model import Host
 from specs.records import ImageRecord, WorkOrder
 
 
+def text(session: Session, registry: Registry, host: HostRow) -> str:
+    """The order of a host as JSON, with its observation."""
+    known = order(session, registry, host).model_dump_json(by_alias=True, exclude={"host"})
+    return with_member(known, "host", registry.host_text(session, host))
+
+
 def order(session: Session, registry: Registry, host: HostRow) -> WorkOrder:
-    """The order of a host under the current set; keeps the BMC's address if it has none yet."""
+    """The order of a host under the current set; keeps the BMC's address if it has none yet.
+
+    Without its observation, which `text` puts in.
+    """
     current = registry.current
     base = WorkOrder(
         host=registry.host_record(session, host),

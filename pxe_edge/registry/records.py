@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from pxe_edge.jobs.rules import FINAL
 from pxe_edge.registry import addresses
 from pxe_edge.registry import tables as t
-from specs.facts import Observation
 from specs.phases import Phase
 from specs.records import (
     BootRecord,
@@ -41,7 +40,6 @@ class _Parts:
     conditions: dict[str, list[Condition]] = field(default_factory=dict)
     lease: dict[str, t.LeaseRow] = field(default_factory=dict)
     boots: dict[tuple[str, str], t.BootRow] = field(default_factory=dict)
-    observed: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, str | None] = field(default_factory=dict)
     fixed: dict[str, str] = field(default_factory=dict)
 
@@ -50,7 +48,7 @@ def _rows(session: Session, table: type[_Row], column: Any, ids: Sequence[str]) 
     return session.scalars(select(table).where(column.in_(ids)))
 
 
-def _read_parts(session: Session, ids: Sequence[str], *, observations: bool) -> _Parts:
+def _read_parts(session: Session, ids: Sequence[str]) -> _Parts:
     parts = _Parts()
     for mac in _rows(session, t.MacRow, t.MacRow.host_id, ids):
         parts.macs.setdefault(mac.host_id, []).append(mac.mac)
@@ -71,9 +69,6 @@ def _read_parts(session: Session, ids: Sequence[str], *, observations: bool) -> 
     )
     for boot in session.scalars(select(t.BootRow).where(t.BootRow.no.in_(newest))):
         parts.boots[boot.host_id or "", boot.kind] = boot
-    if observations:
-        for seen in _rows(session, t.ObservationRow, t.ObservationRow.host_id, ids):
-            parts.observed[seen.host_id] = seen.value
     with_run = (
         select(t.JobRow.host_id, t.JobRow.run_id)
         .where(t.JobRow.host_id.in_(ids), t.JobRow.run_id.is_not(None))
@@ -85,24 +80,19 @@ def _read_parts(session: Session, ids: Sequence[str], *, observations: bool) -> 
 
 
 def hosts(
-    session: Session,
-    rows: Sequence[t.HostRow],
-    *,
-    specset: str | None,
-    now: datetime,
-    observations: bool = True,
+    session: Session, rows: Sequence[t.HostRow], *, specset: str | None, now: datetime
 ) -> list[HostRecord]:
-    """Records of these hosts, in their order."""
+    """Records of these hosts, in their order, without their observations: see `host_texts`."""
     records = []
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
-        parts = _read_parts(session, [h.id for h in batch], observations=observations)
+        parts = _read_parts(session, [h.id for h in batch])
         records += [_host(row, parts, specset, now) for row in batch]
     return records
 
 
 def host(session: Session, row: t.HostRow, *, specset: str | None, now: datetime) -> HostRecord:
-    """The record of one host."""
+    """The record of one host, without its observation."""
     return hosts(session, [row], specset=specset, now=now)[0]
 
 
@@ -112,7 +102,6 @@ def _host(row: t.HostRow, parts: _Parts, specset: str | None, now: datetime) -> 
     if boot is not None and system is not None and system.no > boot.no:
         boot = None
     lease = parts.lease.get(row.id)
-    seen = parts.observed.get(row.id)
     newest = boot or system
     spec = parts.spec.get(row.id)
     return HostRecord(
@@ -133,7 +122,6 @@ def _host(row: t.HostRow, parts: _Parts, specset: str | None, now: datetime) -> 
         address=newest.address if newest else None,
         fixed_address=parts.fixed.get(row.id),
         bmc_address=row.bmc_address,
-        observation=Observation.model_validate(seen) if seen else None,
         installed=row.installed,
         last_job=row.last_job or None,
         last_run=parts.runs.get(row.id),

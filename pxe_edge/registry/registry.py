@@ -1,7 +1,7 @@
 """The registry as one object: database, seal, data folder, and the current spec set in memory."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from pxe_edge.jobs.timing import Timing
-from pxe_edge.registry import binding, credentials, records, specsets, timeline, tokens
+from pxe_edge.registry import binding, credentials, host_texts, records, specsets, timeline, tokens
 from pxe_edge.registry.database import Database
 from pxe_edge.registry.interfaces import own_addresses, server_addresses, url_host
 from pxe_edge.registry.sealing import Seal, site_seal
@@ -77,12 +77,16 @@ class Registry:
         """Site name and current set for the outbox; None before the first publish."""
         return (self.current.site.metadata.name, self.current.id) if self.current else None
 
-    def host_records(self, session: Session, rows: Iterable[HostRow]) -> list[HostRecord]:
-        """Records of hosts under the current set."""
-        return records.hosts(session, list(rows), specset=self.specset, now=self.now())
+    def host_page(self, session: Session, after: str) -> str:
+        """One page of all hosts under the current set, as JSON."""
+        return host_texts.page(session, after, specset=self.specset, now=self.now())
+
+    def host_text(self, session: Session, row: HostRow) -> str:
+        """The record of one host under the current set, as JSON."""
+        return host_texts.host(session, row, specset=self.specset, now=self.now())
 
     def host_record(self, session: Session, row: HostRow) -> HostRecord:
-        """The record of one host under the current set."""
+        """The record of one host under the current set, without its observation."""
         return records.host(session, row, specset=self.specset, now=self.now())
 
     @property

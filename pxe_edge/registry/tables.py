@@ -7,7 +7,7 @@ plans) are JSON, checked by their models at the border; what is looked up or com
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, LargeBinary, String, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, LargeBinary, String, Text, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -192,13 +192,13 @@ class JournalEntryRow(Base):
 
 
 class ObservationRow(Base):
-    """The newest reading of a host, its parts merged."""
+    """The newest reading of a host, its parts merged; JSON text, see `readings`."""
 
     __tablename__ = "observations"
 
     host_id: Mapped[str] = mapped_column(ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True)
     at: Mapped[datetime]
-    value: Mapped[dict[str, Any]]
+    value: Mapped[str] = mapped_column(Text)
 
 
 class ConditionRow(Base):

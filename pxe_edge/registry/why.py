@@ -195,7 +195,7 @@ def read(session: Session, host: HostRow, beside: Around, history: list[Timeline
     lock = session.get(BmcLockRow, host.id)
     return Situation(
         now=beside.now,
-        host=records.hosts(session, [host], specset=set_id, now=beside.now, observations=False)[0],
+        host=records.hosts(session, [host], specset=set_id, now=beside.now)[0],
         phase_since=host.phase_since,
         job=records.job(open_row, host.name) if open_row else None,
         ended=records.job(ended_row, host.name) if ended_row else None,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from pxe_edge.registry import binding, hosts, observations
+from pxe_edge.registry import binding, hosts, observations, readings
 from pxe_edge.registry.registry import Registry
 from specs.facts import Hardware, Observation
 from specs.phases import Phase
@@ -35,7 +35,7 @@ def add(registry: Registry, name: str, **known: str) -> str:
 def tell(registry: Registry, host_id: str, manufacturer: str = "QEMU") -> None:
     seen = Observation(at=registry.now(), seen_from="boot-os", hardware=Hardware(manufacturer=manufacturer))
     with registry.db.write() as session:
-        observations.store(session, registry.now(), hosts.get(session, host_id), seen)
+        observations.store(session, registry.now(), hosts.get(session, host_id), readings.of(seen))
 
 
 def arrive(registry: Registry, host_id: str) -> str | None:

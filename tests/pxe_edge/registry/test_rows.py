@@ -22,6 +22,7 @@ from pxe_edge.registry import (
     jobs,
     leases,
     observations,
+    readings,
     sightings,
     site_tables,
     tables,
@@ -190,7 +191,7 @@ def test_a_match_that_fits_two_machines_refuses_the_set_and_the_old_one_stays(re
     with registry.db.write() as session:
         for row_name in ("mac-0a", "mac-0b"):
             seen = Observation(at=registry.now(), seen_from="boot-os", hardware=Hardware(manufacturer="QEMU"))
-            observations.store(session, registry.now(), hosts.get(session, row_name), seen)
+            observations.store(session, registry.now(), hosts.get(session, row_name), readings.of(seen))
     with pytest.raises(FindingsError) as refused:
         publish(registry, f"apiVersion: rackflow/v1\nkind: Host\n{rules}\n")
     assert "fits 2 machines" in refused.value.findings[0].message
