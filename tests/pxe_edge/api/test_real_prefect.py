@@ -22,6 +22,23 @@ def start(key: str, flow: str = "discover") -> Delivery:
     return Delivery(1, "start", flow, "t1", key, "discover a", ("rackflow",), {"host": "a", "job": 1})
 
 
+class Patient(httpx.AsyncBaseTransport):
+    """Asks again where the server's database was busy (503), as every client of Prefect's does."""
+
+    TRIES = 20
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(self.TRIES):
+            answer = await self._inner.handle_async_request(request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer
+            await asyncio.sleep(0.1)
+        return answer
+
+
 class Server:
     """The calls, and what a worker or a person would do."""
 
@@ -92,7 +109,7 @@ async def check_all() -> None:
 
     app = create_app(ephemeral=True)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        transport = Patient(httpx.ASGITransport(app, raise_app_exceptions=False))
         async with httpx.AsyncClient(transport=transport, base_url="http://p/api/", timeout=60) as http:
             server = Server(http)
             for flow in ("discover", FLEET_FLOW):
