@@ -294,6 +294,13 @@ BOOT_RULES: Final[tuple[Rule[Situation], ...]] = (
         "Let its firmware boot as BIOS or UEFI x86-64, or install it by another way",
     ),
     Rule(
+        "boot-os-foreign",
+        "the boot OS is built for another architecture",
+        lambda s: _last(s, lambda one: one.answer.get("reason") == "no-boot-os-for-it"),
+        "{waits}; it asked for its boot script at {at}; the boot OS is not for its processors ({answer}).",
+        "Let its firmware boot as BIOS or UEFI x86-64, or install it by another way",
+    ),
+    Rule(
         "no-seed-given",
         "the boot script had nothing to boot",
         lambda s: _last(s, lambda one: one.via == "http" and one.answer.get("answer") == "none"),

@@ -7,6 +7,7 @@ the first file came: Debian's signed GRUB has no HTTP in it, and with Secure Boo
 """
 
 import re
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -16,14 +17,16 @@ from pxe_edge.policy.views import BootOsView, BootPlan, SiteView
 ENTRANCES: Final = frozenset(
     f"{prefix}grub.cfg" for prefix in ("grub/x86_64-efi/", "grub/arm64-efi/", "grub/", "EFI/debian/")
 )
+ARCHITECTURES: Final[Mapping[str, int]] = {"x86_64": 7, "arm64": 11, "i386": 6}
+"""GRUB's `grub_cpu` under UEFI -> option 93 (RFC 4578 section 2.1)."""
 _READ_S: Final = 5
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e]|['\\]")
 
 
 def entrance(base: str) -> str:
-    """Come back with the MAC, which only GRUB knows."""
+    """Come back with the MAC and the processor, which only GRUB knows."""
     return _lines(
-        f"configfile ({base})/v1/boot/$net_default_mac/grub.cfg",
+        f"configfile ({base})/v1/boot/$net_default_mac/$grub_cpu/grub.cfg",
         *_failed("the configuration of this machine could not be fetched"),
     )
 

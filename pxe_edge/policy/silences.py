@@ -125,6 +125,11 @@ _OF_PACKETS: Final = (
         "Let its firmware boot as BIOS or UEFI x86-64.",
     ),
     Reason(
+        "no-boot-os-for-it",
+        "The boot OS is built for another architecture than its own.",
+        "Have its firmware boot as BIOS or UEFI x86-64.",
+    ),
+    Reason(
         "rate-limited",
         "It, or its relay, sends more packets than the limit.",
         "Look for a loop, or a client that retries without pause.",

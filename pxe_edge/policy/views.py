@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from pxe_edge.policy.dhcp6_views import Network6View
@@ -112,6 +112,21 @@ class HostView:
     """Not sure to be this one: a spec announces it, or the serial in its UUID; who is known for sure wins."""
 
 
+_CPUS: Final = {
+    "amd64": (0, 7, 9, 16, 20),
+    "i386": (6, 15),
+    "armhf": (10, 18),
+    "arm64": (11, 19),
+    "riscv32": (25, 26),
+    "riscv64": (27, 28),
+}
+ARCHITECTURES: Final[Mapping[int, str]] = MappingProxyType(
+    {number: name for name, numbers in _CPUS.items() for number in numbers}
+)
+"""Option 93 (RFC 4578 section 2.1, IANA's list) -> the processors behind it. BIOS does not tell 32 from 64
+bit. IA32 firmware stands on 64-bit processors too, but starts no 64-bit kernel."""
+
+
 @dataclass(frozen=True, slots=True)
 class BootOsView:
     """The built boot OS: paths relative to the boot folder, and its kernel arguments."""
@@ -121,6 +136,12 @@ class BootOsView:
     firmware: str | None = None
     """The firmware add-on cpio, loaded behind the base."""
     kernel_args: str = ""
+    architecture: str = "amd64"
+    """Debian's name of the processors that its kernel runs on."""
+
+    def runs_on(self, arch: int | None) -> bool:
+        """Whether machines of an option 93 architecture can run it; those that tell none may."""
+        return arch is None or ARCHITECTURES.get(arch, self.architecture) == self.architecture
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,7 @@ def bootos_view(boot_folder: Path) -> BootOsView | None:
             initrds=tuple(str(name) for name in current["initrds"]),
             firmware=current.get("firmware"),
             kernel_args=str(current.get("kernel_args", "")),
+            architecture=str(current.get("arch", "amd64")),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

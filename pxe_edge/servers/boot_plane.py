@@ -26,7 +26,7 @@ from pxe_edge.servers.scripts import GRUB, GRUB_BY_TFTP, IPXE, Scripts
 
 _IMAGE: Final = re.compile(r"/images/(?:sha256:)?([0-9a-f]{64})/(manifest\.json|blob)")
 _SCRIPT: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/script\.ipxe")
-_GRUB_CONFIG: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})/grub\.cfg")
+_GRUB_CONFIG: Final = re.compile(r"/v1/boot/([0-9A-Fa-f:.-]{12,17})(?:/([a-z0-9_]{1,16}))?/grub\.cfg")
 _SEED: Final = re.compile(r"/seed/([0-9A-Za-z_-]{16,128})")
 _MAX_DEPTH: Final = 16
 _TYPES: Final = {".json": "application/json", ".ipxe": "text/plain; charset=utf-8", ".efi": "application/efi"}
@@ -68,7 +68,7 @@ class BootPlane:
         if path in grub.ENTRANCES:
             return self._scripts.make(request, None, GRUB_BY_TFTP)
         if found := _GRUB_CONFIG.fullmatch(f"/{path}"):
-            return self._scripts.make(request, found[1], GRUB_BY_TFTP)
+            return self._scripts.make(request, found[1], GRUB_BY_TFTP, cpu=found[2])
         found = _SEED.fullmatch(f"/{path}")
         return self._seed(request, found[1]) if found else None
 
@@ -82,7 +82,7 @@ class BootPlane:
         if found := _SCRIPT.fullmatch(path):
             return await self._scripts.make(request, found[1], IPXE)
         if found := _GRUB_CONFIG.fullmatch(path):
-            return await self._scripts.make(request, found[1], GRUB)
+            return await self._scripts.make(request, found[1], GRUB, cpu=found[2])
         if found := _SEED.fullmatch(path):
             return await self._seed(request, found[1])
         return None

@@ -55,15 +55,20 @@ class Scripts:
         self._boot = boot
         self._beginning: dict[tuple[object, ...], asyncio.Future[BootPlan | None]] = {}
 
-    async def make(self, request: Request, mac: str | None, language: Language) -> Response:
-        """The script for a MAC as it stands in the URL; without one, the script that asks for it."""
+    async def make(
+        self, request: Request, mac: str | None, language: Language, *, cpu: str | None = None
+    ) -> Response:
+        """The script for a MAC as it stands in the URL; without one, the script that asks for it.
+
+        `cpu` is what GRUB calls its processor; iPXE's URL bears the architecture of its DHCP request.
+        """
         query = request.head.query
         if mac is None:
             return text_response(language.chain(language.base(request.local)))
         try:
             mac = normalise_mac(mac)
             uuid = normalise_uuid(query["uuid"]) if query.get("uuid") else None
-            arch = int(query["arch"]) if query.get("arch") else None
+            arch = int(query["arch"]) if query.get("arch") else grub.ARCHITECTURES.get(cpu or "")
         except ValueError as error:
             return problem(400, Problem("bad-identity", str(error), "Ask for /boot.ipxe without arguments."))
         wanted = BootRequest(mac, language.client, arch, uuid, address=request.peer, via="http")
@@ -85,6 +90,9 @@ class Scripts:
             return language.message(answer, site), f"answer=none reason={reason}"
         if site.bootos is None:
             return language.message(answer, site), "answer=none reason=no-boot-os"
+        if not site.bootos.runs_on(wanted.arch):
+            foreign = Silence("no-boot-os-for-it")
+            return language.message(foreign, site), f"answer=none reason={foreign.reason}"
         if not begins:
             return language.message(Silence("head-request"), site), "answer=none reason=head-request"
         plan = await self._begin(request, wanted, language)

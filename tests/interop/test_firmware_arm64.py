@@ -1,9 +1,10 @@
 """An arm64 machine: AAVMF, and the shim and GRUB that Debian signed for arm64, up to its own configuration.
 
-Debian 12 has no iPXE for arm64, so the unsigned way has no loader here. What comes after is not shown: the
-boot OS is built for amd64.
+Debian 12 has no iPXE for arm64, so the unsigned way has no loader here. The boot OS is built for amd64, which
+the machine is told.
 """
 
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ LOADERS = {
 }
 FIRMWARE = UNPACKED / "usr" / "share" / "AAVMF"
 SIGNED = {"code": FIRMWARE / "AAVMF_CODE.ms.fd", "variables": FIRMWARE / "AAVMF_VARS.ms.fd"}
+BOOT_OS = {"arch": "amd64", "kernel": "bootos/1/vmlinuz", "initrds": ["bootos/1/base.img"]}
 ARM64 = b"\0\x0b"
 """Option 93, RFC 4578 section 2.1 and IANA's list: 11."""
 
@@ -41,6 +43,7 @@ def arm64(lab, place, tmp_path):
 @pytest.mark.parametrize("place", ["direct"], indirect=True)
 def test_an_arm64_machine_loads_arm64s_signed_grub_and_its_own_configuration(lab, arm64, place, tmp_path):
     files = {name: (UNPACKED / path).read_bytes() for name, path in LOADERS.items()}
+    files["bootos/current.json"] = json.dumps(BOOT_OS).encode()
     firmware = uefi(tmp_path, "IPv6PXESupport", **SIGNED)
     with (
         lab.edge(name="arm64", files=files, boot={"secureBoot": True}),
@@ -48,7 +51,7 @@ def test_an_arm64_machine_loads_arm64s_signed_grub_and_its_own_configuration(lab
     ):
         arm64.seen(watch, b"\0\x01shimaa64.efi\0octet\0")
         arm64.seen(watch, b"\0\x01grubaa64.efi\0octet\0")
-        arm64.seen(watch, b"\0\x01/v1/boot/", b"/grub.cfg\0octet\0")
-        arm64.says("rackflow: ", 60)
+        arm64.seen(watch, b"\0\x01/v1/boot/", b"/arm64/grub.cfg\0octet\0")
+        arm64.says("rackflow: No network boot for this machine: no-boot-os-for-it", 60)
 
     assert arm64.messages(watch, "DISCOVER")[0].options[93] == ARM64

@@ -69,7 +69,7 @@ def test_the_signed_chain_boots_the_boot_os_with_a_locked_down_kernel(
     ):
         guarded.seen(watch, b"\0\x01shimx64.efi\0octet\0")
         guarded.seen(watch, b"\0\x01grubx64.efi\0octet\0")
-        guarded.seen(watch, b"\0\x01/v1/boot/", b"/grub.cfg\0octet\0")
+        guarded.seen(watch, b"\0\x01/v1/boot/", b"/x86_64/grub.cfg\0octet\0")
         guarded.says(LOCKED_DOWN, 240)
         assert watch.times(b"\0\x01/seed/")
         reported = r"said=/v1/report-in client=\S+ status=2"

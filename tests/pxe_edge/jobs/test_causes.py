@@ -105,6 +105,7 @@ SITUATIONS: dict[str, Situation] = {
     "no-phone-home": says("web-01 login:", "os"),
     "disk-errors": says("[ 9.1] blk_update_request: I/O error, dev sda, sector 2048", "os"),
     "no-loader": asked("dhcp", answer="OFFER", boot="no-loader"),
+    "boot-os-foreign": asked("http", answer="none", reason="no-boot-os-for-it"),
     "no-dhcp-answer": asked("dhcp", answer="none", reason="pool-exhausted"),
     "no-seed-given": asked("http", answer="none", reason="boot-refused"),
     "no-report-in": asked("http", answer="script", boot_no="3"),

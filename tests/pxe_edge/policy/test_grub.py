@@ -17,7 +17,7 @@ BOOT = boot_config(BASE, "52:54:00:00:00:01", BootPlan(3, "/seed/abc"), BOOTOS)
 
 
 def test_who_does_not_say_who_it_is_comes_back_with_its_mac():
-    assert "configfile (http,10.77.1.2:8080)/v1/boot/$net_default_mac/grub.cfg\n" in entrance(BASE)
+    assert "configfile (http,10.77.1.2:8080)/v1/boot/$net_default_mac/$grub_cpu/grub.cfg\n" in entrance(BASE)
 
 
 def test_the_boot_os_is_loaded_with_its_seed_last():

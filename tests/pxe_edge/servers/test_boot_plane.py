@@ -231,7 +231,7 @@ def test_a_loader_that_asks_again_while_its_boot_begins_is_told_of_the_same_boot
 def test_grub_is_led_to_its_machines_configuration_which_begins_a_boot(tmp_path):
     async def talk(plane):
         port = plane.server.port
-        leads = f"configfile (http,127.0.0.1:{port})/v1/boot/$net_default_mac/grub.cfg"
+        leads = f"configfile (http,127.0.0.1:{port})/v1/boot/$net_default_mac/$grub_cpu/grub.cfg"
         for path in ("/grub/x86_64-efi/grub.cfg", "//grub/grub.cfg"):
             assert leads in (await plane.ask(path))[2].decode()
         path = f"/v1/boot/{MAC}/grub.cfg"
@@ -262,7 +262,7 @@ def test_a_loader_without_http_gets_the_same_by_tftp(tmp_path):
             plane.view, plane.boot, boot_dir=tmp_path / "boot", images_dir=tmp_path / "images"
         )
         for path in ("grub/x86_64-efi/grub.cfg", "/grub/grub.cfg", "//grub//grub.cfg"):
-            leads = "configfile (tftp,10.77.1.2)/v1/boot/$net_default_mac/grub.cfg"
+            leads = "configfile (tftp,10.77.1.2)/v1/boot/$net_default_mac/$grub_cpu/grub.cfg"
             assert leads in (await by_tftp(boot_plane, path)).body.decode()
         text = (await by_tftp(boot_plane, f"/v1/boot/{MAC}/grub.cfg")).body.decode()
         assert "linux (tftp,10.77.1.2)/bootos/vmlinuz " in text
@@ -295,6 +295,30 @@ def test_a_script_without_a_boot_says_why(tmp_path, site, host, said):
             assert text.decode().endswith(end)
 
     serve(tmp_path, talk, **site)
+
+
+@pytest.mark.parametrize(
+    ("path", "runs"),
+    [
+        (f"/boot.ipxe?mac={MAC}&arch=11", False),
+        (f"/boot.ipxe?mac={MAC}&arch=19", False),
+        (f"/boot.ipxe?mac={MAC}&arch=7", True),
+        (f"/boot.ipxe?mac={MAC}&arch=0", True),
+        (f"/boot.ipxe?mac={MAC}", True),
+        (f"/v1/boot/{MAC}/arm64/grub.cfg", False),
+        (f"/v1/boot/{MAC}/x86_64/grub.cfg", True),
+        (f"/v1/boot/{MAC}/mystery/grub.cfg", True),
+    ],
+)
+def test_a_boot_os_is_given_only_to_processors_that_it_runs_on(tmp_path, path, runs):
+    async def talk(plane):
+        status, _, text = await plane.ask(path)
+        assert (status, plane.boot.boots) == (200, [(1, MAC)] if runs else [])
+        assert ("no-boot-os-for-it" in text.decode()) is not runs
+        outcome = "answer=script boot_no=1" if runs else "answer=none reason=no-boot-os-for-it"
+        assert [said for _, said in plane.view.sightings] == [outcome]
+
+    serve(tmp_path, talk)
 
 
 def test_uuid_and_mac_of_two_hosts_boot_neither(tmp_path):
