@@ -11,6 +11,9 @@ from bootos import one_file
 from bootos.steps import BuildError
 
 HERE = Path(__file__).parent
+LAB_ONLY = b"rackflow-lab-only"
+"""Stands in the first lines of the virtual rack's emulated tools, which drive no hardware."""
+HEAD_BYTES = 4096
 VENDOR_IGNORED = ("README.md", "SHA256SUMS", ".gitignore")
 
 
@@ -38,7 +41,12 @@ def add_vendor(root: Path, vendor: Path) -> dict[str, str]:
         name = path.relative_to(vendor).as_posix()
         if path.is_dir() or name in VENDOR_IGNORED or "__pycache__" in name:
             continue
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
+        if LAB_ONLY in content[:HEAD_BYTES]:
+            raise BuildError(
+                f"{path} is an emulated tool of the virtual rack, it drives no hardware; put in the vendor's"
+            )
+        digest = hashlib.sha256(content).hexdigest()
         if expected and expected.get(name) != digest:
             raise BuildError(
                 f"{path}: sha256 {digest}, but {vendor}/SHA256SUMS says {expected.get(name, 'nothing')}; "

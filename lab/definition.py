@@ -1,19 +1,33 @@
 """What a rack is made of: the values of a rack file, read strictly.
 
-Every finding is reported at once with its path, and unknown keys are findings: a mistyped key in a rack file
-must not become a machine that is silently different.
+Every finding is reported at once with its path (see `strict.py`).
 """
 
-import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
 import yaml
 
 from lab.errors import LabError
+from lab.raid.delivered import ControllerDefinition, controller
+from lab.strict import (
+    Block,
+    Unusable,
+    each,
+    flag,
+    inner,
+    mac_address,
+    number,
+    one_of,
+    read_block,
+    short,
+    short_name,
+    size,
+    text,
+    wwn,
+)
 
 RACKS_DIR = Path(__file__).parent / "racks"
 DEFAULT_RACK = RACKS_DIR / "demo.yaml"
@@ -22,8 +36,6 @@ NIC_MODELS = ("virtio-net-pci", "e1000e", "e1000", "vmxnet3", "rtl8139", "igb")
 NETWORKS = ("prov", "prov-b")
 DISK_BUSES = ("virtio", "sata")
 SATA_PORTS = 6
-SIZE_UNITS = {"MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,7 @@ class MachineDefinition:
     disks: tuple[Disk, ...]
     smbios: Smbios
     bmc: BmcIdentity
+    controllers: tuple[ControllerDefinition, ...] = ()
     claims: str | None = None
     """An impostor: the machine whose UUID and serial it shows; it may have its hardware addresses too."""
 
@@ -109,217 +122,68 @@ NOBODY = Smbios("", "", "", uuid.UUID(int=0))
 """Stands in for the identity of an impostor until the one it claims is known."""
 
 
-class _Unusable(Exception):
-    """This block can't become a value; its findings are already noted."""
-
-
-class _Block:
-    """One mapping of the file; takes keys out one by one and notes what is wrong with them.
-
-    A key that is wrong reads as None and the block goes on, so that its other findings are seen too; `_build`
-    throws the value made of it away.
-    """
-
-    def __init__(self, raw: Mapping[str, Any], path: str, findings: list[str]) -> None:
-        self.path = path
-        self.findings = findings
-        self.broken = False
-        self._left = dict(raw)
-
-    def where(self, key: str) -> str:
-        """A key's path in the file."""
-        return f"{self.path}.{key}" if self.path else key
-
-    def take(self, key: str, read: Callable[[Any], T], default: T | None = None) -> T:
-        """The value of a key through `read`."""
-        if key not in self._left:
-            if default is None:
-                self.note(f"{self.where(key)}: missing")
-            return cast("T", default)
-        try:
-            return read(self._left.pop(key))
-        except (ValueError, TypeError) as error:
-            self.note(f"{self.where(key)}: {error}")
-        except _Unusable:
-            self.broken = True
-        return cast("T", None)
-
-    def maybe(self, key: str, read: Callable[[Any], T]) -> T | None:
-        """The value of a key that may be left out."""
-        return self.take(key, read) if key in self._left else None
-
-    def note(self, finding: str) -> None:
-        """Remember what is wrong."""
-        self.findings.append(finding)
-        self.broken = True
-
-    def done(self) -> None:
-        """Note the keys nobody asked for."""
-        for key in sorted(map(str, self._left)):
-            self.note(f"{self.where(key)}: unknown key")
-
-
-def _build(raw: object, path: str, findings: list[str], build: Callable[[_Block], T]) -> T:
-    """A value of one mapping, or _Unusable with everything that is wrong noted."""
-    if not isinstance(raw, Mapping):
-        findings.append(f"{path or 'rack'}: expected a mapping, got {raw!r}")
-        raise _Unusable
-    block = _Block(raw, path, findings)
-    value = build(block)
-    block.done()
-    if block.broken:
-        raise _Unusable
-    return value
-
-
-def _each(block: _Block, key: str, build: Callable[[_Block], T]) -> tuple[T, ...]:
-    """A list of mappings; every one is looked at."""
-    values = []
-    for index, raw in enumerate(block.take(key, _list) or ()):
-        try:
-            values.append(_build(raw, f"{block.where(key)}[{index}]", block.findings, build))
-        except _Unusable:
-            block.broken = True
-    return tuple(values)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"expected a text, got {value!r}")
-    return value
-
-
-def _name(value: object) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,8}", _text(value)):
-        raise ValueError(f"expected up to 9 of a-z, 0-9 and - (it names interfaces), got {value!r}")
-    return str(value)
-
-
-def _short(limit: int) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if len(_text(value)) > limit:
-            raise ValueError(f"at most {limit} characters, got {value!r}")
-        return str(value)
-
-    return read
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        if value not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}, got {value!r}")
-        return str(value)
-
-    return read
-
-
-def _number(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"expected a number from {low} to {high}, got {value!r}")
-        return value
-
-    return read
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"expected true or false, got {value!r}")
-    return value
-
-
-def _mac(value: object) -> str:
-    mac = _text(value).lower()
-    if not re.fullmatch(r"[0-9a-f][02468ace](:[0-9a-f]{2}){5}", mac):
-        raise ValueError(f"expected a unicast hardware address such as 52:54:00:77:01:00, got {value!r}")
-    return mac
-
-
-def _size(value: object) -> int:
-    match = re.fullmatch(r"([1-9][0-9]*)(MiB|GiB|TiB)", str(value))
-    if not match:
-        raise ValueError(f"expected a size such as 8GiB, got {value!r}")
-    return int(match[1]) * SIZE_UNITS[match[2]]
-
-
-def _wwn(value: object) -> int:
-    if not re.fullmatch(r"0x[0-9a-f]{16}", _text(value)):
-        raise ValueError(f'expected "0x" and 16 lower-case hex digits, got {value!r}')
-    return int(str(value), 16)
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"expected a list, got {value!r}")
-    return value
-
-
-def _nic(block: _Block) -> Nic:
+def _nic(block: Block) -> Nic:
     return Nic(
-        model=block.take("model", _one_of(NIC_MODELS)),
-        mac=block.take("mac", _mac),
-        network=block.take("network", _one_of(NETWORKS), "prov"),
-        rom=block.take("rom", _flag, default=True),
+        model=block.take("model", one_of(NIC_MODELS)),
+        mac=block.take("mac", mac_address),
+        network=block.take("network", one_of(NETWORKS), "prov"),
+        rom=block.take("rom", flag, default=True),
     )
 
 
-def _disk(block: _Block) -> Disk:
-    bus = block.take("bus", _one_of(DISK_BUSES))
+def _disk(block: Block) -> Disk:
+    bus = block.take("bus", one_of(DISK_BUSES))
     return Disk(
         bus=bus,
-        size_bytes=block.take("size", _size),
-        serial=block.take("serial", _short(20)),
-        wwn=block.take("wwn", _wwn, 0) or None if bus == "sata" else None,
+        size_bytes=block.take("size", size),
+        serial=block.take("serial", short(20)),
+        wwn=block.take("wwn", wwn, 0) or None if bus == "sata" else None,
     )
 
 
-def _smbios(block: _Block) -> Smbios:
+def _smbios(block: Block) -> Smbios:
     return Smbios(
-        manufacturer=block.take("manufacturer", _short(48)),
-        product=block.take("product", _short(48)),
-        serial=block.take("serial", _short(40)),
-        uuid=block.take("uuid", lambda value: uuid.UUID(_text(value))),
+        manufacturer=block.take("manufacturer", short(48)),
+        product=block.take("product", short(48)),
+        serial=block.take("serial", short(40)),
+        uuid=block.take("uuid", lambda value: uuid.UUID(text(value))),
     )
 
 
-def _lockout(block: _Block) -> LockoutRule:
+def _lockout(block: Block) -> LockoutRule:
     return LockoutRule(
-        threshold=block.take("threshold", _number(1, 255)), seconds=block.take("seconds", _number(1, 655350))
+        threshold=block.take("threshold", number(1, 255)), seconds=block.take("seconds", number(1, 655350))
     )
 
 
-def _bmc(block: _Block) -> BmcIdentity:
+def _bmc(block: Block) -> BmcIdentity:
     return BmcIdentity(
-        factory_user=block.take("factory_user", _short(16)),
-        factory_password=block.take("factory_password", _short(20)),
-        mac=block.take("mac", _mac),
-        lockout=block.maybe("lockout", _inner(block, "lockout", _lockout)),
+        factory_user=block.take("factory_user", short(16)),
+        factory_password=block.take("factory_password", short(20)),
+        mac=block.take("mac", mac_address),
+        lockout=block.maybe("lockout", inner(block, "lockout", _lockout)),
     )
 
 
-def _inner(block: _Block, key: str, build: Callable[[_Block], T]) -> Callable[[Any], T]:
-    """A reader of a mapping inside a mapping."""
-    return lambda raw: _build(raw, block.where(key), block.findings, build)
-
-
-def _machine(block: _Block) -> MachineDefinition:
-    claims = block.maybe("claims", _name)
-    smbios = NOBODY if claims else block.take("smbios", _inner(block, "smbios", _smbios))
+def _machine(block: Block) -> MachineDefinition:
+    claims = block.maybe("claims", short_name)
+    smbios = NOBODY if claims else block.take("smbios", inner(block, "smbios", _smbios))
     return MachineDefinition(
-        name=block.take("name", _name),
-        firmware=block.take("firmware", _one_of(FIRMWARES)),
-        memory_mib=block.take("memory_mib", _number(256, 65536)),
-        cpus=block.take("cpus", _number(1, 64), 1),
-        nics=_each(block, "nics", _nic),
-        disks=_each(block, "disks", _disk),
+        name=block.take("name", short_name),
+        firmware=block.take("firmware", one_of(FIRMWARES)),
+        memory_mib=block.take("memory_mib", number(256, 65536)),
+        cpus=block.take("cpus", number(1, 64), 1),
+        nics=each(block, "nics", _nic),
+        disks=each(block, "disks", _disk),
         smbios=smbios,
-        bmc=block.take("bmc", _inner(block, "bmc", _bmc)),
+        bmc=block.take("bmc", inner(block, "bmc", _bmc)),
+        controllers=each(block, "controllers", controller, default=[]),
         claims=claims,
     )
 
 
-def _rack(block: _Block) -> RackDefinition:
-    machines = _each(block, "machines", _machine)
+def _rack(block: Block) -> RackDefinition:
+    machines = each(block, "machines", _machine)
     if not machines and not block.broken:
         block.note("machines: expected at least one machine")
     honest = {machine.name: machine for machine in machines if machine.claims is None}
@@ -348,6 +212,8 @@ def _doubles(machines: Sequence[MachineDefinition]) -> list[str]:
         macs = [f"mac {nic.mac}" for nic in machine.nics]
         own = [f"name {machine.name}", f"mac {machine.bmc.mac}"]
         own += [f"disk serial {disk.serial}" for disk in machine.disks]
+        own += [f"disk serial {drive.serial}" for one in machine.controllers for drive in one.drives]
+        own += [f"controller serial {one.serial}" for one in machine.controllers]
         if machine.claims is None:
             own += [f"uuid {machine.smbios.uuid}", f"serial {machine.smbios.serial}", *macs]
         else:
@@ -371,8 +237,8 @@ def parse(text: str, source: str) -> RackDefinition:
         raise LabError(f"{source}: not YAML: {error}") from error
     findings: list[str] = []
     try:
-        return _build(raw, "", findings, _rack)
-    except _Unusable:
+        return read_block(raw, "", findings, _rack)
+    except Unusable:
         listed = "\n".join(f"  {line}" for line in findings)
         raise LabError(f"{source}: {len(findings)} finding(s):\n{listed}") from None
 

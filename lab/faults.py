@@ -93,6 +93,22 @@ KINDS: Mapping[str, Kind] = {
             FOR,
         ),
     ),
+    "drive-failed": Kind(
+        "a drive behind a RAID controller dies",
+        (
+            Option("slot", str, None, "slot, enclosure:slot or serial"),
+            Option("gone", _flag, False, "it is pulled out"),
+        ),
+        lasts=False,
+    ),
+    "drive-replaced": Kind(
+        "a blank drive takes the slot of a failed one",
+        (
+            Option("slot", str, None, "slot, enclosure:slot or serial of the failed one"),
+            Option("serial", str, None, "serial of the new drive"),
+        ),
+        lasts=False,
+    ),
     "http-cut": Kind(
         "the edge's HTTP connections to the machine break in mid-file",
         (
@@ -114,6 +130,10 @@ class Fault:
     def number(self, name: str) -> float:
         """A numeric option."""
         return float(self.options[name])
+
+    def text(self, name: str) -> str:
+        """An option that is a text."""
+        return str(self.options[name])
 
     def whole(self, name: str) -> int:
         """An option that is a whole number."""

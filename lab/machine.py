@@ -16,6 +16,7 @@ from pathlib import Path
 from lab.definition import Disk, MachineDefinition, Nic
 from lab.errors import LabError
 from lab.network import tap
+from lab.raid.cabinet import Cabinet, ShownDisk
 
 QEMU = "qemu-system-x86_64"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -25,9 +26,12 @@ ACCELERATOR_ARGS = {
     "tcg": ["-accel", "tcg,thread=multi,tb-size=256", "-cpu", "qemu64"],
     "kvm": ["-accel", "kvm", "-cpu", "host"],
 }
+WWN_DIGITS = 16
 INCOMING = "incoming.ram"
 OUTGOING = "outgoing.ram"
 """Memory of a machine, in its directory: to go on with at its next start; just written."""
+RAID_PORT = "raid.sock"
+"""Where a machine's RAID tools reach its controllers."""
 BOOT_DEVICES = ("disk", "pxe")
 """The usual order: the first disk, then the first NIC."""
 
@@ -90,25 +94,40 @@ class Machine:
             if not path.exists():
                 with path.open("wb") as stream:
                     stream.truncate(disk.size_bytes)
+        if self.definition.controllers:
+            self.cabinet().make_images()
         if self.definition.firmware == "uefi" and not self.nvram.exists():
             shutil.copyfile(OVMF_VARS, self.nvram)
+
+    def cabinet(self) -> Cabinet:
+        """Its RAID controllers as they are now."""
+        return Cabinet.of(self.directory, self.definition.controllers)
+
+    def raid_disks(self) -> tuple[ShownDisk, ...]:
+        """What its RAID controllers show."""
+        return self.cabinet().shown() if self.definition.controllers else ()
 
     def blank(self) -> None:
         """As delivered: empty disks, factory NVRAM, no log of an earlier life. For a machine that is off."""
         for index in range(len(self.definition.disks)):
             self.disk(index).unlink(missing_ok=True)
+        Cabinet.forget(self.directory)
         self.nvram.unlink(missing_ok=True)
         self.serial_log.unlink(missing_ok=True)
         self.counters.unlink(missing_ok=True)
         self.prepare()
 
     def boot_ids(self, first: str | None = None) -> list[str]:
-        """QEMU device ids in boot order, `first` ("disk" or "pxe") moved to the front."""
+        """QEMU device ids in boot order, `first` ("disk" or "pxe") moved to the front.
+
+        A machine with a RAID controller that shows a disk starts from that.
+        """
         order = list(BOOT_DEVICES)
         if first in order:
             order.remove(first)
             order.insert(0, first)
-        devices = {"disk": ["disk0"] if self.definition.disks else [], "pxe": ["nic0"]}
+        disks = [disk.name for disk in self.raid_disks()][:1] or ["disk0"][: len(self.definition.disks)]
+        devices = {"disk": disks, "pxe": ["nic0"]}
         return [device for kind in order for device in devices[kind]]
 
     def command(self, accelerator: str, *, boot_first: str | None = None, resume: bool = False) -> list[str]:
@@ -129,6 +148,8 @@ class Machine:
         for index, disk in enumerate(definition.disks):
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
         argv += _management()
+        if definition.controllers:
+            argv += _controllers(self.raid_disks(), boot_index)
         return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else [*argv, "-S"]
 
 
@@ -200,6 +221,44 @@ def _disk(disk: Disk, index: int, file: str, boot_index: int | None) -> list[str
         device += f",wwn=0x{disk.wwn:016x}"
     device += f",write-cache=on{_boot_option(boot_index)}"
     return ["-blockdev", json.dumps(node), "-blockdev", json.dumps(top), "-device", device]
+
+
+def raid_nodes(disk: ShownDisk) -> tuple[dict[str, object], dict[str, object]]:
+    """The block nodes of a disk that a RAID controller shows: its file, and what the device writes to."""
+    raw, file = f"{disk.name}-raw", f"{disk.name}-file"
+    cache = {"direct": False, "no-flush": True}
+    return (
+        {"driver": "file", "node-name": file, "filename": disk.file, "discard": "unmap", "cache": cache},
+        {
+            "driver": "raw", "node-name": raw, "file": file,
+            "discard": "unmap", "detect-zeroes": "unmap", "cache": cache,
+        },
+    )  # fmt: skip
+
+
+def raid_device(disk: ShownDisk) -> dict[str, object]:
+    """The SCSI disk itself. A unique id of 32 digits is its serial alone: QEMU has WWNs of 64 bits."""
+    plug = disk.plug
+    device: dict[str, object] = {
+        "driver": "scsi-hd", "bus": "raid.0", "scsi-id": disk.target, "lun": 0, "id": disk.name,
+        "drive": f"{disk.name}-raw", "serial": plug.serial, "vendor": disk.vendor, "product": disk.product,
+        "ver": "1.00", "write-cache": "on", "rotation_rate": 1 if disk.ssd else 7200,
+        "logical_block_size": plug.sector_bytes, "physical_block_size": plug.sector_bytes,
+    }  # fmt: skip
+    return device | ({"wwn": int(plug.wwn, 16)} if len(plug.wwn) == WWN_DIGITS else {})
+
+
+def _controllers(disks: Sequence[ShownDisk], boot_index: dict[str, int]) -> list[str]:
+    """A SCSI adapter that stands for all RAID controllers, their disks, and the port for their tools."""
+    argv = ["-device", "virtio-scsi-pci,id=raid"]
+    for disk in disks:
+        for node in raid_nodes(disk):
+            argv += ["-blockdev", json.dumps(node)]
+        order = {"bootindex": boot_index[disk.name]} if disk.name in boot_index else {}
+        argv += ["-device", json.dumps(raid_device(disk) | order)]
+    argv += ["-device", "virtio-serial-pci,id=ports"]
+    argv += ["-chardev", f"socket,id=raid-tools,path={RAID_PORT},reconnect=1"]
+    return [*argv, "-device", "virtserialport,bus=ports.0,chardev=raid-tools,name=rack.raid"]
 
 
 def _management() -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from lab.bmc.board import FaultBoard
 from lab.bmc.cutter import Cutter
 from lab.bmc.power import MachinePower
+from lab.bmc.raid import RaidBay
 from lab.faults import KINDS, Fault
 from lab.machine import Machine, disk_node, file_node
 
@@ -26,6 +27,7 @@ class Breakage:
         machine: Machine,
         board: FaultBoard,
         power: MachinePower,
+        raid: RaidBay,
         *,
         policy: Callable[[], int],
         restart: Callable[[float], None],
@@ -35,6 +37,7 @@ class Breakage:
         self._machine = machine
         self._board = board
         self._power = power
+        self._raid = raid
         self._policy = policy
         self._restart = restart
         self._drop_sessions = drop_sessions
@@ -60,6 +63,10 @@ class Breakage:
             await self._apply_link(fault.whole("nic"))
         elif fault.kind == "disk-error":
             await self._apply_disk(fault.whole("disk"))
+        elif fault.kind == "drive-failed":
+            await self._raid.fail(fault.text("slot"), gone=fault.flag("gone"))
+        elif fault.kind == "drive-replaced":
+            await self._raid.replace(fault.text("slot"), fault.text("serial"))
         seconds = float(fault.options.get("for", 0)) or float(fault.options.get("back-after", 0))
         if seconds and fault in self._board.active:
             loop = asyncio.get_running_loop()
@@ -71,7 +78,8 @@ class Breakage:
             await self._clear(fault)
 
     async def apply_hardware(self) -> None:
-        """A QEMU has started: cables and disks are as broken as before."""
+        """A QEMU has started: cables and disks are as broken as before, controllers show what they have."""
+        await self._raid.show()
         for fault in self._board.of("link-down"):
             await self._apply_link(fault.whole("nic"))
         for index in sorted({fault.whole("disk") for fault in self._board.of("disk-error")}):

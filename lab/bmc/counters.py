@@ -78,14 +78,19 @@ class Counters:
             self._save()
 
     def sample(self, counts: dict[str, Counts]) -> None:
-        """The running QEMU's counts."""
-        if counts != self.now:
-            self.now = counts
+        """The running QEMU's counts. An unplugged disk keeps its own; plugged again it begins anew."""
+        for name, before in self.now.items():
+            if counts.get(name, before).writes < before.writes:
+                self.before[name] = self.before.get(name, Counts()) + before
+        known = self.now | counts
+        if known != self.now:
+            self.now = known
             self._save()
 
     def totals(self) -> dict[str, Counts]:
         """Sums over all QEMUs of this machine's life."""
-        return {name: self.before.get(name, Counts()) + self.now.get(name, Counts()) for name in self.disks}
+        names = dict.fromkeys((*self.disks, *self.before, *self.now))
+        return {name: self.before.get(name, Counts()) + self.now.get(name, Counts()) for name in names}
 
     def forget(self) -> None:
         """A new life: blank disks."""

@@ -28,13 +28,14 @@ from lab.bmc.controller import Controller
 from lab.bmc.lan import LanServer
 from lab.bmc.lockout import Lockout
 from lab.bmc.power import MachinePower
+from lab.bmc.raid import RaidBay
 from lab.bmc.session import ADDRESS, Session
 from lab.bmc.sol import SolChannel
 from lab.bmc.state import BmcState, StateFile
 from lab.bmc.table import COMMANDS
 from lab.errors import LabError
 from lab.faults import make
-from lab.machine import Machine
+from lab.machine import RAID_PORT, Machine
 from lab.qmp import QmpError
 
 INTERFACE = "eth0"
@@ -112,6 +113,7 @@ class Bmc:
         state = self._file.load()
         boot = BootOverride(bytes.fromhex(state.boot_flags))
         self._power = self._make_power(accelerator, boot)
+        self._raid = RaidBay(machine, self._power.execute, self.log)
         self._controller = Controller(
             identity=machine.definition,
             state=state,
@@ -146,6 +148,7 @@ class Bmc:
             self._machine,
             self._board,
             self._power,
+            self._raid,
             policy=lambda: self._controller.state.power_policy,
             restart=self._restart,
             drop_sessions=self._lan.drop_all,
@@ -175,6 +178,7 @@ class Bmc:
         self._transport, _ = await loop.create_datagram_endpoint(
             lambda: _Udp(self), local_addr=("0.0.0.0", PORT)
         )
+        await self._raid.serve()
         await self._power.adopt()
         await asyncio.start_unix_server(self._in_band, "ipmi.sock")
         await self._power.resume()
@@ -300,7 +304,7 @@ class _Udp(asyncio.DatagramProtocol):
 
 def main(machine: Machine, accelerator: str) -> int:
     """Serve one machine's BMC until told to stop."""
-    for name in ("ipmi.sock", "control.sock"):
+    for name in ("ipmi.sock", "control.sock", RAID_PORT):
         Path(name).unlink(missing_ok=True)
 
     async def serve() -> None:

@@ -6,6 +6,7 @@ family's file turns into its own words. Time passes only by `tick`, so that test
 is done.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -360,6 +361,18 @@ def fail(controller: Controller, drive: Drive, *, gone: bool = False) -> list[Ef
         spare.condition, spare.group, spare.progress = "rebuilding", group, 0.0
         drive.group = None
     return effects
+
+
+def replace(controller: Controller, drive: Drive, serial: str) -> None:
+    """A blank drive takes the slot of a failed one. A volume that lacks it, and stands, is rebuilt on it."""
+    if drive.condition not in ("failed", "missing"):
+        raise Refusal("drive-state", drive.condition)
+    lying = [one for one in controller.volumes if one.group == drive.group and drive.group is not None]
+    standing = bool(lying) and not any(_is_offline(controller, one) for one in lying)
+    drive.serial, drive.wwn = serial, f"5000c500{zlib.crc32(serial.encode()):08x}"
+    drive.foreign, drive.media_errors, drive.predictive_failure = None, 0, False
+    drive.condition, drive.progress = ("rebuilding", 0.0) if standing else ("good", None)
+    drive.group = drive.group if standing else None
 
 
 def _is_offline(controller: Controller, volume: Volume) -> bool:
