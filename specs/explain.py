@@ -42,6 +42,7 @@ _PATTERNS: Final[dict[str, str]] = {
     "^sha256:[0-9a-f]{64}$": "sha256: and 64 lower-case hex digits",
     "^0[0-7]{3,4}$": 'a file mode such as "0644"',
     r"^/[^\x00]*$": "an absolute path",
+    "^[A-Za-z0-9@_][A-Za-z0-9@._-]{0,254}$": "a subvolume's name of A-Z, a-z, 0-9, '@', '.', '_' and '-'",
     "^[a-z_][a-z0-9_-]{0,31}$": "a user name of a-z, 0-9, '_' and '-', at most 32 characters",
 }
 

@@ -1,4 +1,4 @@
-"""What is wrong with one host after its Profiles are merged: storage, network, accounts, files."""
+"""What is wrong with one host after its Profiles are merged: devices, network, accounts, files."""
 
 import base64
 import binascii
@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from specs.explain import suggestion
+from specs.lint_disks import lint_disks
 from specs.lint_raid import lint_raid, size_turned
-from specs.model import Bond, DeviceRule, DiskLayout, Ethernet, Host, Link, Partition, Vlan
+from specs.model import Bond, DeviceRule, Ethernet, Host, Link, Vlan
 from specs.records import Finding
 from specs.specset import SpecSet
 from specs.tree import MAX_FILE_BYTES, Mark
@@ -46,7 +47,7 @@ def lint_host(specs: SpecSet, host: Host) -> Iterator[Finding]:
     yield from _image(specs, place, host)
     yield from lint_raid(place, host)
     yield from _device_rules(place, host)
-    yield from _disks(place, host)
+    yield from lint_disks(place, host)
     yield from _links(place, host)
     yield from _routes(place, host)
     yield from _users(place, host)
@@ -77,61 +78,6 @@ def _device_rules(place: Place, host: Host) -> Iterator[Finding]:
             yield place(*path).finding("raid stands alone in a device rule", "leave the other keys out")
         if size_turned(rule.min_size, rule.max_size):
             yield place(*path).finding("minSize is greater than maxSize", None)
-
-
-def _disks(place: Place, host: Host) -> Iterator[Finding]:
-    seen: dict[str, int] = {}
-    names: dict[str, str] = {}
-    mounts: dict[str, str] = {}
-    for index, layout in enumerate(host.disks):
-        device = repr(layout.device)
-        is_root = layout.device in ("root", host.root_device)
-        first = seen.setdefault("root" if is_root else device, index)
-        if first != index:
-            told = f"this disk is laid out already in disks[{first}]"
-            yield place("disks", index, "device").finding(told, "put all its partitions into one entry")
-        if is_root and host.root_device is None:
-            yield place("disks", index, "device").finding("rootDevice is missing", "add rootDevice")
-        yield from _layout(place, index, layout, is_root=is_root)
-        for number, part in enumerate(layout.partitions):
-            at = place("disks", index, "partitions", number)
-            if part.name in names:
-                told = f"a second partition called {part.name!r}, also in {names[part.name]}"
-                yield at.finding(told, "names tell file systems apart: rename one")
-            names[part.name] = f"disks[{index}]"
-            if part.mount and part.mount in mounts:
-                told = f"{part.mount} is also the mount of {mounts[part.mount]}"
-                yield place("disks", index, "partitions", number, "mount").finding(told, "one mount each")
-            mounts[part.mount or ""] = part.name
-
-
-def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
-    rests = [number for number, part in enumerate(layout.partitions) if part.size == "rest"]
-    for number in rests[1:]:
-        at = place("disks", index, "partitions", number, "size")
-        yield at.finding("a second partition of size rest on one disk", "give all but one a size")
-    if is_root and layout.partitions and not any(part.mount == "/" for part in layout.partitions):
-        told = "the root disk is laid out without a partition mounted at /"
-        yield place("disks", index, "partitions").finding(told, "add {name: root, size: …, mount: /}")
-    for number, part in enumerate(layout.partitions):
-        yield from _partition(place("disks", index, "partitions", number), part, is_root=is_root)
-
-
-def _partition(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]:
-    if part.mount == "/" and not is_root:
-        yield at.finding("/ lies on the root disk", "move it to device: root")
-    if part.mount == "/" and part.preserve:
-        yield at.finding("/ comes from the image and cannot be preserved", "leave preserve out")
-    if part.mount and part.mount != "/" and part.filesystem is None:
-        yield at.finding(f"{part.mount} has no filesystem", "add filesystem: ext4")
-    if part.filesystem == "swap" and part.mount:
-        yield at.finding("swap is not mounted", "leave mount out")
-    if part.options and not part.mount:
-        yield at.finding("options without a mount", "add mount, or leave options out")
-    if any(blank in option for option in (*part.options, part.mount or "") for blank in (" ", "\t", "\n")):
-        yield at.finding("a mount or option with a blank in it breaks fstab", "remove the blank")
-    if part.mount and ((part.mount != "/" and part.mount.endswith("/")) or ".." in part.mount.split("/")):
-        yield at.finding(f"expected a plain absolute path, got {part.mount!r}", "no .. and no / at the end")
 
 
 def _links(place: Place, host: Host) -> Iterator[Finding]:

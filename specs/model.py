@@ -24,7 +24,7 @@ from specs.shapes import (
     Spec,
 )
 from specs.site_model import Site
-from specs.sizes import SizeBytes
+from specs.sizes import Share, SizeBytes
 
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$", max_length=4096)]
@@ -44,7 +44,8 @@ RaidLevel = Literal[
     "raid60",
     "jbod",
 ]
-Filesystem = Literal["ext4", "xfs", "vfat", "swap"]
+Filesystem = Literal["ext4", "xfs", "btrfs", "vfat", "swap"]
+SubvolumeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9@_][A-Za-z0-9@._-]{0,254}$")]
 
 
 class SecretRef(Spec):
@@ -168,14 +169,24 @@ class Lvm(Spec):
     vg: Name
 
 
+class Subvolume(Spec):
+    """A subvolume of a btrfs file system, made with it."""
+
+    name: SubvolumeName
+    mount: AbsolutePath | None = None
+    options: tuple[str, ...] = ()
+
+
 class Partition(Spec):
     """One partition; the one mounted at / is the image's own root, grown to `size`."""
 
     name: Name
-    size: SizeBytes | Literal["rest"]
+    size: SizeBytes | Share | Literal["rest"]
     filesystem: Filesystem | None = None
+    label: str | None = None
     mount: AbsolutePath | None = None
     options: tuple[str, ...] = ()
+    subvolumes: tuple[Subvolume, ...] = ()
     preserve: bool = False
     lvm: Lvm | None = None
 

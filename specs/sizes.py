@@ -5,9 +5,10 @@ and GB are both exact (2**30 and 10**9), because drive makers sell GB and partit
 """
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator
 
 UNITS: Final[dict[str, int]] = {
     "B": 1,
@@ -21,6 +22,7 @@ UNITS: Final[dict[str, int]] = {
     "TB": 10**12,
 }
 
+_PERCENT = re.compile(r"^\s*(\d{1,3})\s*%\s*$")
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*$")
 
 
@@ -73,3 +75,36 @@ SizeBytes = Annotated[
     PlainSerializer(format_size, return_type=str),
 ]
 """A size in a spec: text with a unit outside, bytes inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Percent:
+    """A share of what is left to be shared out, in whole percent."""
+
+    value: int
+
+    def of(self, size_bytes: int) -> int:
+        """That share of a size, rounded down to bytes."""
+        return size_bytes * self.value // 100
+
+    def __str__(self) -> str:
+        """As it is written in a spec."""
+        return f"{self.value}%"
+
+
+def parse_percent(value: object) -> Percent:
+    """Turn `25%` into a share. Raises ValueError, also for another type."""
+    if isinstance(value, Percent):
+        return value
+    found = _PERCENT.match(value) if isinstance(value, str) else None
+    if found is None or not 1 <= int(found[1]) <= 100:
+        raise ValueError(f"expected a share from 1% to 100%, got {value!r}")
+    return Percent(int(found[1]))
+
+
+Share = Annotated[
+    Percent,
+    PlainValidator(parse_percent, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
+]
+"""A share in a spec: text with a percent sign outside, a number inside."""

@@ -27,6 +27,7 @@ class Part:
     filesystem: str | None = None
     fs_uuid: str | None = None
     label: str | None = None
+    subvolumes: tuple[str, ...] = ()
 
 
 @dataclass

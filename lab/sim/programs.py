@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import Any
 
 from lab.sim import ipmitool
 from lab.sim.bmc import InBand
@@ -187,17 +188,40 @@ def _table_word(content: Content, before: dict[int, Part], word: str) -> None:
 def _mkfs(step: Step) -> Answer:
     argv = step.request.argv
     step.pause(SLOW_S)
-    place = re.fullmatch(r"\{disk0:p(\d+)\}", argv[-1])
     with step.change():
-        part = _content(step).parts.get(int(place[1])) if place else None
-        if part is None:
-            return 1, "", f"{argv[-1]}: no such device\n"
-        options = dict(pairwise(argv))
-        uuid = options.get("-U") or options.get("--uuid") or options.get("-i") or options.get("-m", "")
-        part.filesystem = "swap" if argv[0] == "mkswap" else argv[0].removeprefix("mkfs.")
-        part.fs_uuid = uuid.removeprefix("uuid=")
-        part.label = options.get("-L") or options.get("--label") or options.get("-n")
+        part = _part(step, argv[-1])
+        return _make(part, argv) if part is not None else (1, "", f"{argv[-1]}: no such device\n")
+
+
+def _part(step: Step, place: str) -> Part | None:
+    found = re.fullmatch(r"\{disk0:p(\d+)\}", place)
+    return _content(step).parts.get(int(found[1])) if found else None
+
+
+def _make(part: Part, argv: tuple[str, ...]) -> Answer:
+    options = dict(pairwise(argv))
+    uuid = options.get("-U") or options.get("--uuid") or options.get("-i") or options.get("-m", "")
+    part.filesystem = "swap" if argv[0] == "mkswap" else argv[0].removeprefix("mkfs.")
+    part.fs_uuid = uuid.removeprefix("uuid=")
+    part.label = options.get("-L") or options.get("--label") or options.get("-n")
     return OK
+
+
+def _stack(step: Step, document: dict[str, Any]) -> Answer:
+    """The program for what takes several tools: each has its effect, in order."""
+    step.pause(SLOW_S)
+    place = step.request.argv[-1]
+    with step.change():
+        part = _part(step, place)
+        if part is None:
+            return 1, "", f"{place}: no such device\n"
+        for argv in document["make"]:
+            if argv[0].startswith("mkfs."):
+                _make(part, tuple(argv))
+        inside = document["mounted"]["run"] if document["mounted"] else []
+        made = tuple(argv[-1].rpartition("/")[2] for argv in inside if argv[1] == "subvolume")
+        part.subvolumes += made
+    return 0, json.dumps({"ok": True}) + "\n", ""
 
 
 def _mount(step: Step) -> Answer:
@@ -244,6 +268,8 @@ def _write_file(step: Step) -> Answer:
 def _agent(step: Step) -> Answer:
     """The guest agent: its document comes on standard input."""
     document = json.loads(step.stdin)
+    if "make" in document:
+        return _stack(step, document)
     step.pause(TOOL_S)
     with step.change() as system:
         root = root_under(system, document["root"])

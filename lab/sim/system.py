@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lab.definition import MachineDefinition
-from lab.sim.disks import Array, Content, Disk, Image
+from lab.sim.disks import Array, Content, Disk, Image, Part
 from lab.sim.root import EPOCH, Root
 
 MOUNT_POINT = "/mnt/rackflow"
@@ -126,6 +126,15 @@ class System:
 
     def fs_uuid_of(self, device: str) -> str | None:
         """The file system on a partition, by its device path."""
+        part = self._part_of(device)
+        return part.fs_uuid if part else None
+
+    def subvolumes_of(self, device: str) -> tuple[str, ...]:
+        """The subvolumes of the file system on a partition."""
+        part = self._part_of(device)
+        return part.subvolumes if part else ()
+
+    def _part_of(self, device: str) -> Part | None:
         for kname, content in self._devices():
             for number, part in content.parts.items():
                 names = {f"/dev/{part_name(kname, number)}"}
@@ -134,7 +143,7 @@ class System:
                     names |= {f"/dev/disk/by-id/md-uuid-{one.array.uuid}-part{number}"}
                     names |= {f"/dev/md/{one.array.name}p{number}", f"/dev/md/{one.array.name}{number}"}
                 if device in names:
-                    return part.fs_uuid
+                    return part
         return None
 
     def _devices(self) -> Iterator[tuple[str, Content]]:

@@ -1,9 +1,11 @@
 """File systems: growing the image's root, making new ones under derived ids."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.drivers.partitions import Device, Target
+from metal.drivers.storage.stack import PLACE, Mounted, Stack
 from metal.errors import Refused
 from metal.protocols import Command
 
@@ -20,6 +22,7 @@ class FilesystemWish:
     filesystem: str
     label: str
     fs_uuid: str
+    subvolumes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, args: dict[str, Any], fs_uuid: str) -> "FilesystemWish":
@@ -30,6 +33,7 @@ class FilesystemWish:
             filesystem=str(args["filesystem"]),
             label=str(args.get("label") or args["name"]),
             fs_uuid=fs_uuid,
+            subvolumes=tuple(args.get("subvolumes") or ()),
         )
 
 
@@ -38,10 +42,20 @@ def placeholder(number: int) -> str:
     return f"{{disk0:p{number}}}"
 
 
+GROWERS: Final[dict[str, tuple[str, ...]]] = {
+    "xfs": ("xfs_growfs", "{mount}"),
+    "btrfs": ("btrfs", "filesystem", "resize", "max", "{mount}"),
+}
+"""What grows a file system that grows only while it is mounted: xfs_growfs(8), btrfs-filesystem(8)."""
+
+
 def grow_root(target: Target, number: int, filesystem: str) -> tuple[Command, ...]:
-    """Grow an unmounted root to its partition; an XFS root is grown when it is mounted."""
+    """Grow the root to its partition. Raises Refused for a file system that nothing here grows."""
+    if filesystem in GROWERS:
+        mounted = Mounted(filesystem, (GROWERS[filesystem],))
+        return (Stack(f"grow the root on {target}", mounted=mounted).command(target, number),)
     if filesystem not in ("ext3", "ext4"):
-        return ()
+        raise Refused(f"no way to grow a root of {filesystem or 'an unknown kind'}", reason="image-unfit")
     part = placeholder(number)
     return (
         Command(
@@ -61,13 +75,23 @@ def grow_root(target: Target, number: int, filesystem: str) -> tuple[Command, ..
 
 
 def make(target: Target, wish: FilesystemWish) -> Command:
-    """Make the file system with its derived UUID and label."""
+    """Make the file system with its derived UUID and label, and what it is to hold from the start."""
+    says = f"make {wish.filesystem} {wish.label} on {target} partition {wish.number}"
+    if wish.filesystem == "btrfs":
+        return _stack(says, wish).command(target, wish.number)
     return Command(
         argv=(*_maker(wish), placeholder(wish.number)),
-        says=f"make {wish.filesystem} {wish.label} on {target} partition {wish.number}",
+        says=says,
         disks=(target.guard,),
         timeout_s=600,
     )
+
+
+def _stack(says: str, wish: FilesystemWish) -> Stack:
+    # mkfs.btrfs takes no UUID that it finds anywhere, on the very device neither: a second start is refused.
+    make = (("wipefs", "--all", "--force", PLACE), (*_maker(wish), PLACE))
+    made = tuple(("btrfs", "subvolume", "create", f"{{mount}}/{name}") for name in wish.subvolumes)
+    return Stack(says, make, Mounted(wish.filesystem, made) if made else None)
 
 
 def differences(device: Device, wish: FilesystemWish) -> tuple[str, ...]:
@@ -81,9 +105,25 @@ def differences(device: Device, wish: FilesystemWish) -> tuple[str, ...]:
     return (f"{wish.name} holds {seen}, wanted {wish.filesystem} {wish.fs_uuid}",)
 
 
+_SUBVOLUME = re.compile(r"^\s*root ref key dirid 256 sequence \d+ name (.+)$", re.MULTILINE)
+"""A subvolume at the top, whose folder has number 256 (BTRFS_FIRST_FREE_OBJECTID)."""
+
+
+def read_subvolumes(device: str) -> tuple[str, ...]:
+    """Give what prints the subvolumes of a file system that is not mounted (btrfs-inspect-internal(8))."""
+    return ("btrfs", "inspect-internal", "dump-tree", "-t", "root", device)
+
+
+def subvolume_differences(wish: FilesystemWish, dump: str) -> tuple[str, ...]:
+    """Say which subvolumes are missing from a printed root tree."""
+    found = set(_SUBVOLUME.findall(dump))
+    return tuple(f"{wish.name} lacks subvolume {name}" for name in wish.subvolumes if name not in found)
+
+
 CHECKS: Final[dict[str, tuple[str, ...]]] = {
     "ext4": ("e2fsck", "-f", "-n"),
     "xfs": ("xfs_repair", "-n"),
+    "btrfs": ("btrfs", "check", "--readonly"),
     "vfat": ("fsck.vfat", "-n"),
 }
 """Programs that read a file system and say by their status whether it is whole; swap is one block."""
@@ -110,6 +150,8 @@ def _maker(wish: FilesystemWish) -> tuple[str, ...]:
         )
     if wish.filesystem == "xfs":
         return ("mkfs.xfs", "-q", "-f", "-K", "-m", f"uuid={wish.fs_uuid}", "-L", wish.label[:12])
+    if wish.filesystem == "btrfs":
+        return ("mkfs.btrfs", "-q", "-f", "-K", "-U", wish.fs_uuid, "-L", wish.label)
     if wish.filesystem == "vfat":
         return (*("mkfs.vfat", "-i", wish.fs_uuid.replace("-", "")[:8], "-n", wish.label[:11].upper()),)
     if wish.filesystem == "swap":

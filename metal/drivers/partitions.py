@@ -19,7 +19,8 @@ from metal.protocols import Command, DiskGuard, Shell
 from specs.facts import Disk, PartitionFact, RaidArray
 
 ALIGN_BYTES: Final = 1 << 20
-GPT_TAIL_BYTES: Final = 34 * 512
+GPT_ENTRIES_BYTES: Final = 128 * 128
+"""The table's entries, which stand before the backup header in the last block (UEFI 2.10, 5.3.1)."""
 LINUX_DATA: Final = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 MEMBER_SIGNATURE: Final = "linux_raid_member"
 
@@ -220,7 +221,8 @@ def extents(
                 host=host,
                 reason="image-mismatch",
             )
-        end = (device.size_bytes - GPT_TAIL_BYTES) // ALIGN_BYTES * ALIGN_BYTES
+        tail = GPT_ENTRIES_BYTES + device.block_bytes
+        end = (device.size_bytes - tail) // ALIGN_BYTES * ALIGN_BYTES
         size_bytes = root.size_bytes or end - part.start_bytes
         kind = part.type_guid or LINUX_DATA
         laid.append(

@@ -120,7 +120,12 @@ class Mkfs:
         device, wish = work.block().on(work.target()), _filesystem(work)
         found = filesystems.differences(device, wish)
         part = device.partition(wish.number)
-        if found or part is None or not work.interrupted:
+        if found or part is None:
+            return found
+        if wish.subvolumes:
+            dump = work.shell().read(filesystems.read_subvolumes(part.device), timeout_s=60)
+            found = filesystems.subvolume_differences(wish, dump.stdout)
+        if found or not work.interrupted:
             return found
         check = filesystems.check(wish, part.device)
         if check is None or work.shell().read(check, timeout_s=600).ok:

@@ -106,6 +106,12 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
         if part.preserve and (part.name in seen or _unread_array(target)):
             told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
             return Refusal("layout-impossible", told)
+    asked = (
+        next((part.filesystem for part in layout.partitions if part.mount == "/"), None) if layout else None
+    )
+    held = str(image.info.get("root_filesystem") or "unknown")
+    if asked and held not in ("unknown", asked):
+        return Refusal("image-unfit", f"the spec asks for {asked} on /, the root of {image.name} is {held}")
     found = read_image(image.info, target.sector_bytes)
     if isinstance(found, Refusal):
         return found

@@ -12,6 +12,7 @@ from typing import Any
 
 from metal.planning.disks import Refusal, volume_name
 from metal.planning.ids import derived_uuid
+from metal.planning.mounting import mounts_of
 from metal.planning.network import NetworkPlan
 from metal.planning.plan import StepKind
 from metal.planning.wish import GENERATED, Wish, layout_hash
@@ -100,19 +101,35 @@ def _creation(
 
 def _mounts(spec: Host, host_id: str, record: InstallRecord, system: SystemFacts) -> Iterator[Difference]:
     """Every file system of the spec is mounted, and is the one that the recorded job made."""
-    mounted = {one.mount: one for one in system.mounts}
-    for part in (part for layout in spec.disks for part in layout.partitions if part.mount):
-        seen = mounted.get(part.mount or "")
+    for part in (part for layout in spec.disks for part in layout.partitions):
         wished = _fs_uuid(part, host_id, record)
-        field = f"disks.{part.name}"
-        if seen is None:
-            yield Difference(field, f"mounted on {part.mount}", "not mounted")
-        elif part.filesystem and part.mount != "/" and seen.filesystem != part.filesystem:
-            yield Difference(field, part.filesystem, seen.filesystem)
-        elif wished and seen.fs_uuid is None:
-            yield Difference(field, wished, "its UUID was not read", unknown=True)
-        elif wished and seen.fs_uuid and not same_fs_uuid(wished, seen.fs_uuid):
-            yield Difference(field, f"file system {wished}", f"file system {seen.fs_uuid}")
+        if part.mount == "/":
+            yield from _mounted(part, "/", (), wished, system)
+            continue
+        for mount, options in mounts_of(part):
+            if mount.startswith("/"):
+                yield from _mounted(part, mount, options, wished, system)
+
+
+def _mounted(
+    part: Partition, mount: str, options: tuple[str, ...], wished: str | None, system: SystemFacts
+) -> Iterator[Difference]:
+    seen = next((one for one in system.mounts if one.mount == mount), None)
+    field = f"disks.{part.name}"
+    if seen is None:
+        yield Difference(field, f"mounted on {mount}", "not mounted")
+        return
+    if part.filesystem and mount != "/" and seen.filesystem != part.filesystem:
+        yield Difference(field, part.filesystem, seen.filesystem)
+    elif wished and seen.fs_uuid is None:
+        yield Difference(field, wished, "its UUID was not read", unknown=True)
+    elif wished and seen.fs_uuid and not same_fs_uuid(wished, seen.fs_uuid):
+        yield Difference(field, f"file system {wished}", f"file system {seen.fs_uuid}")
+    lines = (line.split() for line in system.fstab)
+    listed = next((words[3].split(",") for words in lines if len(words) > 3 and words[1] == mount), None)
+    missing = [option for option in options if listed is not None and option not in listed]
+    if missing:
+        yield Difference(f"{field}.options", ",".join(options), ",".join(listed or ()))
 
 
 def same_fs_uuid(wished: str, seen: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.erasing import Erased
+from metal.planning.mounting import mounts_of
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
 from metal.planning.storage import Target
@@ -167,25 +168,18 @@ def _mkfs(cut: Cut) -> Iterator[Step]:
                 "label": one.label,
                 "mount": one.part.mount,
                 "options": list(one.part.options),
+                **({"subvolumes": [sub.name for sub in one.part.subvolumes]} if one.part.subvolumes else {}),
             },
         )
 
 
 def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
     for one in cut.plan.added:
-        swap = one.part.filesystem == "swap"
-        if not one.part.mount and not swap:
-            continue
-        entry: dict[str, Any] = {
-            "name": one.part.name,
-            "filesystem": one.part.filesystem,
-            "mount": "none" if swap else one.part.mount,
-            "options": list(one.part.options) or (["sw"] if swap else ["defaults"]),
-        }
         seen = cut.kept.get(one.part.name)
-        if seen is not None and one.part.preserve:
-            entry["fs_uuid"] = seen.fs_uuid
-        yield entry
+        held = {"fs_uuid": seen.fs_uuid} if seen is not None and one.part.preserve else {}
+        named = {"name": one.part.name, "filesystem": one.part.filesystem}
+        for mount, options in mounts_of(one.part):
+            yield {**named, "mount": mount, "options": list(options), **held}
 
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:

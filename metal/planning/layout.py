@@ -1,7 +1,8 @@
 """Partition arithmetic: where the root ends, where what follows it starts, and what cannot fit.
 
 Sizes are decided here and not by tools on the machine, so that the plan shows them and a second reading
-can be compared with them. Everything is aligned to 1 MiB, which every drive and array geometry divides.
+can be compared with them. Everything is aligned to 1 MiB, which every drive and array geometry divides,
+sectors of 4 KiB among them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,12 +10,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.planning.disks import Refusal
+from specs.lint_disks import LABEL_LIMIT
 from specs.model import Partition
-from specs.sizes import human_size
+from specs.sizes import Percent, human_size
 
 MIB: Final = 1 << 20
 MIN_PARTITION_BYTES: Final = 16 * MIB
-"""Below that mkfs.ext4 and mkfs.xfs refuse or make something useless."""
+"""Below that mkfs.ext4 refuses or makes something useless."""
+LEAST_BYTES: Final[dict[str, int]] = {"xfs": 300 * MIB, "btrfs": 128 * MIB}
+"""What mkfs.xfs 5.19 and later (mkfs.xfs(8), "minimum supported size") and mkfs.btrfs with its defaults (109
+MiB with metadata twice; a message of mkfs.btrfs) ask for at least."""
 
 _GPT_ENTRIES_BYTES: Final = 128 * 128
 
@@ -25,7 +30,8 @@ TYPE_GUIDS: Final[dict[str, str]] = {
 }
 """GPT partition types by what is put on them (UEFI 2.10, 5.3; Discoverable Partitions Specification)."""
 
-_LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "vfat": 11, "swap": 15}
+Size = int | Percent | str
+"""Bytes, a share, or `rest`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +61,8 @@ class NewPartition:
 
     @property
     def label(self) -> str:
-        """The file system's label: the partition's name, as far as the file system takes it."""
-        return self.part.name[: _LABEL_LIMIT.get(self.part.filesystem or "ext4", 11)]
+        """The file system's label: the one asked for, else the name, as far as the file system takes it."""
+        return self.part.label or self.part.name[: LABEL_LIMIT.get(self.part.filesystem or "ext4", 11)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,26 +118,39 @@ def read_image(info: Mapping[str, Any], disk_sector_bytes: int) -> ImageLayout |
     )
 
 
+def shares(sizes: Sequence[Size], room_bytes: int, unit_bytes: int = MIB) -> tuple[int, ...]:
+    """Bytes of each size: absolute ones rounded up, shares of what those leave, and `rest` what then remains.
+
+    So `50%` twice always fits, whatever stands beside it. What does not fit comes out below zero.
+    """
+    fixed = sum(_up(size, unit_bytes) for size in sizes if isinstance(size, int))
+    shared = max(room_bytes - fixed, 0)
+    given = [
+        _up(size, unit_bytes)
+        if isinstance(size, int)
+        else size.of(shared) // unit_bytes * unit_bytes
+        if isinstance(size, Percent)
+        else None
+        for size in sizes
+    ]
+    left = (room_bytes - sum(one or 0 for one in given)) // unit_bytes * unit_bytes
+    return tuple(left if one is None else one for one in given)
+
+
 def lay_out_root(parts: Sequence[Partition], size_bytes: int, image: ImageLayout) -> DiskPlan | Refusal:
     """Cut the root disk: the image's root is grown, the others follow it in the spec's order."""
     root = next((part for part in parts if part.mount == "/"), None)
     others = [part for part in parts if part is not root]
     end = usable_end_bytes(size_bytes, image.sector_bytes)
-    room = end - _up(image.root_start_bytes)
-    wished = "rest" if root is None else root.size
-    fixed = sum(_up(part.size) for part in others if part.size != "rest")
-    if wished == "rest":
-        root_bytes = room - fixed
-        told_root = "rest"
-    else:
-        root_bytes = _up(wished)
-        told_root = human_size(root_bytes)
+    start = _up(image.root_start_bytes)
+    wished: Size = "rest" if root is None else root.size
+    root_bytes, *sizes = shares([wished, *(part.size for part in others)], end - start)
+    told_root = "rest" if wished == "rest" else human_size(max(root_bytes, 0))
     if root_bytes < image.root_size_bytes:
         needs = human_size(image.root_size_bytes)
         told = f"root gets {human_size(max(root_bytes, 0))}, the image's root needs {needs}"
         return Refusal("layout-impossible", told)
-    start = _up(image.root_start_bytes) + root_bytes
-    added = _follow(others, start, end, image.taken_numbers)
+    added = _follow(others, sizes, start + root_bytes, end, image.taken_numbers)
     if isinstance(added, Refusal):
         return Refusal(added.reason, f"{added.message} (root {told_root}, {human_size(size_bytes)} in all)")
     alone = wished == "rest" and not others
@@ -140,25 +159,35 @@ def lay_out_root(parts: Sequence[Partition], size_bytes: int, image: ImageLayout
 
 def lay_out_data(parts: Sequence[Partition], size_bytes: int, sector_bytes: int) -> DiskPlan | Refusal:
     """Cut a disk that carries no image, from its first MiB on."""
-    added = _follow(parts, MIB, usable_end_bytes(size_bytes, sector_bytes), frozenset())
+    end = usable_end_bytes(size_bytes, sector_bytes)
+    sizes = shares([part.size for part in parts], end - MIB)
+    added = _follow(parts, sizes, MIB, end, frozenset())
     return added if isinstance(added, Refusal) else DiskPlan(None, None, added)
 
 
+def too_small(name: str, filesystem: str | None, size_bytes: int) -> Refusal | None:
+    """Refuse what its file system cannot be made in."""
+    least = LEAST_BYTES.get(filesystem or "", MIN_PARTITION_BYTES)
+    if size_bytes >= least:
+        return None
+    kind = f" of {filesystem}" if filesystem in LEAST_BYTES else ""
+    told = f"{name} would get {human_size(max(size_bytes, 0))}, the least{kind} is {human_size(least)}"
+    return Refusal("layout-impossible", told)
+
+
 def _follow(
-    parts: Sequence[Partition], start: int, end: int, taken: frozenset[int]
+    parts: Sequence[Partition], sizes: Sequence[int], start: int, end: int, taken: frozenset[int]
 ) -> tuple[NewPartition, ...] | Refusal:
-    fixed = sum(_up(part.size) for part in parts if part.size != "rest")
-    rest = (end - start - fixed) // MIB * MIB
     numbers = (number for number in range(1, 129) if number not in taken)
-    if fixed > end - start:
-        told = f"partitions need {human_size(fixed)}, there are {human_size(max(end - start, 0))}"
+    needed = sum(size for part, size in zip(parts, sizes, strict=True) if part.size != "rest")
+    if needed > end - start:
+        told = f"partitions need {human_size(needed)}, there are {human_size(max(end - start, 0))}"
         return Refusal("layout-impossible", told)
     added = []
-    for part in parts:
-        size_bytes = rest if part.size == "rest" else _up(part.size)
-        if size_bytes < MIN_PARTITION_BYTES:
-            told = f"{part.name} would get {human_size(max(size_bytes, 0))}, the least is 16 MiB"
-            return Refusal("layout-impossible", told)
+    for part, size_bytes in zip(parts, sizes, strict=True):
+        small = too_small(part.name, part.filesystem, size_bytes)
+        if small:
+            return small
         number = next(numbers, None)
         if number is None:
             return Refusal("layout-impossible", "a GPT holds 128 partitions")
@@ -167,5 +196,5 @@ def _follow(
     return tuple(added)
 
 
-def _up(size_bytes: int) -> int:
-    return -(-size_bytes // MIB) * MIB
+def _up(size_bytes: int, unit_bytes: int = MIB) -> int:
+    return -(-size_bytes // unit_bytes) * unit_bytes

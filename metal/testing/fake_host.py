@@ -327,6 +327,10 @@ class FakeHost:
             network_files={p: hashlib.sha256(t.encode()).hexdigest() for p, t in root.network.items()},
             addresses=self._seen_addresses(root.network),
             mounts=self._seen_mounts(root),
+            fstab=tuple(
+                f"UUID=x {one['mount']} {one['filesystem']} {','.join(one['options'])} 0 0"
+                for one in root.fstab
+            ),
             management_key=root.management_key is not None,
         )
 

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, Final
 
+from metal.drivers.filesystems import CHECKS, read_subvolumes
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS
@@ -91,7 +92,9 @@ class FakeMachine(FakeShell):
             query.argv: Output(query.argv, 127, "", "not found")
             for query in (*QUERIES, *first_questions(FAMILIES))
         }
-        script |= {("e2fsck", "-f", "-n", f"/dev/{n}"): self._checked(n) for n in self._part_names()}
+        for name in self._part_names():
+            script |= {(*check, f"/dev/{name}"): self._checked(name) for check in CHECKS.values()}
+            script[read_subvolumes(f"/dev/{name}")] = self._root_tree(name)
         fast = "\n".join(disk["kname"] for disk in self.disks.values()) if self.fast_zero else ""
         return script | {
             IP_LINK.argv: json.dumps(
@@ -129,10 +132,17 @@ class FakeMachine(FakeShell):
         told = f"STATE=clean\nMD_LEVEL=raid1\nMD_UUID={self.array['uuid']}\n"
         return f"array {ARRAY}\n{told}MD_NAME=any:{self.array.get('name', 'system')}\n{roles}"
 
-    def _part_names(self) -> list[str]:
+    def _parts_by_name(self) -> dict[str, Place]:
         places = [(disk["kname"], disk["parts"]) for disk in self.disks.values()]
         places += [(ARRAY, self.array["parts"])] if self.array else []
-        return [_part_name(kname, number) for kname, parts in places for number in parts]
+        return {_part_name(kname, n): part for kname, parts in places for n, part in parts.items()}
+
+    def _part_names(self) -> list[str]:
+        return list(self._parts_by_name())
+
+    def _root_tree(self, name: str) -> str:
+        made = self._parts_by_name()[name].get("subvolumes", ())
+        return "".join(f"\troot ref key dirid 256 sequence {n} name {one}\n" for n, one in enumerate(made, 2))
 
     def _checked(self, name: str) -> Output:
         return Output(("e2fsck",), 4 if name in self.torn else 0, "", "")
@@ -147,6 +157,9 @@ class FakeMachine(FakeShell):
             return None
         if argv[0] == "mdadm":
             return self._mdadm(change, tear=tear)
+        if argv[: len(PYTHON)] == PYTHON and argv != PYTHON:
+            document = json.loads(change.stdin or b"")
+            return self._stack(self._place(change), argv[-1], document, tear=tear)
         if argv == PYTHON:
             self._guest(json.loads(change.stdin or b""), tear=tear)
         elif argv[0] in ("mount", "umount"):
@@ -202,10 +215,25 @@ class FakeMachine(FakeShell):
         root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
         place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
 
+    def _stack(self, place: Place, partition: str, document: dict[str, Any], *, tear: bool) -> Output | None:
+        part = place["parts"][_number(partition)]
+        for argv in document["make"]:
+            if argv[0].startswith("mkfs"):
+                if _uuid(tuple(argv)) == part.get("uuid"):  # mkfs.btrfs looks for it on all devices
+                    return Output(tuple(argv), 1, "", "ERROR: non-unique UUID")
+                self._mkfs(place, (*argv[:-1], partition), tear=tear)
+                part["subvolumes"] = []
+            elif argv[0] == "wipefs":
+                part |= {"fstype": None, "uuid": None}
+        inside = document["mounted"]["run"] if document["mounted"] else []
+        made = [argv[-1].removeprefix("{mount}/") for argv in inside if argv[1] == "subvolume"]
+        part["subvolumes"] = [*part.get("subvolumes", ()), *(made[: len(made) // 2] if tear else made)]
+        return None
+
     def _mkfs(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
         number = _number(argv[-1])
         name = _part_name(ARRAY if place is self.array else place["kname"], number)
-        place["parts"][number] |= {"fstype": argv[0][5:], "uuid": argv[argv.index("-U") + 1]}
+        place["parts"][number] |= {"fstype": argv[0][5:], "uuid": _uuid(argv)}
         (self.torn.add if tear else self.torn.discard)(name)
 
     @staticmethod
@@ -244,6 +272,10 @@ def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 def _part_name(kname: str, number: int) -> str:
     return f"{kname}p{number}" if kname[-1].isdigit() else f"{kname}{number}"
+
+
+def _uuid(argv: tuple[str, ...]) -> str:
+    return argv[argv.index("-U") + 1]
 
 
 def _number(word: str) -> int:

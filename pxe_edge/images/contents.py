@@ -1,6 +1,7 @@
 """What lies in a raw disk image: GPT partitions, file systems, what it can be booted by. Pure parsing.
 
-GPT: UEFI 2.10 section 5.3. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS: xfs_dsb.
+GPT: UEFI 2.10 section 5.3. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS: xfs_dsb. btrfs:
+btrfs_super_block, at 64 KiB.
 """
 
 import struct
@@ -16,6 +17,8 @@ ESP_TYPE: Final = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT_TYPE: Final = "21686148-6449-6e6f-744e-656564454649"
 _EMPTY_TYPE: Final = "00000000-0000-0000-0000-000000000000"
 _ENTRIES_MAX: Final = 1024
+_BTRFS_SUPER_BYTES: Final = 64 << 10
+_ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartit
         if type_guid == _EMPTY_TYPE or last < first:
             continue
         start = first * sector_bytes
-        filesystem, label, fs_uuid = _filesystem(read, start)
+        kind, label, fs_uuid = filesystem(read, start)
         found.append(
             ImagePartition(
                 number=number,
@@ -64,7 +67,7 @@ def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartit
                 type_guid=type_guid,
                 part_uuid=str(UUID(bytes_le=entry[16:32])),
                 name=entry[56:128].decode("utf-16-le", "replace").split("\0")[0],
-                filesystem=filesystem,
+                filesystem=kind,
                 label=label,
                 fs_uuid=fs_uuid,
             )
@@ -72,7 +75,8 @@ def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartit
     return found
 
 
-def _filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | None]:
+def filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | None]:
+    """Kind, label and UUID of the file system that starts here; None where nothing is known."""
     head = read(start, 2048)
     if head[:4] == b"XFSB" and len(head) >= 120:
         return "xfs", _text(head[108:120]), str(UUID(bytes=head[32:48]))
@@ -83,6 +87,9 @@ def _filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str |
         return "vfat", _text(head[71:82]), None
     if head[54:59] in (b"FAT16", b"FAT12"):
         return "vfat", _text(head[43:54]), None
+    super_block = read(start + _BTRFS_SUPER_BYTES, 555)
+    if super_block[64:72] == b"_BHRfS_M" and len(super_block) == 555:
+        return "btrfs", _text(super_block[299:]), str(UUID(bytes=super_block[32:48]))
     return None, None, None
 
 
@@ -99,7 +106,7 @@ def root_partition(
     if uuid is not None:
         return next((p for p in found if p.fs_uuid == uuid.lower()), None)
     labelled = [p for p in found if label is not None and p.label == label]
-    linux = [p for p in found if p.filesystem in ("ext4", "xfs")]
+    linux = [p for p in found if p.filesystem in _ROOT_FILESYSTEMS]
     for candidates in (labelled, linux):
         if len(candidates) == 1:
             return candidates[0]

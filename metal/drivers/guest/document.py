@@ -21,9 +21,9 @@ PYTHON: Final = ("python3", "-I", "-S", "-c", LOADER)
 
 
 @cache
-def program(name: str) -> str:
+def program(name: str, package: str = "metal.drivers.guest") -> str:
     """Give the text of a program that runs in the machine."""
-    return (files("metal.drivers.guest") / f"{name}.py").read_text(encoding="utf-8")
+    return (files(package) / f"{name}.py").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

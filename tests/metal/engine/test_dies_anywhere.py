@@ -61,9 +61,13 @@ MIRROR = COMMON | {
     "rootDevice": {"raid": "system"},
     "disks": [{"device": "root", "partitions": [DATA]}],
 }
+SHARES = {
+    "name": "srv", "size": "50%", "filesystem": "btrfs", "mount": "/srv", "options": ["noatime"],
+    "subvolumes": [{"name": "@home", "mount": "/home"}, {"name": "@log", "mount": "/var/log"}],
+}  # fmt: skip
 PLAIN = COMMON | {
     "rootDevice": {"serial": "RF-D0"},
-    "disks": [{"device": "root", "partitions": [DATA]}],
+    "disks": [{"device": "root", "partitions": [DATA, SHARES]}],
 }
 
 

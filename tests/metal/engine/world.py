@@ -1,11 +1,13 @@
 """A machine with power, a BMC and an edge that hears its boots; and a run that can be killed at any point."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from metal.drivers.guest.document import PYTHON
 from metal.engine.around import Memory, Surroundings
 from metal.engine.claim import Claim
 from metal.engine.connect import Address, Openers, Sessions
@@ -178,7 +180,9 @@ class World:
 
     def note_eraser(self, step: str, change: Any) -> None:
         """Note a destructive command that comes too late or is sent again after it had its effect."""
-        line = " ".join([*change.argv, *(guard.identity for guard in change.disks)])
+        asked = json.loads(change.stdin) if change.argv[: len(PYTHON)] == PYTHON else {}
+        made = [" ".join(argv) for argv in asked.get("make", ())]
+        line = " ".join([*change.argv, *(guard.identity for guard in change.disks), *made])
         if not any(one in line for one in ERASERS):
             return
         done = any(row.step == step and row.phase == "done" for row in self.rig.edge.rows)

@@ -48,6 +48,30 @@ def test_root_takes_the_rest_before_a_fixed_one() -> None:
     assert plan.root_size_bytes == 8 * GIB - MIB - 35 * MIB - GIB
 
 
+def test_shares_are_of_what_the_image_and_absolute_sizes_leave() -> None:
+    wished = parts(("root", "4GiB", "/"), ("a", "25%", "/a"), ("b", "rest", "/b"), ("c", "50%", "/c"))
+    plan = lay_out_root(wished, 8 * GIB, IMAGE)
+    assert isinstance(plan, DiskPlan)
+    shared = usable_end_bytes(8 * GIB) - 35 * MIB - 4 * GIB
+    quarter, rest, half = (one.size_bytes for one in plan.added)
+    assert (quarter, half) == (shared // 4 // MIB * MIB, shared // 2 // MIB * MIB)
+    assert quarter + rest + half == shared
+    grown = lay_out_root(parts(("root", "50%", "/"), ("a", "1GiB", "/a")), 8 * GIB, IMAGE)
+    assert isinstance(grown, DiskPlan)
+    assert grown.root_size_bytes == (usable_end_bytes(8 * GIB) - 35 * MIB - GIB) // 2 // MIB * MIB
+
+
+@pytest.mark.parametrize(("kind", "least_mib"), [("xfs", 300), ("btrfs", 128), ("ext4", 16)])
+def test_a_file_system_gets_no_less_than_its_maker_takes(kind: str, least_mib: int) -> None:
+    """As mkfs.xfs 6.1 and mkfs.btrfs 6.2 answered."""
+    wished = [Partition.model_validate({"name": "a", "size": f"{least_mib}MiB", "filesystem": kind})]
+    assert isinstance(lay_out_data(wished, GIB, 4096), DiskPlan)
+    small = [wished[0].model_copy(update={"size": (least_mib - 1) * MIB})]
+    found = lay_out_data(small, GIB, 4096)
+    assert isinstance(found, Refusal)
+    assert f"a would get {least_mib - 1} MiB" in found.message
+
+
 @pytest.mark.parametrize(
     ("wished", "size_bytes", "message"),
     [
@@ -79,13 +103,15 @@ def test_what_does_not_fit_is_refused_with_numbers(
 @given(
     size_mib=st.integers(64, 1 << 22),
     sizes=st.lists(st.integers(1, 4 << 30), max_size=6),
+    percents=st.lists(st.integers(1, 50), max_size=2),
     rest=st.booleans(),
     sector=st.sampled_from([512, 4096]),
 )
 def test_partitions_never_overlap_nor_leave_the_disk(
-    size_mib: int, sizes: list[int], *, rest: bool, sector: int
+    size_mib: int, sizes: list[int], percents: list[int], *, rest: bool, sector: int
 ) -> None:
-    wished = [Partition.model_validate({"name": f"p{n}", "size": f"{size}B"}) for n, size in enumerate(sizes)]
+    told = [*(f"{size}B" for size in sizes), *(f"{one}%" for one in percents)]
+    wished = [Partition.model_validate({"name": f"p{n}", "size": size}) for n, size in enumerate(told)]
     wished += parts(("last", "rest", None)) if rest else []
     plan = lay_out_data(wished, size_mib * MIB + 4096, sector)
     if isinstance(plan, Refusal):

@@ -41,16 +41,22 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
     names = [f"{prefix}{n}" for n in range(draw(st.integers(0, 3)))]
     parts: list[dict[str, object]] = []
     for name in names:
-        kind = draw(st.sampled_from(["ext4", "xfs", "vfat", "swap", None]))
+        kind = draw(st.sampled_from(["ext4", "xfs", "btrfs", "vfat", "swap", None]))
         mounted = kind not in (None, "swap")
-        size = f"{draw(st.integers(16, 300))}MiB"
-        parts.append(
-            {"name": name, "size": size, "filesystem": kind, "mount": f"/{name}" if mounted else None}
-        )
+        least = {"xfs": 300, "btrfs": 128}.get(kind or "", 16)
+        size = f"{draw(st.integers(least, 320))}MiB"
+        part = {"name": name, "size": size, "filesystem": kind, "mount": f"/{name}" if mounted else None}
+        if mounted:
+            part["options"] = draw(st.sampled_from([[], ["noatime"], ["noatime", "nodev"]]))
+        if kind == "btrfs":
+            part["subvolumes"] = [
+                {"name": f"@{n}", "mount": f"/{name}.{n}"} for n in range(draw(st.integers(0, 2)))
+            ]
+        parts.append(part)
     if root and (parts or draw(st.booleans())):
         parts.insert(draw(st.integers(0, len(parts))), {"name": "root", "size": "2GiB", "mount": "/"})
     if parts and draw(st.booleans()):
-        parts[draw(st.integers(0, len(parts) - 1))]["size"] = "rest"
+        parts[draw(st.integers(0, len(parts) - 1))]["size"] = draw(st.sampled_from(["rest", "60%"]))
     return parts
 
 

@@ -103,6 +103,10 @@ def test_adjustable_drift_is_one_step_in_the_running_system(change, step, old, m
             lambda s: {"mounts": (s.mounts[0], s.mounts[1].model_copy(update={"fs_uuid": "other"}))},
             "disks.data: is file system other",
         ),
+        (
+            lambda _: {"fstab": ("UUID=x /data xfs ro,nofail 0 0",)},
+            "disks.data.options: is ro,nofail, wished ",
+        ),
     ],
 )  # fmt: skip
 def test_creation_only_drift_is_reported_and_never_repaired(change, drift, make_order, installed) -> None:

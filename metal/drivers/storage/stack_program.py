@@ -1,0 +1,93 @@
+"""The program that makes file systems where one command does not do: below LUKS, on LVM, with subvolumes.
+
+It is never imported by the worker's code but read as text and run by the boot OS's python3 (see `stack.py`).
+What it opens it closes again, also when it is told to end: what is left open would make the disk count as
+used. Mounts stand in a mount namespace of its own and so end with it, whatever ends it.
+"""
+
+# pathlib's import costs time under emulation; the answer goes to stdout.
+# ruff: noqa: PTH103, T201
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+CLONE_NEWNS = 0x00020000
+MOUNT_POINT = "/run/rackflow/made"
+
+
+def run(argv: list[str], data: bytes | None = None) -> None:
+    """Run a tool; its words become the error."""
+    done = subprocess.run(argv, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        said = done.stdout.decode("utf-8", "replace").strip()
+        raise SystemExit(f"{argv[0]} ended with {done.returncode}: {said}")
+
+
+def filled(argv: list[str], device: str) -> list[str]:
+    """Put the device where it is meant."""
+    return [device if word == "{device}" else word for word in argv]
+
+
+def flush(device: str) -> None:
+    """Have what was written on the disk before anybody is told of it."""
+    handle = os.open(device, os.O_RDWR)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def work_in_mount(device: str, wish: dict[str, Any]) -> None:
+    """Mount the file system where nobody else sees it, and run what needs it mounted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNS):
+        raise SystemExit(f"unshare: {os.strerror(ctypes.get_errno())}")
+    run(["mount", "--make-rprivate", "/"])
+    os.makedirs(MOUNT_POINT, mode=0o700, exist_ok=True)
+    run(["mount", "-t", wish["filesystem"], device, MOUNT_POINT])
+    try:
+        for argv in wish["run"]:
+            run([word.replace("{mount}", MOUNT_POINT) for word in argv])
+    finally:
+        run(["umount", MOUNT_POINT])
+
+
+def carry_out(document: dict[str, Any], devices: list[str]) -> None:
+    """Open what is below, make what is asked for, close, and only then set the mark that says so."""
+    device = devices[0]
+    with contextlib.ExitStack() as opened:
+        for layer in document["layers"]:
+            key = base64.b64decode(layer["key"]) if layer.get("key") else None
+            for argv in layer["before"]:
+                run(filled(argv, device), key)
+            opened.callback(run, filled(layer["close"], device))
+            run(filled(layer["open"], device), key)
+            device = layer["device"]
+        for argv in document["make"]:
+            run(filled(argv, device))
+        if document.get("mounted"):
+            work_in_mount(device, document["mounted"])
+        flush(device)
+    for argv in document["mark"]:
+        run(filled(argv, devices[0]))
+    print(json.dumps({"ok": True}))
+
+
+def told_to_end(number: int, _frame: object) -> NoReturn:
+    """Close what is open before the end."""
+    raise SystemExit(f"ended by signal {number}")
+
+
+if "document" in globals():
+    signal.signal(signal.SIGTERM, told_to_end)
+    carry_out(globals()["document"], sys.argv[1:])

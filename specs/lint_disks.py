@@ -1,0 +1,131 @@
+"""What is wrong with the layout of one host's disks, as far as a spec alone shows it."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from specs.model import DiskLayout, Host, Partition
+from specs.records import Finding
+from specs.sizes import Percent
+from specs.tree import Mark
+
+LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
+"""Bytes of a file system's label: mke2fs(8), mkfs.xfs(8), mkfs.btrfs(8), mkfs.fat(8), mkswap(8)."""
+
+OWN_OPTIONS: Final = ("subvol", "subvolid")
+"""Mount options that other fields give."""
+
+Place = Callable[..., Mark]
+Path = tuple[str | int, ...]
+
+
+def lint_disks(place: Place, host: Host) -> Iterator[Finding]:
+    """All findings of the layouts: devices, names, sizes, and every place that is mounted."""
+    seen: dict[str, int] = {}
+    for index, layout in enumerate(host.disks):
+        is_root = layout.device in ("root", host.root_device)
+        first = seen.setdefault("root" if is_root else repr(layout.device), index)
+        if first != index:
+            told = f"this disk is laid out already in disks[{first}]"
+            yield place("disks", index, "device").finding(told, "put all its partitions into one entry")
+        if is_root and host.root_device is None:
+            yield place("disks", index, "device").finding("rootDevice is missing", "add rootDevice")
+        yield from _layout(place, index, layout, is_root=is_root)
+    yield from _names(place, host)
+    yield from _mounts(place, host)
+
+
+def _names(place: Place, host: Host) -> Iterator[Finding]:
+    names: dict[str, str] = {}
+    for index, layout in enumerate(host.disks):
+        for number, part in enumerate(layout.partitions):
+            if part.name in names:
+                told = f"a second partition called {part.name!r}, also in {names[part.name]}"
+                at = place("disks", index, "partitions", number)
+                yield at.finding(told, "names tell file systems apart: rename one")
+            names[part.name] = f"disks[{index}]"
+
+
+def _mounts(place: Place, host: Host) -> Iterator[Finding]:
+    """Two things in one place, and options that a line of fstab cannot carry."""
+    mounts: dict[str, str] = {}
+    for path, name, mount, options in _mounted(host):
+        if mount and mount in mounts:
+            yield place(*path, "mount").finding(
+                f"{mount} is also the mount of {mounts[mount]}", "one mount each"
+            )
+        mounts[mount or ""] = name
+        at = place(*path)
+        if options and not mount:
+            yield at.finding("options without a mount", "add mount, or leave options out")
+        if any(blank in word for word in (*options, mount or "") for blank in (" ", "\t", "\n")):
+            yield at.finding("a mount or option with a blank in it breaks fstab", "remove the blank")
+        if mount and ((mount != "/" and mount.endswith("/")) or ".." in mount.split("/")):
+            yield at.finding(f"expected a plain absolute path, got {mount!r}", "no .. and no / at the end")
+        taken = next((word for word in options if word.partition("=")[0] in OWN_OPTIONS), None)
+        if taken:
+            yield at.finding(f"option {taken} is made from subvolumes", "name it in subvolumes")
+
+
+def _mounted(host: Host) -> Iterator[tuple[Path, str, str | None, tuple[str, ...]]]:
+    """Path, name, mount and options of every file system and subvolume."""
+    for path, part in _parts(host):
+        yield path, part.name, part.mount, part.options
+        for number, one in enumerate(part.subvolumes):
+            yield (*path, "subvolumes", number), f"{part.name}/{one.name}", one.mount, one.options
+
+
+def _parts(host: Host) -> Iterator[tuple[Path, Partition]]:
+    for index, layout in enumerate(host.disks):
+        for number, part in enumerate(layout.partitions):
+            yield ("disks", index, "partitions", number), part
+
+
+def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
+    rests = [number for number, part in enumerate(layout.partitions) if part.size == "rest"]
+    for number in rests[1:]:
+        at = place("disks", index, "partitions", number, "size")
+        yield at.finding("a second partition of size rest on one disk", "give all but one a size")
+    shares = [part.size.value for part in layout.partitions if isinstance(part.size, Percent)]
+    if sum(shares) > 100 or (sum(shares) == 100 and rests):
+        left = ", and rest gets nothing" if rests and sum(shares) == 100 else ""
+        told = f"the shares of this disk come to {sum(shares)}%{left}"
+        yield place("disks", index, "partitions").finding(told, "shares are of what absolute sizes leave")
+    if is_root and layout.partitions and not any(part.mount == "/" for part in layout.partitions):
+        told = "the root disk is laid out without a partition mounted at /"
+        yield place("disks", index, "partitions").finding(told, "add {name: root, size: …, mount: /}")
+    for number, part in enumerate(layout.partitions):
+        at = place("disks", index, "partitions", number)
+        if part.mount == "/":
+            yield from _root(at, part, is_root=is_root)
+        yield from _filesystem(at, part)
+
+
+def _root(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]:
+    if not is_root:
+        yield at.finding("/ lies on the root disk", "move it to device: root")
+    if part.preserve:
+        yield at.finding("/ comes from the image and cannot be preserved", "leave preserve out")
+    if part.label or part.subvolumes:
+        yield at.finding("/ comes from the image with its label and subvolumes", "leave them out")
+    if part.options:
+        yield at.finding("/ is mounted as the image's fstab says", "leave options out")
+
+
+def _filesystem(at: Mark, part: Partition) -> Iterator[Finding]:
+    if part.mount and part.mount != "/" and part.filesystem is None:
+        yield at.finding(f"{part.mount} has no filesystem", "add filesystem: ext4")
+    if part.filesystem == "swap" and part.mount:
+        yield at.finding("swap is not mounted", "leave mount out")
+    if part.subvolumes and part.filesystem != "btrfs" and part.mount != "/":
+        yield at.finding(f"{part.filesystem or 'no file system'} has no subvolumes", "add filesystem: btrfs")
+    names = [one.name for one in part.subvolumes]
+    if len(set(names)) < len(names):
+        yield at.finding("two subvolumes of one name", "rename one")
+    if part.label is None or part.mount == "/":
+        return
+    limit = LABEL_LIMIT.get(part.filesystem or "")
+    if limit is None:
+        yield at.finding("a label without a filesystem", "add filesystem, or leave label out")
+    elif not part.label or len(part.label.encode()) > limit or not part.label.isprintable():
+        told = f"expected a label of 1 to {limit} bytes for {part.filesystem}, got {part.label!r}"
+        yield at.finding(told, "shorten it")
