@@ -100,7 +100,7 @@ class BootPlane:
     def _file(self, served: ServedFile | Missing, path: str, inside: str) -> Response:
         if not isinstance(served, ServedFile):
             return _nothing(path)
-        content_type = _TYPES.get(Path(path).suffix, _BINARY)
+        content_type = _TYPES.get(path[path.rfind(".") :], _BINARY)
         if not self._accelerated:
             return Response(file=served, content_type=content_type)
         served.file.close()

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -31,6 +32,8 @@ MAX_BODY_BYTES: Final = 65536
 MAX_PER_ADDRESS: Final = 64
 MAX_CONNECTIONS: Final = 4096
 HEAD_TIMEOUT_S: Final = 30.0
+_LOOKS: Final = 8
+"""How often within that time it is looked whose time is over."""
 BODY_TIMEOUT_S: Final = 15.0
 _BACKLOG: Final = 1024
 _ACCEPTS: Final = 64
@@ -53,12 +56,42 @@ class Request:
 Handler = Callable[[Request], Awaitable[Response]]
 
 
+@dataclass(slots=True)
+class _Parts:
+    """Parts of one file that were taken one after the other."""
+
+    path: str
+    peer: IPv4Address | IPv6Address
+    began_at: float
+    count: int = 0
+    sent_bytes: int = 0
+
+    def tell(self) -> None:
+        """One line for all of them: an image is thousands."""
+        log.info(
+            "http=GET path=%s client=%s status=206 parts=%d bytes=%d ms=%d",
+            _printable(self.path),
+            self.peer,
+            self.count,
+            self.sent_bytes,
+            (time.monotonic() - self.began_at) * 1000,
+        )
+
+
 @dataclass(slots=True, eq=False)
 class _Connection:
     sock: socket.socket
     counted_as: str
     task: "asyncio.Task[None] | None" = None
     idle_since: float | None = None
+    """Since when it waits for a head, or for the rest of one."""
+    parts: _Parts | None = None
+
+    def tell_parts(self) -> None:
+        """Tell of the parts that have gone out, if any."""
+        parts, self.parts = self.parts, None
+        if parts is not None:
+            parts.tell()
 
 
 class HttpServer:
@@ -75,6 +108,8 @@ class HttpServer:
         self._listening: list[socket.socket] = []
         self._per_address: Counter[str] = Counter()
         self._open: set[_Connection] = set()
+        self._look: asyncio.TimerHandle | None = None
+        """The next look at who says nothing, as long as a connection is open."""
 
     @property
     def port(self) -> int:
@@ -105,6 +140,8 @@ class HttpServer:
             loop.remove_reader(sock)
             sock.close()
         self._listening.clear()
+        if self._look is not None:
+            self._look.cancel()
         tasks = [connection.task for connection in self._open if connection.task is not None]
         for task in tasks:
             task.cancel()
@@ -129,6 +166,17 @@ class HttpServer:
             self._open.add(connection)
             self._per_address[connection.counted_as] += 1
             connection.task = loop.create_task(self._run(connection, peer[0]))
+            if self._look is None:
+                self._look = loop.call_later(HEAD_TIMEOUT_S / _LOOKS, self._end_the_silent)
+
+    def _end_the_silent(self) -> None:
+        # One timer for all: a timeout for each head costs a keep-alive connection more than the head itself.
+        since = time.monotonic() - HEAD_TIMEOUT_S
+        for each in self._open:
+            if each.idle_since is not None and each.idle_since < since and each.task is not None:
+                each.task.cancel()
+        again = asyncio.get_running_loop().call_later
+        self._look = again(HEAD_TIMEOUT_S / _LOOKS, self._end_the_silent) if self._open else None
 
     def _resume(self, listening: socket.socket) -> None:
         if listening in self._listening:
@@ -147,6 +195,7 @@ class HttpServer:
         except Exception:
             log.exception("http=failed client=%s", address)
         finally:
+            connection.tell_parts()
             self._open.discard(connection)
             self._per_address[connection.counted_as] -= 1
             if not self._per_address[connection.counted_as]:
@@ -173,8 +222,7 @@ class HttpServer:
             began_at = connection.idle_since = time.monotonic()
             head: Head | None = None
             try:
-                async with asyncio.timeout(HEAD_TIMEOUT_S):
-                    raw = await stream.read_head(MAX_HEAD_BYTES)
+                raw = await stream.read_head(MAX_HEAD_BYTES)
                 if raw is None:
                     return
                 began_at, connection.idle_since = time.monotonic(), None
@@ -189,7 +237,7 @@ class HttpServer:
                 response, keep, lost = problem(error.status, Problem(error.code, error.detail)), False, True
             else:
                 response, keep = await self._handler(Request(head, peer, local, body)), head.keep_alive
-            await _answer(stream, peer, head, response, keep=keep, began_at=began_at)
+            await _answer(connection, stream, peer, head, response, keep=keep, began_at=began_at)
         if lost:
             await stream.linger()
 
@@ -237,6 +285,7 @@ async def _body(stream: Stream, head: Head) -> bytes:
 
 
 async def _answer(
+    connection: _Connection,
     stream: Stream,
     peer: IPv4Address | IPv6Address,
     head: Head | None,
@@ -251,17 +300,37 @@ async def _answer(
     finally:
         if response.file is not None:
             response.file.file.close()
-        log.info(
-            "http=%s path=%s client=%s status=%d bytes=%d ms=%d",
-            head.method if head is not None else "-",
-            response.shown_path or _printable(head.path if head is not None else "-"),
-            peer,
-            exchange.status,
-            exchange.sent_bytes,
-            (time.monotonic() - began_at) * 1000,
-        )
+        _note(connection, peer, head, response, exchange, began_at)
     if response.after is not None and exchange.whole:
         await response.after()
+
+
+def _note(
+    connection: _Connection,
+    peer: IPv4Address | IPv6Address,
+    head: Head | None,
+    response: Response,
+    exchange: Exchange,
+    began_at: float,
+) -> None:
+    if head is not None and exchange.status == HTTPStatus.PARTIAL_CONTENT and response.shown_path is None:
+        parts = connection.parts
+        if parts is None or parts.path != head.path:
+            connection.tell_parts()
+            parts = connection.parts = _Parts(head.path, peer, began_at)
+        parts.count += 1
+        parts.sent_bytes += exchange.sent_bytes
+        return
+    connection.tell_parts()
+    log.info(
+        "http=%s path=%s client=%s status=%d bytes=%d ms=%d",
+        head.method if head is not None else "-",
+        response.shown_path or _printable(head.path if head is not None else "-"),
+        peer,
+        exchange.status,
+        exchange.sent_bytes,
+        (time.monotonic() - began_at) * 1000,
+    )
 
 
 def _told_by_proxy(head: Head) -> tuple[IPv4Address | IPv6Address, str]:

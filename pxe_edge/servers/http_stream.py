@@ -113,10 +113,10 @@ class Stream:
         # A step at once, and one in each turn of the loop in which the socket has room, until one says
         # that it was the last. The task that waits sleeps through all of them: waking it for each, with a
         # future, a timer and two system calls of the selector, was two thirds of what a gigabyte cost.
-        self._judged_at, self._judged_bytes = monotonic(), self._delivered()
         with contextlib.suppress(BlockingIOError):
             if step():
                 return
+        self._judged_at, self._judged_bytes = monotonic(), self._delivered()
         ended: asyncio.Future[None] = self._loop.create_future()
         # By its number: the selector writes out a socket, with two system calls, to say that it is new.
         descriptor = self._sock.fileno()
@@ -156,7 +156,8 @@ class Stream:
 
     def _delivered(self) -> int:
         (waiting,) = _INT.unpack(fcntl.ioctl(self._sock, termios.TIOCOUTQ, _INT.pack(0)))
-        return self._moved_bytes - int(waiting)
+        # Some sockets count more than octets as waiting; but what was delivered stays so.
+        return max(self._judged_bytes, self._moved_bytes - int(waiting))
 
     async def linger(self) -> None:
         """Say that nothing more comes, and read what the client still sends: a reset would eat the answer."""

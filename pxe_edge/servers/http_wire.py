@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from posixpath import normpath
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
@@ -11,6 +13,8 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _RANGE: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*")
 _SLASHES: Final = re.compile(r"/{2,}")
 _MAX_HEADERS: Final = 64
+_TARGETS: Final = 128
+"""An image is fetched in thousands of parts by one name, which is taken apart once."""
 
 
 class BadRequest(Exception):
@@ -81,7 +85,8 @@ def _headers(lines: list[str]) -> dict[str, str]:
     return headers
 
 
-def _target(target: str) -> tuple[str, dict[str, str]]:
+@lru_cache(_TARGETS)
+def _target(target: str) -> tuple[str, Mapping[str, str]]:
     try:
         # `//x/y` is a path here, not host x: firmware joins URLs carelessly, and dies of a redirect.
         parts = urlsplit(f"/{target.lstrip('/')}" if target.startswith("/") else target)
@@ -91,7 +96,7 @@ def _target(target: str) -> tuple[str, dict[str, str]]:
         raise BadRequest(400, "bad-target", f"The target can't be read: {target[:128]!r}.") from error
     if not path.startswith("/") or "\0" in path:
         raise BadRequest(400, "bad-target", f"Expected a path, got {target[:128]!r}.")
-    return normpath(_SLASHES.sub("/", path)), query
+    return normpath(_SLASHES.sub("/", path)), MappingProxyType(query)
 
 
 def unchanged(head: Head, etag: str) -> bool:

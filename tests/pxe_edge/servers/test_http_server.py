@@ -4,6 +4,7 @@ import asyncio
 import errno
 import os
 import random
+import re
 import socket
 
 import pytest
@@ -135,6 +136,30 @@ def test_many_ranges_at_once_make_the_file(served):
         assert b"".join(parts) == served.content
 
     serve(served, talk)
+
+
+def test_parts_that_one_connection_takes_of_one_file_are_one_line_in_the_log(served, caplog):
+    caplog.set_level("INFO", logger="pxe_edge.servers.http")
+
+    async def talk(server):
+        reader, writer = await connect(server)
+        for target, wanted in ((b"/file", "0-9"), (b"/file", "20-24"), (b"/large", "0-0"), (b"/file", None)):
+            more = f"Range: bytes={wanted}\r\n".encode() if wanted else b""
+            writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (target, more))
+            assert (await answer(reader))[0] == (206 if wanted else 200)
+        writer.write(GET[:-2] + b"Range: bytes=5-5\r\n\r\n")
+        await answer(reader)
+        writer.close()
+
+    serve(served, talk)
+
+    lines = [re.sub(" ms=.*", "", line) for line in caplog.messages if line.startswith("http=GET")]
+    assert lines == [
+        "http=GET path=/file client=127.0.0.1 status=206 parts=2 bytes=15",
+        "http=GET path=/large client=127.0.0.1 status=206 parts=1 bytes=1",
+        f"http=GET path=/file client=127.0.0.1 status=200 bytes={len(served.content)}",
+        "http=GET path=/file client=127.0.0.1 status=206 parts=1 bytes=1",
+    ]
 
 
 def test_a_file_keeps_its_version_and_one_that_is_cut_short_ends_the_connection(served):
