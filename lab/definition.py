@@ -12,6 +12,7 @@ import yaml
 
 from lab.errors import LabError
 from lab.raid.delivered import ControllerDefinition, controller
+from lab.raid.leftovers import KINDS
 from lab.strict import (
     Block,
     Unusable,
@@ -50,12 +51,16 @@ class Nic:
 
 @dataclass(frozen=True)
 class Disk:
-    """A disk: a raw sparse file behind a virtio or SATA port. virtio has no WWN."""
+    """A disk: a raw sparse file behind a virtio or SATA port. virtio has no WWN.
+
+    `content` is what an earlier life left on it (see `lab.raid.leftovers`).
+    """
 
     bus: str
     size_bytes: int
     serial: str
     wwn: int | None
+    content: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ def _disk(block: Block) -> Disk:
         size_bytes=block.take("size", size),
         serial=block.take("serial", short(20)),
         wwn=block.take("wwn", wwn, 0) or None if bus == "sata" else None,
+        content=block.maybe("content", one_of(tuple(KINDS))),
     )
 
 

@@ -17,6 +17,7 @@ from lab.definition import Disk, MachineDefinition, Nic
 from lab.errors import LabError
 from lab.network import tap
 from lab.raid.cabinet import Cabinet, ShownDisk
+from lab.raid.leftovers import leave
 
 QEMU = "qemu-system-x86_64"
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -92,8 +93,7 @@ class Machine:
         for index, disk in enumerate(self.definition.disks):
             path = self.disk(index)
             if not path.exists():
-                with path.open("wb") as stream:
-                    stream.truncate(disk.size_bytes)
+                leave(path, disk.size_bytes, disk.content, disk.serial)
         if self.definition.controllers:
             self.cabinet().make_images()
         if self.definition.firmware == "uefi" and not self.nvram.exists():
@@ -225,7 +225,7 @@ def _disk(disk: Disk, index: int, file: str, boot_index: int | None) -> list[str
 
 def raid_nodes(disk: ShownDisk) -> tuple[dict[str, object], dict[str, object]]:
     """The block nodes of a disk that a RAID controller shows: its file, and what the device writes to."""
-    raw, file = f"{disk.name}-raw", f"{disk.name}-file"
+    raw, file = f"{disk.node}-raw", f"{disk.node}-file"
     cache = {"direct": False, "no-flush": True}
     return (
         {"driver": "file", "node-name": file, "filename": disk.file, "discard": "unmap", "cache": cache},
@@ -241,7 +241,7 @@ def raid_device(disk: ShownDisk) -> dict[str, object]:
     plug = disk.plug
     device: dict[str, object] = {
         "driver": "scsi-hd", "bus": "raid.0", "scsi-id": disk.target, "lun": 0, "id": disk.name,
-        "drive": f"{disk.name}-raw", "serial": plug.serial, "vendor": disk.vendor, "product": disk.product,
+        "drive": f"{disk.node}-raw", "serial": plug.serial, "vendor": disk.vendor, "product": disk.product,
         "ver": "1.00", "write-cache": "on", "rotation_rate": 1 if disk.ssd else 7200,
         "logical_block_size": plug.sector_bytes, "physical_block_size": plug.sector_bytes,
     }  # fmt: skip

@@ -13,20 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from lab.machine import RAID_PORT, Machine, raid_device, raid_nodes
-from lab.raid.cabinet import Cabinet
+from lab.raid.cabinet import NODES, Cabinet
 
 Execute = Callable[..., Awaitable[Any]]
 REQUEST_BYTES = 1 << 20
+NODE_TRIES = 20
+NODE_PAUSE_S = 0.1
 TAKES_MOST_S = 3.0
 """Tools take up to a minute in the real world; here long enough to be killed in."""
 
 
 class RaidBay:
-    """Runs in the machine's directory; `execute` asks the QEMU that runs, if one does."""
+    """Runs in the machine's directory; `execute` asks the QEMU that runs, if one does.
 
-    def __init__(self, machine: Machine, execute: Execute, log: Callable[[str], None]) -> None:
+    `reordered` is told when firmware would start from another disk than before.
+    """
+
+    def __init__(
+        self, machine: Machine, execute: Execute, reordered: Callable[[], None], log: Callable[[str], None]
+    ) -> None:
         self._definitions = machine.definition.controllers
         self._execute = execute
+        self._reordered = reordered
         self._log = log
         self._lock = asyncio.Lock()
 
@@ -66,7 +74,8 @@ class RaidBay:
             for name in sorted(plugged - shown.keys()):
                 self._log(f"unplug {name}")
                 await self._execute("device_del", id=name)
-            await self._drop_nodes({f"{name}-{part}" for name in shown for part in ("raw", "file")})
+            wanted = (raid_nodes(disk) for disk in shown.values())
+            await self._drop_nodes({str(node["node-name"]) for pair in wanted for node in pair})
             cabinet.make_images()
             for name in sorted(shown.keys() - plugged):
                 self._log(f"plug {name}")
@@ -77,13 +86,18 @@ class RaidBay:
             cabinet.make_images()
 
     async def _drop_nodes(self, wanted: set[str]) -> None:
-        """Give up the block nodes of disks that are no more, the upper ones first."""
-        for part in ("raw", "file"):
+        """Give up the block nodes of disks that are no more, the upper ones first.
+
+        A device holds its node for some milliseconds after it was unplugged.
+        """
+        for _ in range(NODE_TRIES):
             named = await self._execute("query-named-block-nodes", flat=True) or []
-            for name in (str(row["node-name"]) for row in named):
-                ours = name.startswith(("disk-v", "disk-d")) and name.endswith(f"-{part}")
-                if ours and name not in wanted:
-                    await self._execute("blockdev-del", **{"node-name": name})
+            names = {str(row["node-name"]) for row in named if str(row["node-name"]).startswith(NODES)}
+            if not names - wanted:
+                return
+            await asyncio.sleep(NODE_PAUSE_S)
+            for name in sorted(names - wanted, key=lambda name: name.endswith("-file")):
+                await self._execute("blockdev-del", **{"node-name": name})
 
     async def _port(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """The machine's side: a request a line. What is no request was cut off, and has no answer."""
@@ -103,10 +117,13 @@ class RaidBay:
         except (ValueError, KeyError, TypeError):
             return None
         async with self._lock:
-            reply = self._cabinet().call(argv, stdin)
+            cabinet = self._cabinet()
+            before = cabinet.shown()
+            reply = cabinet.call(argv, stdin)
             self._log(f"raid {argv}: {reply.status}")
-            if reply.effects:
+            if cabinet.shown() != before:
                 await self._show()
+                self._reordered()
         await asyncio.sleep(min(reply.takes_s, TAKES_MOST_S))
         return {
             "id": number,

@@ -113,7 +113,7 @@ class Bmc:
         state = self._file.load()
         boot = BootOverride(bytes.fromhex(state.boot_flags))
         self._power = self._make_power(accelerator, boot)
-        self._raid = RaidBay(machine, self._power.execute, self.log)
+        self._raid = RaidBay(machine, self._power.execute, self._power.boot_order_changed, self.log)
         self._controller = Controller(
             identity=machine.definition,
             state=state,

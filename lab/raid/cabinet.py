@@ -4,6 +4,7 @@ What they show are disks of QEMU with image files of their own; each has its SCS
 shown, so that a machine which goes on from a snapshot finds every disk where it was.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from lab.raid.model import Controller, Drive, Limits, Plug, Refusal, Volume
 from lab.raid.reply import Reply
 
 STATE = "raid.json"
+NODES = "raid-"
 LONGEST_TICK_S = 3600.0
 """A machine that was off, or a snapshot, for a year has its rebuild done all the same."""
 
@@ -39,6 +41,11 @@ class ShownDisk:
     def name(self) -> str:
         """QEMU's name of the device."""
         return f"disk-{self.plug.key}"
+
+    @property
+    def node(self) -> str:
+        """Begin of the names of its block nodes, of which QEMU takes 31 characters."""
+        return f"{NODES}{hashlib.sha256(self.plug.key.encode()).hexdigest()[:16]}"
 
     @property
     def file(self) -> str:

@@ -7,6 +7,8 @@ import yaml
 
 from lab.definition import ControllerDefinition, MachineDefinition, parse
 
+LONGEST_NODE = 31
+"""QEMU's limit (include/block/block_int.h: 32 octets with the end)."""
 MACHINE = """
 machines:
   - name: r1
@@ -49,6 +51,11 @@ class FakeQemu:
     devices: dict[str, dict[str, Any]] = field(default_factory=dict)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    reorders: int = 0
+
+    def reordered(self) -> None:
+        """Count how often firmware was given another order."""
+        self.reorders += 1
 
     async def execute(self, command: str, **arguments: Any) -> Any:
         """One command; None when it is refused, as `MachinePower.execute` answers."""
@@ -66,8 +73,9 @@ class FakeQemu:
         return [{"node-name": name} for name in ("disk0-file", "disk0-raw", *self.nodes)]
 
     def blockdev_add(self, node: dict[str, Any]) -> Any:
-        above = isinstance(node.get("file"), str)
-        if node["node-name"] in self.nodes or (above and node["file"] not in self.nodes):
+        below = node["file"] if isinstance(node.get("file"), str) else None
+        taken = len(node["node-name"]) > LONGEST_NODE or node["node-name"] in self.nodes
+        if taken or (below is not None and below not in self.nodes):
             return None
         self.nodes[node["node-name"]] = node
         return {}

@@ -89,7 +89,7 @@ def test_firmware_starts_from_a_volume_and_a_snapshot_finds_it_at_its_target(tmp
 
 
 def bay(folder, *given, qemu):
-    return RaidBay(Machine(machine(*given), folder), qemu.execute, lambda _: None)
+    return RaidBay(Machine(machine(*given), folder), qemu.execute, qemu.reordered, lambda _: None)
 
 
 def running(test):
@@ -149,7 +149,7 @@ async def test_a_tool_makes_and_deletes_real_disks(folder):
     unique = re.search(r"Unique Identifier: (\w+)", str(shown["stdout"]))
     assert unique is not None
     assert unique[1].lower() == new["serial"]
-    assert set(qemu.nodes) == {f"{new['id']}-raw", f"{new['id']}-file"}
+    assert set(qemu.nodes) == {new["drive"], new["drive"].replace("-raw", "-file")}
     assert [path.name for path in folder.glob("raid-v*.raw")] == [f"raid-{new['id'][5:]}.raw"]
     assert qemu.refused == []
 
@@ -193,6 +193,20 @@ async def test_a_tool_that_asks_says_so_and_changes_nothing(folder):
     assert asked["asks"] is True
     assert answered["asks"] is False
     assert qemu.devices == {}
+
+
+@running
+async def test_the_volume_that_the_controller_starts_from_is_the_first_disk(folder):
+    given = ssa(1, 2, 3, 4, volumes=[MIRROR])
+    qemu = FakeQemu()
+    choose = ("ssacli", ["ctrl", "slot=0", "ld", "2", "modify", "bootvolume=primary"])
+
+    await spoken(bay(folder, given, qemu=qemu), CREATE, choose)
+
+    racked = Machine(machine(given), folder)
+    made = Cabinet.of(folder, ()).controllers[0].volumes[1]
+    assert racked.boot_ids() == [f"disk-v{made.wwn}", "nic0"]
+    assert qemu.reorders == 2
 
 
 @running
