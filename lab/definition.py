@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from lab.errors import LabError
-from lab.raid.delivered import ControllerDefinition, controller
+from lab.raid.delivered import MOST_CONTROLLERS, ControllerDefinition, controller
 from lab.raid.leftovers import KINDS
 from lab.strict import (
     Block,
@@ -230,6 +230,10 @@ def _doubles(machines: Sequence[MachineDefinition]) -> list[str]:
             seen[thing] = machine.name
         if sum(disk.bus == "sata" for disk in machine.disks) > SATA_PORTS:
             findings.append(f"machines.{machine.name}: a machine has {SATA_PORTS} SATA ports")
+        if len(machine.controllers) > MOST_CONTROLLERS:
+            findings.append(
+                f"machines.{machine.name}: a machine has {MOST_CONTROLLERS} RAID controllers at most"
+            )
         if not machine.nics:
             findings.append(f"machines.{machine.name}: a machine needs a network card")
     return findings

@@ -17,6 +17,7 @@ from lab.definition import Disk, MachineDefinition, Nic
 from lab.errors import LabError
 from lab.network import tap
 from lab.raid.cabinet import Cabinet, ShownDisk
+from lab.raid.delivered import PCI_SLOT
 from lab.raid.leftovers import leave
 
 QEMU = "qemu-system-x86_64"
@@ -149,7 +150,7 @@ class Machine:
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
         argv += _management()
         if definition.controllers:
-            argv += _controllers(self.raid_disks(), boot_index)
+            argv += _controllers(len(definition.controllers), self.raid_disks(), boot_index)
         return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else [*argv, "-S"]
 
 
@@ -240,17 +241,19 @@ def raid_device(disk: ShownDisk) -> dict[str, object]:
     """The SCSI disk itself. A unique id of 32 digits is its serial alone: QEMU has WWNs of 64 bits."""
     plug = disk.plug
     device: dict[str, object] = {
-        "driver": "scsi-hd", "bus": "raid.0", "scsi-id": disk.target, "lun": 0, "id": disk.name,
-        "drive": f"{disk.node}-raw", "serial": plug.serial, "vendor": disk.vendor, "product": disk.product,
-        "ver": "1.00", "write-cache": "on", "rotation_rate": 1 if disk.ssd else 7200,
+        "driver": "scsi-hd", "id": disk.name, "bus": f"raid{disk.adapter}.0", "scsi-id": disk.target,
+        "lun": 0, "drive": f"{disk.node}-raw", "serial": plug.serial, "vendor": disk.vendor,
+        "product": disk.product, "ver": "1.00", "write-cache": "on", "rotation_rate": 1 if disk.ssd else 7200,
         "logical_block_size": plug.sector_bytes, "physical_block_size": plug.sector_bytes,
     }  # fmt: skip
     return device | ({"wwn": int(plug.wwn, 16)} if len(plug.wwn) == WWN_DIGITS else {})
 
 
-def _controllers(disks: Sequence[ShownDisk], boot_index: dict[str, int]) -> list[str]:
-    """A SCSI adapter that stands for all RAID controllers, their disks, and the port for their tools."""
-    argv = ["-device", "virtio-scsi-pci,id=raid"]
+def _controllers(count: int, disks: Sequence[ShownDisk], boot_index: dict[str, int]) -> list[str]:
+    """A SCSI adapter for each RAID controller, their disks, and the port for their tools."""
+    argv = []
+    for place in range(count):
+        argv += ["-device", f"virtio-scsi-pci,id=raid{place},addr={PCI_SLOT + place:#x}"]
     for disk in disks:
         for node in raid_nodes(disk):
             argv += ["-blockdev", json.dumps(node)]

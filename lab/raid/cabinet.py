@@ -32,6 +32,8 @@ class ShownDisk:
     """A block device that a controller shows: a volume, or a drive that is passed through."""
 
     plug: Plug
+    adapter: int
+    """Which of the machine's controllers shows it."""
     target: int
     vendor: str
     product: str
@@ -114,8 +116,8 @@ class Cabinet:
         """The disks a machine sees: what it starts from first, then volumes by age, then drives."""
         self._place()
         disks = [
-            ShownDisk(plug, self.targets[plug.key], *_looks(one, plug))
-            for one in self.controllers
+            ShownDisk(plug, place, self.targets[plug.key], *_looks(one, plug))
+            for place, one in enumerate(self.controllers)
             for plug in model.plugged(one)
         ]
         return tuple(sorted(disks, key=lambda disk: (not disk.plug.boot, disk.plug.key.startswith("d"))))

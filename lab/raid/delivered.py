@@ -14,6 +14,9 @@ from lab.strict import Block, each, flag, listed, number, one_of, short, size, t
 MEDIA = ("hdd", "ssd")
 INTERFACES = ("sas", "sata", "nvme")
 SECTORS = (512, 4096)
+PCI_SLOT = 0x10
+"""Where the first controller's SCSI adapter is on the machine's PCI bus, so that its tool says the truth."""
+MOST_CONTROLLERS = 8
 WWN_BASE = 0x5000C500 << 32
 
 
@@ -129,7 +132,7 @@ def _build(definition: ControllerDefinition, place: int) -> Controller:
     family = FAMILIES[definition.family]
     drives = [_as_drive(one, family.enclosure) for one in definition.drives]
     one = family.build(drives, place)
-    one.serial, one.pci = definition.serial, f"0000:{0x40 + place:02x}:00.0"
+    one.serial, one.pci = definition.serial, f"0000:00:{PCI_SLOT + place:02x}.0"
     for old in definition.volumes:
         members = [drive for slot in old.slots for drive in one.drives if drive.slot == slot]
         if len(members) != len(old.slots):

@@ -1,11 +1,12 @@
 """Machines with emulated RAID controllers: from dirty drives to the declared volumes, and on through a life.
 
 Each machine of lab/racks/raid.yaml is switched on with old volumes, another controller's configuration and
-old LVM, md or ZFS signatures on what it shows. The controllers' state in the rack's folder is the witness:
-rackflow does not write it.
+old LVM, md or ZFS signatures on what it shows; one has plain disks for kernel arrays. What volumes there are
+is asked of the controllers' state in the rack's folder, which rackflow does not write, or of the kernel.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,43 +27,79 @@ from specs.records import HostRecord, JobRecord
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
 RACK = CLONE / "lab" / "racks" / "raid.yaml"
-TOOLS_PATH = "/usr/sbin"
+ARRAY = re.compile(r"^(md\d+) : active (?:\(\S+\) )?(raid\d+) (.*)$", re.MULTILINE)
+Rule = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A machine, the slots of the mirror that it gets first, and which of them fails."""
+    """A machine: where its mirror's drives are, which of them fails and how that is told, what comes after.
+
+    `more` is a further volume, of kernel arrays, which changes in place of the root's mirror. `tool` comes
+    with the system too, so that a controller is seen from there.
+    """
 
     machine: str
-    family: str
     mac: str
     address: str
-    mirror: tuple[str, ...]
-    fails: str
-    serial: str
-    tool: str
-    grows: bool = True
-    """Whether the family can make RAID 10 of what the machine has."""
+    mirror: Rule
+    fault: tuple[str, ...]
+    told: tuple[str, ...]
+    tool: str | None
+    ten: Rule | None
+    """The drives of the RAID 10 that comes after; None where the family has none."""
+    more: Rule | None = None
 
     @property
     def host(self) -> str:
         """The host's name."""
         return f"raid-{self.machine}"
 
+    def volumes(self, level: str) -> list[Rule]:
+        """What the spec says of volumes, with this level for the one that changes."""
+        changed = self.ten if level == "raid10" else self.more or self.mirror
+        volume = {"level": level, "drives": changed}
+        if self.more is None:
+            return [{"name": "system", **volume}]
+        return [{"name": "system", "level": "raid1", "drives": self.mirror}, {"name": "data", **volume}]
 
-CASES = (
-    Case(
-        "rs", "ssacli", "52:54:00:77:21:00", "10.77.1.31",
-        mirror=("1I:1:1", "1I:1:3"), fails="1I:1:3", serial="RFRS03", tool="ssacli",
+
+CASES = {
+    "ssacli": Case(
+        "rs", "52:54:00:77:21:00", "10.77.1.31", {"slots": ["1I:1:1", "1I:1:3"], "count": 2},
+        ("drive-failed", "--slot", "RFRS03"), ("RFRS03", "1I:1:3"), "ssacli", {"count": 4},
     ),
-)  # fmt: skip
+    "storcli": Case(
+        "rm", "52:54:00:77:22:00", "10.77.1.32", {"slots": ["252:0", "252:2"], "count": 2},
+        ("drive-failed", "--slot", "RFRM03"), ("RFRM03", "252:2"), "storcli64", {"count": 4},
+    ),
+    "sas3ircu": Case(
+        "ri", "52:54:00:77:23:00", "10.77.1.33", {"slots": ["1:0", "1:2"], "count": 2},
+        ("drive-failed", "--slot", "RFRI03"), ("RFRI03", "1:2"), "sas3ircu", {"count": 4},
+    ),
+    "mvcli": Case(
+        "rv", "52:54:00:77:24:00", "10.77.1.34", {"count": 2},
+        ("drive-failed", "--slot", "RFRV02"), ("RFRV02", "slot 1"), "mvcli", None,
+    ),
+    "mdadm": Case(
+        "rd", "52:54:00:77:25:00", "10.77.1.35", {"serials": ["RFRD01", "RFRD02"], "count": 2},
+        ("disk-error", "--disk", "1", "--on", "write"), ("RFRD02", "ata-2"), None,
+        {"serials": ["RFRD03", "RFRD04", "RFRD05", "RFRD06"], "count": 4},
+        more={"serials": ["RFRD03", "RFRD04"], "count": 2},
+    ),
+}  # fmt: skip
 
 
-def spec(case: Case, level: str, drives: dict[str, Any], **lifecycle: Any) -> str:
-    """The host's spec. The tool comes with the system, so that a controller is seen from there too."""
-    shim = {"path": f"{TOOLS_PATH}/{case.tool}", "content": guest.SHIM.read_text(), "mode": "0755"}
+def spec(case: Case, level: str, **lifecycle: Any) -> str:
+    """The host's spec."""
     route = {"to": "default", "via": "10.77.1.1"}
     link = {"match": {"macaddress": case.mac}, "addresses": [f"{case.address}/24"], "routes": [route]}
+    root = [{"name": "root", "size": "3GiB", "filesystem": "ext4", "mount": "/"}]
+    rest = {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data"}
+    disks = [{"device": "root", "partitions": root if case.more else [*root, rest]}]
+    if case.more:
+        disks.append({"device": {"raid": "data"}, "partitions": [rest]})
+    shim = {"path": f"/usr/sbin/{case.tool}", "content": guest.SHIM.read_text(), "mode": "0755"}
     return yaml.safe_dump(
         {
             "apiVersion": "rackflow/v1",
@@ -71,19 +108,11 @@ def spec(case: Case, level: str, drives: dict[str, Any], **lifecycle: Any) -> st
             "extends": ["demo"],
             "match": {"serial": f"RF-{case.machine.upper()}-0001"},
             "firmware": {"bootMode": "bios"},
-            "raid": [{"name": "system", "level": level, "drives": drives}],
+            "raid": case.volumes(level),
             "rootDevice": {"raid": "system"},
-            "disks": [
-                {
-                    "device": "root",
-                    "partitions": [
-                        {"name": "root", "size": "3GiB", "filesystem": "ext4", "mount": "/"},
-                        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data"},
-                    ],
-                }
-            ],
+            "disks": disks,
             "network": {"ethernets": {"nic0": link}},
-            "files": [shim],
+            "files": [shim] if case.tool else [],
             "lifecycle": lifecycle,
         },
         sort_keys=False,
@@ -114,17 +143,19 @@ class Installed:
     site: Site
     case: Case
 
-    def publish(self, level: str, drives: dict[str, Any], **lifecycle: Any) -> None:
+    def publish(self, level: str, **lifecycle: Any) -> None:
         """Make this the host's spec."""
-        name = f"hosts/{self.case.host}.yaml"
-        self.site.publish({name: spec(self.case, level, drives, **lifecycle)})
+        self.site.publish({f"hosts/{self.case.host}.yaml": spec(self.case, level, **lifecycle)})
 
-    def button(self, what: str) -> None:
-        """Press a button of the front panel."""
-        self.site.demo.python("-m", "lab", "button", self.case.machine, what)
+    def lab(self, *argv: str) -> None:
+        """Do something to the machine."""
+        self.site.demo.python("-m", "lab", argv[0], self.case.machine, *argv[1:])
 
     def volumes(self) -> dict[str, list[str]]:
-        """Level -> serials of its drives, of each volume, as the controller itself has it."""
+        """Level and unique id of each volume -> its drives, as the controller or the kernel has it."""
+        if self.case.tool is None:
+            stat = self.site.ssh(self.case.address, "cat /proc/mdstat")
+            return {f"{level} {name}": members.split() for name, level, members in ARRAY.findall(stat)}
         cabinet = Cabinet.of(Path(self.site.demo.data) / "lab" / "machines" / self.case.machine, ())
         return {
             f"{volume.level} {volume.wwn}": sorted(
@@ -133,6 +164,10 @@ class Installed:
             for controller in cabinet.controllers
             for volume in controller.volumes
         }
+
+    def of_level(self, level: str) -> list[int]:
+        """How many drives the volumes of a level have."""
+        return [len(drives) for name, drives in self.volumes().items() if name.startswith(f"{level} ")]
 
     def record(self) -> HostRecord | None:
         """The host, if it is known and not failed."""
@@ -152,34 +187,32 @@ class Installed:
         """The job, once it is in a state; a failed one never will be."""
         with self.site.demo.edge() as edge:
             job = edge.job(self.case.host, number)
-        if job.state == "failed" and state != "failed":
+        if job.state == "failed":
             raise AssertionError(f"job {number} failed: {job.reason}: {job.message}")
         return job if job.state == state else None
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.family)
+@pytest.fixture(scope="module", params=CASES)
 def installed(request: pytest.FixtureRequest, raid_site: Site) -> Iterator[Installed]:
     """From the power button to in sync, over what an earlier life left."""
-    here = Installed(raid_site, request.param)
-    case = here.case
-    here.publish("raid1", {"slots": list(case.mirror), "count": 2}, destroy="allow", takeDisks=True)
-    here.button("on")
+    here = Installed(raid_site, CASES[request.param])
+    here.publish("raid1", destroy="allow", takeDisks=True)
+    here.lab("button", "on")
     try:
         eventually("in sync", here.in_sync, 1500, every_s=3)
         yield here
     finally:
-        here.button("off")
+        here.lab("button", "off")
 
 
 def test_dirty_drives_become_the_declared_mirror_with_the_system_on_it(installed: Installed) -> None:
     case, site = installed.case, installed.site
-    made = [one for level, one in installed.volumes().items() if level.startswith("raid1 ")]
-    root = site.ssh(case.address, "lsblk -nso NAME,SERIAL,TYPE $(findmnt -no SOURCE /)")
+    mirrors = [name.split()[1] for name in installed.volumes() if name.startswith("raid1 ")]
+    below = site.ssh(case.address, "lsblk -nso NAME,SERIAL $(findmnt -no SOURCE /)")
 
-    assert case.serial in made[0]
-    assert len(made[0]) == 2
-    (unique,) = (name.split()[1] for name in installed.volumes() if name.startswith("raid1 "))
-    assert unique in root
+    assert set(installed.of_level("raid1")) == {2}
+    assert len(mirrors) == (1 if case.more is None else 2)
+    assert any(mirror in below for mirror in mirrors)
     assert "/data" in site.ssh(case.address, "findmnt -no TARGET /data")
 
 
@@ -194,32 +227,30 @@ def test_a_second_apply_writes_nothing(installed: Installed) -> None:
 
 def test_a_failed_drive_is_drift_with_its_slot_and_serial(installed: Installed) -> None:
     case, site = installed.case, installed.site
-    site.demo.python("-m", "lab", "fault", case.machine, "drive-failed", "--slot", case.serial)
+    installed.lab("fault", *case.fault)
+    site.ssh(case.address, "sudo sh -c 'echo x >/var/tmp/written; sync'")
 
     told = site.rackflow("plan", case.host, "--refresh", ok=(0, 3))
-    told += site.rackflow("host", case.host)
 
-    assert case.serial in told
-    assert case.fails in told
+    assert all(word in told for word in case.told)
 
 
-def test_raid_10_instead_of_the_mirror_asks_for_consent_and_then_happens(installed: Installed) -> None:
+def test_raid_10_instead_of_a_mirror_asks_for_consent_and_then_happens(installed: Installed) -> None:
     case, site = installed.case, installed.site
-    if not case.grows:
-        pytest.skip(f"{case.family} has no RAID 10 of two drives")
+    if case.ten is None:
+        pytest.skip("this card has no RAID 10")
     before = installed.volumes()
-    installed.publish("raid10", {"count": 4}, destroy="ask", takeDisks=True)
+    installed.publish("raid10", destroy="ask", takeDisks=True)
     with site.demo.edge() as edge:
         number = edge.post_job(case.host, "reinstall", by="tester").no
-    waiting = eventually("waiting", lambda: installed.job(number, "waiting-consent"), 400, every_s=2)
+    eventually("waiting", lambda: installed.job(number, "waiting-consent"), 400, every_s=2)
     untouched = installed.volumes()
+    installed.lab("fault", "--clear")
     site.rackflow("approve", case.host)
     eventually("done", lambda: installed.job(number, "done"), 1500, every_s=3)
 
-    made = [one for level, one in installed.volumes().items() if level.startswith("raid10 ")]
     row = site.apply(case.host)
-    assert waiting.plan is not None
     assert untouched == before
-    assert [len(one) for one in made] == [4]
-    assert not any(name.startswith("raid1 ") for name in installed.volumes())
+    assert installed.of_level("raid10") == [4]
+    assert installed.of_level("raid1") == ([] if case.more is None else [2])
     assert (row["result"], row["writes"]) == ("in-sync", 0)
