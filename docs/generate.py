@@ -63,7 +63,8 @@ PLACES: Final = {
 """Places that have a word of their own; those that are often empty have none."""
 PROFILE_MERGE: Final = """
 Beside these, every field of a [Host](#host) but `match`.
-Maps merge by key; `raid`, `users`, `partitions` and `subvolumes` by name, `files` by path, `disks` by device;
+Maps merge by key; `raid`, `users`, `partitions`, `subvolumes`,
+`volumeGroups` and `logicalVolumes` by name, `files` by path, `disks` by device;
 other lists are replaced; `null` removes.
 """
 WORDS: Final = {

@@ -105,6 +105,33 @@ class RaidArray(Fact):
     found: tuple[str, ...] = ()
 
 
+class PhysicalVolumeFact(Fact):
+    """A partition that LVM uses."""
+
+    uuid: str
+    device: str
+
+
+class LogicalVolumeFact(Fact):
+    """A logical volume, active or not."""
+
+    name: str
+    uuid: str
+    size_bytes: int
+    layout: str
+    tags: tuple[str, ...] = ()
+
+
+class VolumeGroupFact(Fact):
+    """An LVM volume group as its metadata on the disks describes it; two may have one name."""
+
+    name: str
+    uuid: str
+    extent_bytes: int
+    physical_volumes: tuple[PhysicalVolumeFact, ...] = ()
+    logical_volumes: tuple[LogicalVolumeFact, ...] = ()
+
+
 class PhysicalDrive(Fact):
     """A drive behind a RAID controller, which may be no block device at all.
 
@@ -198,6 +225,7 @@ class Hardware(Fact):
     disks: tuple[Disk, ...] = ()
     raids: tuple[RaidArray, ...] = ()
     controllers: tuple[RaidController, ...] = ()
+    volume_groups: tuple[VolumeGroupFact, ...] = ()
     bmc: BmcFacts | None = None
 
 

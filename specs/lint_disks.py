@@ -1,15 +1,19 @@
 """What is wrong with the layout of one host's disks, as far as a spec alone shows it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from specs.model import DiskLayout, Host, Partition
+from specs.explain import suggestion
+from specs.model import DiskLayout, Formatted, Host, Partition, VolumeGroup
 from specs.records import Finding
 from specs.sizes import Percent
 from specs.tree import Mark
 
 LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11, "swap": 15}
 """Bytes of a file system's label: mke2fs(8), mkfs.xfs(8), mkfs.btrfs(8), mkfs.fat(8), mkswap(8)."""
+
+RESERVED_VOLUMES: Final = ("snapshot", "pvmove")
+"""How no logical volume may begin (lvm(8), "VALID NAMES")."""
 
 OWN_OPTIONS: Final = ("subvol", "subvolid")
 """Mount options that other fields give."""
@@ -31,18 +35,60 @@ def lint_disks(place: Place, host: Host) -> Iterator[Finding]:
             yield place("disks", index, "device").finding("rootDevice is missing", "add rootDevice")
         yield from _layout(place, index, layout, is_root=is_root)
     yield from _names(place, host)
+    yield from _groups(place, host)
     yield from _mounts(place, host)
 
 
 def _names(place: Place, host: Host) -> Iterator[Finding]:
     names: dict[str, str] = {}
-    for index, layout in enumerate(host.disks):
-        for number, part in enumerate(layout.partitions):
-            if part.name in names:
-                told = f"a second partition called {part.name!r}, also in {names[part.name]}"
-                at = place("disks", index, "partitions", number)
-                yield at.finding(told, "names tell file systems apart: rename one")
-            names[part.name] = f"disks[{index}]"
+    for path, part in _parts(host):
+        if part.name in names:
+            told = f"a second {_kind(part)} called {part.name!r}, also in {names[part.name]}"
+            yield place(*path).finding(told, "names tell file systems apart: rename one")
+        names[part.name] = f"{path[0]}[{path[1]}]"
+
+
+def _kind(part: Formatted) -> str:
+    return "partition" if isinstance(part, Partition) else "logical volume"
+
+
+def _groups(place: Place, host: Host) -> Iterator[Finding]:
+    """Groups that no partition is for, names that LVM keeps for itself, and sizes that cannot be."""
+    placed = [part for _, part in _parts(host) if isinstance(part, Partition) and part.lvm]
+    used = {part.lvm.vg for part in placed if part.lvm}
+    shared = {part.lvm.vg for part in placed if part.lvm and part.filesystem is None}
+    seen: set[str] = set()
+    for index, group in enumerate(host.volume_groups):
+        at = place("volumeGroups", index)
+        if group.name in seen:
+            yield at.finding(f"a second group called {group.name!r}", "put all its volumes into one entry")
+        seen.add(group.name)
+        if group.name not in used:
+            told = f"no partition is for group {group.name!r}"
+            hint = suggestion(group.name, used) or f"give partitions lvm: {{vg: {group.name}}}"
+            yield place("volumeGroups", index, "name").finding(told, hint)
+        elif group.logical_volumes and group.name not in shared:
+            told = f"every partition of group {group.name} is one logical volume of its own"
+            yield at.finding(told, "add a partition with lvm and without filesystem")
+        yield from _volumes(place, index, group)
+    for path, part in _parts(host):
+        volume = part in placed or not isinstance(part, Partition)
+        if volume and part.name.startswith(RESERVED_VOLUMES):
+            yield place(*path, "name").finding(f"LVM keeps names like {part.name!r} for itself", "rename it")
+
+
+def _volumes(place: Place, index: int, group: VolumeGroup) -> Iterator[Finding]:
+    def at(number: int, *below: str) -> Mark:
+        return place("volumeGroups", index, "logicalVolumes", number, *below)
+
+    sizes = [one.size for one in group.logical_volumes]
+    yield from _sizes(lambda number: at(number, "size"), sizes, "volume of size rest in one group")
+    for number, one in enumerate(group.logical_volumes):
+        if one.mount == "/":
+            told = "/ comes from the image, which has no logical volume for it"
+            yield at(number).finding(told, "mount it elsewhere")
+        else:
+            yield from _filesystem(at(number), one)
 
 
 def _mounts(place: Place, host: Host) -> Iterator[Finding]:
@@ -74,22 +120,35 @@ def _mounted(host: Host) -> Iterator[tuple[Path, str, str | None, tuple[str, ...
             yield (*path, "subvolumes", number), f"{part.name}/{one.name}", one.mount, one.options
 
 
-def _parts(host: Host) -> Iterator[tuple[Path, Partition]]:
+def _parts(host: Host) -> Iterator[tuple[Path, Formatted]]:
     for index, layout in enumerate(host.disks):
         for number, part in enumerate(layout.partitions):
             yield ("disks", index, "partitions", number), part
+    for index, group in enumerate(host.volume_groups):
+        for number, volume in enumerate(group.logical_volumes):
+            yield ("volumeGroups", index, "logicalVolumes", number), volume
+
+
+def _sizes(at: Callable[[int], Mark], sizes: Sequence[object], twice: str) -> Iterator[Finding]:
+    """More than one `rest`, and shares that come to more than all."""
+    rests = [number for number, size in enumerate(sizes) if size == "rest"]
+    for number in rests[1:]:
+        yield at(number).finding(f"a second {twice}", "give all but one a size")
+    shared = [(number, size.value) for number, size in enumerate(sizes) if isinstance(size, Percent)]
+    total = sum(value for _, value in shared)
+    if total > 100 or (total == 100 and rests):
+        left = ", and rest gets nothing" if total == 100 else ""
+        told = f"the shares come to {total}%{left}"
+        yield at(shared[-1][0]).finding(told, "shares are of what absolute sizes leave")
 
 
 def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
-    rests = [number for number, part in enumerate(layout.partitions) if part.size == "rest"]
-    for number in rests[1:]:
-        at = place("disks", index, "partitions", number, "size")
-        yield at.finding("a second partition of size rest on one disk", "give all but one a size")
-    shares = [part.size.value for part in layout.partitions if isinstance(part.size, Percent)]
-    if sum(shares) > 100 or (sum(shares) == 100 and rests):
-        left = ", and rest gets nothing" if rests and sum(shares) == 100 else ""
-        told = f"the shares of this disk come to {sum(shares)}%{left}"
-        yield place("disks", index, "partitions").finding(told, "shares are of what absolute sizes leave")
+    sizes = [part.size for part in layout.partitions]
+
+    def at_size(number: int) -> Mark:
+        return place("disks", index, "partitions", number, "size")
+
+    yield from _sizes(at_size, sizes, "partition of size rest on one disk")
     if is_root and layout.partitions and not any(part.mount == "/" for part in layout.partitions):
         told = "the root disk is laid out without a partition mounted at /"
         yield place("disks", index, "partitions").finding(told, "add {name: root, size: …, mount: /}")
@@ -107,15 +166,24 @@ def _root(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]:
         yield at.finding("/ comes from the image and cannot be preserved", "leave preserve out")
     if part.label or part.subvolumes:
         yield at.finding("/ comes from the image with its label and subvolumes", "leave them out")
+    if part.luks:
+        yield at.finding("/ comes from the image and is not encrypted", "leave luks out")
+    if part.lvm:
+        yield at.finding("/ comes from the image and is put on no logical volume", "leave lvm out")
     if part.options:
         yield at.finding("/ is mounted as the image's fstab says", "leave options out")
 
 
-def _filesystem(at: Mark, part: Partition) -> Iterator[Finding]:
+def _filesystem(at: Mark, part: Formatted) -> Iterator[Finding]:
     if part.mount and part.mount != "/" and part.filesystem is None:
         yield at.finding(f"{part.mount} has no filesystem", "add filesystem: ext4")
     if part.filesystem == "swap" and part.mount:
         yield at.finding("swap is not mounted", "leave mount out")
+    if part.luks and part.filesystem is None and part.mount != "/":
+        told = "luks without a filesystem"
+        if isinstance(part, Partition) and part.lvm:
+            told = "luks below a volume group is not made"
+        yield at.finding(told, "encrypt what has a filesystem: a partition or logical volumes")
     if part.subvolumes and part.filesystem != "btrfs" and part.mount != "/":
         yield at.finding(f"{part.filesystem or 'no file system'} has no subvolumes", "add filesystem: btrfs")
     names = [one.name for one in part.subvolumes]

@@ -16,6 +16,7 @@ from specs.tree import MAX_FILE_BYTES, Mark
 OWN_FILES: Final[dict[str, str]] = {
     "/etc/hostname": "hostname",
     "/etc/fstab": "disks",
+    "/etc/crypttab": "disks",
     "/etc/machine-id": "the installed system",
     "/etc/rackflow/install.json": "the installer",
 }

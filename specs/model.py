@@ -164,7 +164,7 @@ class DeviceRule(Spec):
 
 
 class Lvm(Spec):
-    """Make the partition a physical volume and the file system a logical volume of this group."""
+    """Make the partition a physical volume of this group, and its file system a logical volume."""
 
     vg: Name
 
@@ -177,8 +177,14 @@ class Subvolume(Spec):
     options: tuple[str, ...] = ()
 
 
-class Partition(Spec):
-    """One partition; the one mounted at / is the image's own root, grown to `size`."""
+class Luks(Spec):
+    """Encrypt with LUKS2; the installed system unlocks it at each start by a copy of the key on its root."""
+
+    key: SecretRef
+
+
+class Formatted(Spec):
+    """What a file system is made in: a partition or a logical volume."""
 
     name: Name
     size: SizeBytes | Share | Literal["rest"]
@@ -187,8 +193,25 @@ class Partition(Spec):
     mount: AbsolutePath | None = None
     options: tuple[str, ...] = ()
     subvolumes: tuple[Subvolume, ...] = ()
+    luks: Luks | None = None
     preserve: bool = False
+
+
+class Partition(Formatted):
+    """One partition; the one mounted at / is the image's own root, grown to `size`."""
+
     lvm: Lvm | None = None
+
+
+class LogicalVolume(Formatted):
+    """One logical volume of a volume group."""
+
+
+class VolumeGroup(Spec):
+    """An LVM volume group over every partition that names it by `lvm`."""
+
+    name: Name
+    logical_volumes: tuple[LogicalVolume, ...] = ()
 
 
 class DiskLayout(Spec):
@@ -338,6 +361,7 @@ class HostBase(Spec):
     raid: tuple[RaidVolume, ...] = ()
     root_device: DeviceRule | None = None
     disks: tuple[DiskLayout, ...] = ()
+    volume_groups: tuple[VolumeGroup, ...] = ()
     image: Name | None = None
     network: HostNetwork = HostNetwork()
     users: tuple[User, ...] = ()

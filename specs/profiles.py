@@ -1,8 +1,8 @@
 """Merging Profiles into Hosts, on trees, so that a merged field still knows its file and line.
 
-The rules are those of the spec contract: maps merge by key; raid, users, partitions, subvolumes by name;
-files by path; disks by device; other lists are replaced; null removes. `extends` is applied in order, the
-host wins.
+The rules are those of the spec contract: maps merge by key; raid, users, partitions, subvolumes, volume
+groups and logical volumes by name; files by path; disks by device; other lists are replaced; null removes.
+`extends` is applied in order, the host wins.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,8 @@ MERGE_KEYS: Final[dict[str, str]] = {
     "users": "name",
     "partitions": "name",
     "subvolumes": "name",
+    "volumeGroups": "name",
+    "logicalVolumes": "name",
     "files": "path",
     "disks": "device",
 }

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.drivers.partitions import Device, Target
-from metal.drivers.storage.stack import PLACE, Mounted, Stack
+from metal.drivers.storage.places import Places
+from metal.drivers.storage.stack import PLACE, Layer, Mounted, Stack
 from metal.errors import Refused
 from metal.protocols import Command
 
@@ -15,7 +16,7 @@ FSCK_CORRECTED: Final = (0, 1)
 
 @dataclass(frozen=True, slots=True)
 class FilesystemWish:
-    """The file system of a step, with its derived UUID."""
+    """The file system of a step, with its derived UUID; `number` is 0 for one that lies in no partition."""
 
     number: int
     name: str
@@ -28,7 +29,7 @@ class FilesystemWish:
     def of(cls, args: dict[str, Any], fs_uuid: str) -> "FilesystemWish":
         """Take a step's arguments."""
         return cls(
-            number=int(args["number"]),
+            number=int(args.get("number") or 0),
             name=str(args["name"]),
             filesystem=str(args["filesystem"]),
             label=str(args.get("label") or args["name"]),
@@ -53,7 +54,8 @@ def grow_root(target: Target, number: int, filesystem: str) -> tuple[Command, ..
     """Grow the root to its partition. Raises Refused for a file system that nothing here grows."""
     if filesystem in GROWERS:
         mounted = Mounted(filesystem, (GROWERS[filesystem],))
-        return (Stack(f"grow the root on {target}", mounted=mounted).command(target, number),)
+        places = Places.of(((target, number),))
+        return (Stack(f"grow the root on {target}", mounted=mounted).command(places),)
     if filesystem not in ("ext3", "ext4"):
         raise Refused(f"no way to grow a root of {filesystem or 'an unknown kind'}", reason="image-unfit")
     part = placeholder(number)
@@ -78,7 +80,7 @@ def make(target: Target, wish: FilesystemWish) -> Command:
     """Make the file system with its derived UUID and label, and what it is to hold from the start."""
     says = f"make {wish.filesystem} {wish.label} on {target} partition {wish.number}"
     if wish.filesystem == "btrfs":
-        return _stack(says, wish).command(target, wish.number)
+        return stack(says, wish).command(Places.of(((target, wish.number),)))
     return Command(
         argv=(*_maker(wish), placeholder(wish.number)),
         says=says,
@@ -87,11 +89,14 @@ def make(target: Target, wish: FilesystemWish) -> Command:
     )
 
 
-def _stack(says: str, wish: FilesystemWish) -> Stack:
+def stack(
+    says: str, wish: FilesystemWish, layers: tuple[Layer, ...] = (), mark: tuple[tuple[str, ...], ...] = ()
+) -> Stack:
+    """Give what makes the file system over layers, with a mark that says when it is whole."""
     # mkfs.btrfs takes no UUID that it finds anywhere, on the very device neither: a second start is refused.
     make = (("wipefs", "--all", "--force", PLACE), (*_maker(wish), PLACE))
     made = tuple(("btrfs", "subvolume", "create", f"{{mount}}/{name}") for name in wish.subvolumes)
-    return Stack(says, make, Mounted(wish.filesystem, made) if made else None)
+    return Stack(says, make, Mounted(wish.filesystem, made) if made else None, layers, mark)
 
 
 def differences(device: Device, wish: FilesystemWish) -> tuple[str, ...]:

@@ -21,11 +21,15 @@ from metal.drivers.raid.family import RaidFamily
 from metal.drivers.raid.md import MD_DETAIL, parse_detail
 from metal.drivers.storage.disks import DISK_HEADS, LSBLK, SETTLE, build_disks, parse_heads, parse_lsblk
 from metal.drivers.storage.identity import BY_PATH, DISK_SYSFS, parse_by_path, parse_disk_sysfs
+from metal.drivers.storage.lvm import LVM
+from metal.drivers.storage.lvm import parse as parse_groups
 from metal.errors import Unparsable
 from metal.protocols import Output, Shell
-from specs.facts import Disk, Hardware, RaidArray
+from specs.facts import Disk, Hardware, RaidArray, VolumeGroupFact
 
 _T = TypeVar("_T")
+NOT_THERE: Final = (126, 127)
+"""What timeout(1) gives for a program that cannot be run or found."""
 
 QUERIES: Final[tuple[Query, ...]] = (
     DMIDECODE,
@@ -39,6 +43,7 @@ QUERIES: Final[tuple[Query, ...]] = (
     BY_PATH,
     DISK_HEADS,
     MD_DETAIL,
+    LVM,
     *in_band.QUERIES,
 )
 
@@ -76,6 +81,7 @@ def parse_hardware(
         "disks": disks or (),
         "raids": (*(raids or ()), *arrays_of(detection, disks or ())),
         "controllers": controllers_of(detection),
+        "volume_groups": _groups(reading, answers[LVM.name]),
         "bmc": bmc,
     }
     return _hardware(platform, cpu, dmi).model_copy(update=seen), reading.unknown
@@ -132,6 +138,13 @@ def _disks(answers: Mapping[str, Output], lsblk: str, sysfs: str) -> tuple[Disk,
         parse_by_path(answers[BY_PATH.name].stdout),
         parse_heads(answers[DISK_HEADS.name].stdout),
     )
+
+
+def _groups(reading: _Reading, output: Output) -> tuple[VolumeGroupFact, ...]:
+    """Groups of LVM; a system without it has none that it could use."""
+    if output.status in NOT_THERE:
+        return ()
+    return reading.take("volume_groups", (LVM,), parse_groups) or ()
 
 
 def _raids(detail: str, lsblk: str, sysfs: str) -> tuple[RaidArray, ...]:

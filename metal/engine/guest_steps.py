@@ -18,6 +18,7 @@ from metal.drivers.guest import (
 from metal.drivers.guest.accounts import UserWish
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
 from metal.drivers.guest.document import Document, commands
+from metal.drivers.guest.facts import LVM_TOOLS
 from metal.drivers.guest.fstab import FSTAB, Mount
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.guest.managed_files import FileWish
@@ -71,6 +72,16 @@ def _mounts(work: Work) -> tuple[Mount, ...]:
 
 
 def _fstab(work: Work) -> tuple[str, ...]:
+    reading = work.reading()
+    if any(entry.get("lvm") for entry in work.args.get("mounts", ())) and not any(
+        map(reading.present, LVM_TOOLS)
+    ):
+        raise Refused(
+            f"the image has no lvm2 ({' or '.join(LVM_TOOLS)}), so it would find none of its logical volumes",
+            host=work.host,
+            reason="image-unfit",
+            hint="put lvm2 into the image, or leave lvm out of the spec",
+        )
     return fstab.differences(work.system(), _mounts(work))
 
 

@@ -32,8 +32,8 @@ Send = Callable[[Command], Output]
 """Sends one command in band, under the claim's epoch."""
 
 REASON: Final = "identity-unproven"
-ALWAYS_SECRET: Final = frozenset({"host-key", "phone-home"})
-"""Steps that send a private key or a token, whatever the spec says."""
+ALWAYS_SECRET: Final = frozenset({"host-key", "phone-home", "luks-open", "crypttab"})
+"""Steps that send a private key, a token or the key of a disk, whatever the spec says."""
 EVENT_TURNS: Final = 3
 _LETTERS: Final = string.ascii_letters + string.digits
 
@@ -77,6 +77,8 @@ def sends_secret(step: Step) -> bool:
     """Whether a step sends something to the machine that another machine must not have."""
     if step.kind in ALWAYS_SECRET:
         return True
+    if step.kind == "mkfs":
+        return "luks" in step.args
     if step.kind == "users":
         return any(user.get("password") is not None for user in step.args.get("users", ()))
     return step.kind == "files" and any(file.get("secret") for file in step.args.get("files", ()))

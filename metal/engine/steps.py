@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.edge_client.runs import RunCalls
-from metal.engine import guest_steps, power_steps, proof, raid_steps, storage_steps
+from metal.engine import guest_steps, luks_steps, lvm_steps, power_steps, proof, raid_steps, storage_steps
 from metal.engine.around import REAL, Log, Memory, Surroundings
 from metal.engine.arrays import assemble_own
 from metal.engine.basis import hold_basis
@@ -37,6 +37,8 @@ SHOWS_EVERY_S: Final = 1.0
 HANDLERS: Final[Mapping[StepKind, Handler]] = {
     **raid_steps.HANDLERS,
     **storage_steps.HANDLERS,
+    **lvm_steps.HANDLERS,
+    **luks_steps.HANDLERS,
     **guest_steps.HANDLERS,
     **power_steps.HANDLERS,
 }

@@ -15,6 +15,7 @@ from metal.drivers.partitions import (
     RootWish,
     Target,
 )
+from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
@@ -117,6 +118,10 @@ class Mkfs:
 
     def differences(self, work: Work) -> tuple[str, ...]:
         """Compare kind and id; after an interrupted start also whether it is whole."""
+        if "group" in work.args:
+            return lvm_steps.volume_differences(work, _filesystem(work))
+        if "luks" in work.args:
+            return luks_steps.differences(work, _filesystem(work))
         device, wish = work.block().on(work.target()), _filesystem(work)
         found = filesystems.differences(device, wish)
         part = device.partition(wish.number)
@@ -134,6 +139,12 @@ class Mkfs:
 
     def act(self, work: Work) -> None:
         """Make it."""
+        if "group" in work.args:
+            lvm_steps.make_in_volume(work, _filesystem(work))
+            return
+        if "luks" in work.args:
+            luks_steps.make(work, _filesystem(work))
+            return
         work.unmount()
         target = work.target()
         if target.size_bytes is None:

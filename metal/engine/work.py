@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
+from metal.drivers.guest.crypttab import CRYPTTAB
 from metal.drivers.guest.facts import Question, Reading, read_system
 from metal.drivers.guest.fstab import FSTAB
 from metal.drivers.guest.hostname import HOSTS
@@ -21,6 +22,7 @@ from metal.engine.connect import Sessions, bmc, boot_os, running_os
 from metal.engine.controllers import is_hardware, listed
 from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.ids import derived_uuid
+from metal.planning.mounting import formatted
 from metal.planning.plan import Plan, Step
 from metal.protocols import Change, Command, Output, Progress, Shell
 from specs.facts import SystemFacts
@@ -33,7 +35,7 @@ BUSY: Final = "was not free within"
 """What rf-exec says when another command of the same epoch runs."""
 MOST_FENCE_TURNS: Final = 30
 """An hour, at two minutes a turn: longer than any image takes."""
-TEXTS: Final = (GRUB_CFG, HOOK, HOSTS, FSTAB)
+TEXTS: Final = (GRUB_CFG, HOOK, HOSTS, FSTAB, CRYPTTAB)
 
 
 @dataclass(slots=True)
@@ -309,13 +311,14 @@ class Handler(Protocol):
 
 
 def wanted_secrets(order: WorkOrder) -> tuple[str, ...]:
-    """Names of the secrets that users and files of a spec refer to."""
+    """Names of the secrets that users, files and encrypted file systems of a spec refer to."""
     spec = order.spec
     if spec is None:
         return ()
     users = [u.password_from.secret for u in spec.users if not isinstance(u.password_from, str | None)]
     files = [f.secret for f in spec.files if f.secret is not None]
-    return tuple(sorted({*users, *files}))
+    keys = [part.luks.key.secret for part in formatted(spec) if part.luks]
+    return tuple(sorted({*users, *files, *keys}))
 
 
 def _succeeded(host: str, change: Change, said: Output) -> None:

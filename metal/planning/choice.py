@@ -3,14 +3,17 @@
 All that is wrong is collected, not only the first, so that one reading of the plan shows every reason.
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from metal.planning.disks import Refusal
 from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
-from metal.planning.storage import Storage, Target, choose_storage, keeps
-from specs.facts import Hardware, PartitionFact
-from specs.model import DiskLayout, Host
+from metal.planning.mounting import ENCRYPTED, formatted
+from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
+from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
+from specs.facts import Disk, Hardware, PartitionFact
+from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
@@ -39,6 +42,7 @@ class Chosen:
     image: ImageRecord | None
     storage: Storage
     refusals: dict[str, Refusal]
+    groups: tuple[Group, ...] = ()
 
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
@@ -52,19 +56,62 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     root: Cut | None = None
     layout = next((one for one in spec.disks if one.device in ("root", spec.root_device)), None)
     if usable and isinstance(storage.root, Target):
-        found = _cut_root(layout, storage.root, usable)
+        found = _cut_root(spec, layout, storage.root, usable)
         if isinstance(found, Refusal):
             refusals["image" if found.reason == "image-unfit" else "disks"] = found
         else:
             root = found
     data: list[Cut] = []
     for layout, target in storage.layouts:
-        cut = _cut_data(layout, target)
+        cut = _cut_data(spec, layout, target)
         if isinstance(cut, Refusal):
             refusals[f"disks:{target.name}"] = cut
         else:
             data.append(cut)
-    return Chosen(root, tuple(data), usable, storage, refusals)
+    keys = {part.luks.key.secret for part in formatted(spec) if part.luks}
+    unset = sorted(keys - set(order.secrets))
+    if unset:
+        refusals["disks:luks"] = Refusal("secret-missing", f"no secret is called {', '.join(unset)}")
+    cuts = (*((root,) if root else ()), *data)
+    groups: tuple[Group, ...] = ()
+    if not refusals:
+        groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
+        refusals |= wrong
+        refusals |= dict(split_groups(hardware, _erased(storage, cuts), _remade(cuts, groups), _stay(groups)))
+    return Chosen(root, tuple(data), usable, storage, refusals, groups)
+
+
+def _erased(storage: Storage, cuts: Sequence[Cut]) -> list[Disk]:
+    """Disks of which nothing stays."""
+    stays = {disk.identity for cut in cuts if cut.kept for disk in cut.target.disks}
+    disks = [disk for cut in cuts for disk in cut.target.disks]
+    disks += [disk for one in storage.volumes if not one.kept for disk in one.disks]
+    return [disk for disk in disks if disk.identity not in stays]
+
+
+def _remade(cuts: Sequence[Cut], groups: Sequence[Group]) -> list[str]:
+    """Partitions that are made anew on disks that stay."""
+    standing = {one.part.name for group in groups if group.kept for one in group.parts}
+    return [
+        cut.kept[one.part.name].device
+        for cut in cuts
+        for one in cut.plan.added
+        if one.part.name in cut.kept and not one.part.preserve and one.part.name not in standing
+    ]
+
+
+def _stay(groups: Sequence[Group]) -> list[str]:
+    return [group.kept.uuid for group in groups if group.kept]
+
+
+def _physical(cuts: Iterable[Cut]) -> Iterator[PhysicalPart]:
+    """The partitions that are physical volumes, where the plan cuts them or where they stand."""
+    for cut in cuts:
+        for one in cut.plan.added:
+            seen = cut.kept.get(one.part.name)
+            if one.part.lvm:
+                number, size_bytes = (seen.number, seen.size_bytes) if seen else (one.number, one.size_bytes)
+                yield PhysicalPart(cut.target, number, one.part, size_bytes, seen)
 
 
 def _image(spec: Host, order: WorkOrder, hardware: Hardware) -> ImageRecord | Refusal:
@@ -92,7 +139,7 @@ def _bootable(image: ImageRecord, mode: str | None) -> ImageRecord | Refusal:
     return image
 
 
-def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> Cut | Refusal:
+def _cut_root(spec: Host, layout: DiskLayout | None, target: Target, image: ImageRecord) -> Cut | Refusal:
     if target.size_bytes < image.size_bytes:
         sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
         return Refusal("layout-impossible", f"the image needs {sizes}")
@@ -103,7 +150,8 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
     if unsupported:
         return unsupported
     for part in layout.partitions if layout else ():
-        if part.preserve and (part.name in seen or _unread_array(target)):
+        stays = part.preserve or (part.lvm is not None and part.lvm.vg in preserved_groups(spec))
+        if stays and (part.name in seen or _unread_array(target)):
             told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
             return Refusal("layout-impossible", told)
     asked = (
@@ -121,20 +169,20 @@ def _cut_root(layout: DiskLayout | None, target: Target, image: ImageRecord) -> 
 
 def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
     """What no executor does yet: said here, because a step that refuses later does so on an erased disk."""
-    lvm = next((part.name for part in layout.partitions if part.lvm), None)
+    lvm = next((part.name for part in layout.partitions if part.lvm and part.mount == "/"), None)
     if lvm:
-        return Refusal("unsupported", f"{target.name}: partition {lvm} asks for lvm")
+        return Refusal("unsupported", f"{target.name}: partition {lvm} asks for lvm; / comes from the image")
     if layout.wipe not in WIPE_METHODS:
         return Refusal("unsupported", f"{target.name}: wipe {layout.wipe}; known: {', '.join(WIPE_METHODS)}")
     return None
 
 
-def _cut_data(layout: DiskLayout, target: Target) -> Cut | Refusal:
+def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:
     unsupported = _unsupported(layout, target)
     if unsupported:
         return unsupported
     plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes)
-    if isinstance(plan, Refusal) or not keeps(layout):
+    if isinstance(plan, Refusal) or not keeps(layout, spec):
         return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
     existing = target.volume.existing if target.volume else None
     if target.volume and existing and existing.level != target.volume.spec.level:
@@ -155,7 +203,28 @@ def _cut_data(layout: DiskLayout, target: Target) -> Cut | Refusal:
         if _unread_array(target):
             told += " is seen: its array is not assembled; plan from the running system"
         return Refusal("layout-impossible", told)
-    return Cut(layout, target, plan, {part.name: found[part.name] for part in layout.partitions})
+    kept = {part.name: found[part.name] for part in layout.partitions}
+    return _unlike(layout, target, kept) or Cut(layout, target, plan, kept)
+
+
+def _unlike(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
+    """Refuse to preserve what is something else than the spec says: it would never be mounted."""
+    other = next(
+        (part for part in layout.partitions if part.preserve and not _same(part, kept[part.name])), None
+    )
+    if other is None:
+        return None
+    seen = kept[other.name].filesystem or "no file system"
+    wished = f"{other.filesystem or 'none'}{' in LUKS' if other.luks else ''}"
+    told = f"{target.name}: {other.name} is to be preserved and holds {seen}, wished {wished}"
+    return Refusal("layout-impossible", told)
+
+
+def _same(part: Partition, seen: PartitionFact) -> bool:
+    """Whether what is to be preserved can be what the spec says; what was not read is not held against it."""
+    if part.lvm or seen.filesystem is None or part.filesystem is None:
+        return True
+    return seen.filesystem == (ENCRYPTED if part.luks else part.filesystem)
 
 
 def _unread_array(target: Target) -> bool:

@@ -12,12 +12,12 @@ from typing import Any
 
 from metal.planning.disks import Refusal, volume_name
 from metal.planning.ids import derived_uuid
-from metal.planning.mounting import mounts_of
+from metal.planning.mounting import formatted, mounts_of, unlocked_name
 from metal.planning.network import NetworkPlan
 from metal.planning.plan import StepKind
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
-from specs.model import Host, Partition
+from specs.model import Formatted, Host
 from specs.records import WorkOrder
 
 
@@ -101,7 +101,7 @@ def _creation(
 
 def _mounts(spec: Host, host_id: str, record: InstallRecord, system: SystemFacts) -> Iterator[Difference]:
     """Every file system of the spec is mounted, and is the one that the recorded job made."""
-    for part in (part for layout in spec.disks for part in layout.partitions):
+    for part in formatted(spec):
         wished = _fs_uuid(part, host_id, record)
         if part.mount == "/":
             yield from _mounted(part, "/", (), wished, system)
@@ -112,7 +112,7 @@ def _mounts(spec: Host, host_id: str, record: InstallRecord, system: SystemFacts
 
 
 def _mounted(
-    part: Partition, mount: str, options: tuple[str, ...], wished: str | None, system: SystemFacts
+    part: Formatted, mount: str, options: tuple[str, ...], wished: str | None, system: SystemFacts
 ) -> Iterator[Difference]:
     seen = next((one for one in system.mounts if one.mount == mount), None)
     field = f"disks.{part.name}"
@@ -125,6 +125,9 @@ def _mounted(
         yield Difference(field, wished, "its UUID was not read", unknown=True)
     elif wished and seen.fs_uuid and not same_fs_uuid(wished, seen.fs_uuid):
         yield Difference(field, f"file system {wished}", f"file system {seen.fs_uuid}")
+    opened = f"/dev/mapper/{unlocked_name(part.name)}"
+    if part.luks and seen.device.partition("[")[0] != opened:
+        yield Difference(f"{field}.luks", f"mounted from {opened}", f"mounted from {seen.device}")
     lines = (line.split() for line in system.fstab)
     listed = next((words[3].split(",") for words in lines if len(words) > 3 and words[1] == mount), None)
     missing = [option for option in options if listed is not None and option not in listed]
@@ -138,7 +141,7 @@ def same_fs_uuid(wished: str, seen: str) -> bool:
     return plain_seen == (plain_wished[:8] if len(plain_seen) == 8 else plain_wished)
 
 
-def _fs_uuid(part: Partition, host_id: str, record: InstallRecord) -> str | None:
+def _fs_uuid(part: Formatted, host_id: str, record: InstallRecord) -> str | None:
     if part.mount == "/":
         return record.root_uuid
     # What was preserved keeps the id that an earlier job or someone else gave it.

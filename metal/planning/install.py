@@ -1,17 +1,19 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.erasing import Erased
-from metal.planning.mounting import mounts_of
+from metal.planning.layout import label_of
+from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
 from metal.planning.storage import Target
-from metal.planning.wish import Wish, layout_hash
-from specs.model import Host
+from metal.planning.volume_groups import EXTENT_BYTES, Group
+from metal.planning.wish import Wish, layout_hash, secret_ref
+from specs.model import Formatted, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
@@ -32,6 +34,7 @@ def install_steps(
     drives = [disk for target in _targets(chosen) for disk in target.disks]
     drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     kept = [cut.target.name for cut in chosen.data if cut.kept]
+    yield from _luks_open(chosen, order.secrets)
     yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:
@@ -40,15 +43,24 @@ def install_steps(
     yield _write_image(root.target, chosen.image)
     for cut in (chosen.root, *chosen.data):
         yield from _partition(cut, root_uuid if cut is root else "")
+    for group in chosen.groups:
+        yield from _volume_group(group)
     for cut in (chosen.root, *chosen.data):
-        yield from _mkfs(cut)
+        yield from _mkfs(cut, order.secrets)
+    for group in chosen.groups:
+        yield from _mkfs_in(group, order.secrets)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
     configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
     yield from (step for step in configured if step.kind == "hostname")
     mounts = [one for cut in (chosen.root, *chosen.data) for one in _mounts(cut)]
+    mounts += [one for group in chosen.groups for one in _mounts_in(group)]
     table = {"target": root.target.args, "root_uuid": root_uuid, "mounts": mounts}
     yield _plain("fstab", "disks", "file systems are mounted by UUID", args=table)
+    unlocks = list(_unlocks(chosen, order.secrets))
+    if unlocks:
+        told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
+        yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
     yield from (step for step in configured if step.kind != "hostname")
     yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
 
@@ -144,42 +156,146 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     )
 
 
-def _mkfs(cut: Cut) -> Iterator[Step]:
+def _volume_group(group: Group) -> Iterator[Step]:
+    if group.kept:
+        return
+    volumes = [{"name": one.part.name, "extents": one.extents, "on": one.on} for one in group.volumes]
+    sizes = [f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" for one in group.volumes]
+    places = ", ".join(f"{one.target.name} partition {one.number}" for one in group.parts)
+    yield Step(
+        id=f"volume-group:{group.name}",
+        kind="volume-group",
+        field="disks",
+        new=f"group {group.name} on {places}: {', '.join(sizes) or 'no volume'}",
+        reason="as the spec asks",
+        destructive=True,
+        minutes=0.1,
+        leaves=group.leaves,
+        args={**group.args, "volumes": volumes},
+    )
+
+
+def _mkfs(cut: Cut, secrets: Mapping[str, int]) -> Iterator[Step]:
     for one in cut.plan.added:
         seen = cut.kept.get(one.part.name)
-        if one.part.filesystem is None or (seen is not None and one.part.preserve):
+        if one.part.lvm or one.part.filesystem is None or (seen is not None and one.part.preserve):
             continue
-        yield Step(
-            id=f"mkfs:{one.part.name}",
-            kind="mkfs",
-            field="disks",
-            old=f"{seen.filesystem or 'no file system'}" if seen else None,
-            new=f"{one.part.filesystem} {one.part.name}"
-            + (f" on {one.part.mount}" if one.part.mount else ""),
-            reason="as the spec asks",
-            destructive=True,
-            minutes=0.1,
-            leaves=cut.target.leaves,
-            args={
-                "target": cut.target.args,
-                "number": seen.number if seen else one.number,
-                "name": one.part.name,
-                "filesystem": one.part.filesystem,
-                "label": one.label,
-                "mount": one.part.mount,
-                "options": list(one.part.options),
-                **({"subvolumes": [sub.name for sub in one.part.subvolumes]} if one.part.subvolumes else {}),
-            },
-        )
+        place = {"target": cut.target.args, "number": seen.number if seen else one.number}
+        old = f"{seen.filesystem or 'no file system'}" if seen else None
+        yield _make(one.part, place | _luks(one.part, secrets), old, cut.target.leaves)
+
+
+def _mkfs_in(group: Group, secrets: Mapping[str, int]) -> Iterator[Step]:
+    for one in group.volumes:
+        if one.part.filesystem is None or one.kept:
+            continue
+        old = f"logical volume {group.name}/{one.part.name}" if one.seen else None
+        yield _make(one.part, {"group": group.args} | _luks(one.part, secrets), old, group.leaves)
+
+
+def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple[str, ...]) -> Step:
+    inside = f" in {place['group']['vg']}" if "group" in place else ""
+    inside += " encrypted" if part.luks else ""
+    return Step(
+        id=f"mkfs:{part.name}",
+        kind="mkfs",
+        field="disks",
+        old=old,
+        new=f"{part.filesystem} {part.name}{inside}" + (f" on {part.mount}" if part.mount else ""),
+        reason="as the spec asks",
+        destructive=True,
+        minutes=0.1,
+        leaves=leaves,
+        args={
+            **place,
+            "name": part.name,
+            "filesystem": part.filesystem,
+            "label": label_of(part),
+            "mount": part.mount,
+            "options": list(part.options),
+            **({"subvolumes": [sub.name for sub in part.subvolumes]} if part.subvolumes else {}),
+        },
+    )
+
+
+def _luks(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
+    """The encryption of a step: its key by reference, and what the opened device is called."""
+    if part.luks is None:
+        return {}
+    return {
+        "luks": {"secret": secret_ref(part.luks.key.secret, secrets), "unlocked": unlocked_name(part.name)}
+    }
+
+
+def _luks_open(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[Step]:
+    """What is encrypted and stays must open with its key: else the new system would never mount it."""
+    for cut in chosen.data:
+        for one in cut.plan.added:
+            seen = cut.kept.get(one.part.name)
+            if seen is None or not one.part.preserve or one.part.luks is None or one.part.lvm:
+                continue
+            place = {"target": cut.target.args, "number": seen.number, "name": one.part.name}
+            told = f"{one.part.name} stays, and must open with {one.part.luks.key.secret}"
+            yield Step(
+                id=f"luks-open:{one.part.name}",
+                kind="luks-open",
+                field="disks",
+                reason=told,
+                minutes=0.1,
+                args=place | _luks(one.part, secrets),
+            )
+
+
+def _unlocks(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """Entries of crypttab: partitions by the UUID of their header, logical volumes by their device."""
+    for cut in (chosen.root, *chosen.data):
+        for one in cut.plan.added if cut else ():
+            if one.part.luks and not one.part.lvm:
+                seen = cut.kept.get(one.part.name) if cut and one.part.preserve else None
+                held = {"luks_uuid": seen.fs_uuid} if seen else {}
+                yield _unlock(one.part, secrets) | held
+    for group in chosen.groups:
+        for volume in group.volumes:
+            if volume.part.luks:
+                device = f"/dev/{group.name}/{volume.part.name}"
+                yield _unlock(volume.part, secrets) | {"device": device}
+
+
+def _unlock(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
+    return {"name": part.name, "key_path": key_path(part.name), **_luks(part, secrets)["luks"]}
 
 
 def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
     for one in cut.plan.added:
+        if one.part.lvm:
+            continue
         seen = cut.kept.get(one.part.name)
-        held = {"fs_uuid": seen.fs_uuid} if seen is not None and one.part.preserve else {}
-        named = {"name": one.part.name, "filesystem": one.part.filesystem}
-        for mount, options in mounts_of(one.part):
-            yield {**named, "mount": mount, "options": list(options), **held}
+        held: dict[str, Any] = {}
+        if seen is not None and one.part.preserve:
+            inside = marked(seen.label, HEADER_MARK)
+            held["fs_uuid"] = inside if one.part.luks else seen.fs_uuid
+            if one.part.luks and not inside:
+                held["device"] = f"/dev/mapper/{unlocked_name(one.part.name)}"
+        yield from _lines(one.part, held)
+
+
+def _mounts_in(group: Group) -> Iterator[dict[str, Any]]:
+    """As above; what nobody marked in a kept volume is mounted by the volume's own device."""
+    for one in group.volumes:
+        held: dict[str, Any] = {"lvm": True}
+        if one.kept and one.kept_fs_uuid:
+            held["fs_uuid"] = one.kept_fs_uuid
+        elif one.kept and one.part.luks:
+            held["device"] = f"/dev/mapper/{unlocked_name(one.part.name)}"
+        elif one.kept:
+            held["device"] = f"/dev/{group.name}/{one.part.name}"
+        yield from _lines(one.part, held)
+
+
+def _lines(part: Formatted, held: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    named = {"name": part.name, "filesystem": part.filesystem}
+    for mount, options in mounts_of(part):
+        yield {**named, "mount": mount, "options": list(options), **held}
 
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:

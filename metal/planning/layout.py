@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from metal.planning.disks import Refusal
 from specs.lint_disks import LABEL_LIMIT
-from specs.model import Partition
+from specs.model import Formatted, Partition
 from specs.sizes import Percent, human_size
 
 MIB: Final = 1 << 20
 MIN_PARTITION_BYTES: Final = 16 * MIB
 """Below that mkfs.ext4 refuses or makes something useless."""
+LUKS_HEADER_BYTES: Final = 16 * MIB
+"""What LUKS2 keeps in front of the data (cryptsetup-luksFormat(8))."""
 LEAST_BYTES: Final[dict[str, int]] = {"xfs": 300 * MIB, "btrfs": 128 * MIB}
 """What mkfs.xfs 5.19 and later (mkfs.xfs(8), "minimum supported size") and mkfs.btrfs with its defaults (109
 MiB with metadata twice; a message of mkfs.btrfs) ask for at least."""
@@ -27,6 +29,8 @@ TYPE_GUIDS: Final[dict[str, str]] = {
     "linux": "0fc63daf-8483-4772-8e79-3d69d8477de4",
     "swap": "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f",
     "vfat": "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7",
+    "lvm": "e6d6d379-f507-44c2-a23c-238f2a3df928",
+    "luks": "ca7d7ccb-63ed-4c53-861c-1742536059cc",
 }
 """GPT partition types by what is put on them (UEFI 2.10, 5.3; Discoverable Partitions Specification)."""
 
@@ -57,12 +61,13 @@ class NewPartition:
     @property
     def type_guid(self) -> str:
         """The GPT type that fits its file system."""
-        return TYPE_GUIDS.get(self.part.filesystem or "linux", TYPE_GUIDS["linux"])
+        kind = "lvm" if self.part.lvm else "luks" if self.part.luks else self.part.filesystem or "linux"
+        return TYPE_GUIDS.get(kind, TYPE_GUIDS["linux"])
 
     @property
     def label(self) -> str:
         """The file system's label: the one asked for, else the name, as far as the file system takes it."""
-        return self.part.label or self.part.name[: LABEL_LIMIT.get(self.part.filesystem or "ext4", 11)]
+        return label_of(self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class DiskPlan:
     root_number: int | None
     root_size_bytes: int | None
     added: tuple[NewPartition, ...]
+
+
+def label_of(part: Formatted) -> str:
+    """The file system's label: the one asked for, else the name, as far as the file system takes it."""
+    return part.label or part.name[: LABEL_LIMIT.get(part.filesystem or "ext4", 11)]
 
 
 def usable_end_bytes(size_bytes: int, sector_bytes: int = 512) -> int:
@@ -165,13 +175,16 @@ def lay_out_data(parts: Sequence[Partition], size_bytes: int, sector_bytes: int)
     return added if isinstance(added, Refusal) else DiskPlan(None, None, added)
 
 
-def too_small(name: str, filesystem: str | None, size_bytes: int) -> Refusal | None:
-    """Refuse what its file system cannot be made in."""
+def too_small(part: Formatted, size_bytes: int, *, bare: bool = False, inside: str = "") -> Refusal | None:
+    """Refuse what its file system cannot be made in; `bare` is for one whose file system lies elsewhere."""
+    filesystem = None if bare else part.filesystem
     least = LEAST_BYTES.get(filesystem or "", MIN_PARTITION_BYTES)
+    least += LUKS_HEADER_BYTES if part.luks and not bare else 0
     if size_bytes >= least:
         return None
     kind = f" of {filesystem}" if filesystem in LEAST_BYTES else ""
-    told = f"{name} would get {human_size(max(size_bytes, 0))}, the least{kind} is {human_size(least)}"
+    got = human_size(max(size_bytes, 0))
+    told = f"{inside}{part.name} would get {got}, the least{kind} is {human_size(least)}"
     return Refusal("layout-impossible", told)
 
 
@@ -185,7 +198,7 @@ def _follow(
         return Refusal("layout-impossible", told)
     added = []
     for part, size_bytes in zip(parts, sizes, strict=True):
-        small = too_small(part.name, part.filesystem, size_bytes)
+        small = too_small(part, size_bytes, bare=part.lvm is not None)
         if small:
             return small
         number = next(numbers, None)

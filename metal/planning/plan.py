@@ -12,6 +12,7 @@ Restart = Literal["observe", "repeat", "ask"]
 
 StepKind = Literal[
     "boot-os",
+    "luks-open",
     "raid-prepare",
     "raid-create",
     "raid-delete",
@@ -19,9 +20,11 @@ StepKind = Literal[
     "wipe",
     "write-image",
     "partition",
+    "volume-group",
     "mkfs",
     "bootloader",
     "fstab",
+    "crypttab",
     "hostname",
     "network",
     "users",

@@ -117,13 +117,14 @@ def _targets(plan: Plan, step: Step) -> Iterator[str]:
     """Identities of the disks that a step's arguments lead to."""
     for one in (*step.args.get("members", ()), *step.args.get("spares", ())):
         yield _name(one)
-    target = step.args.get("target")
-    if target is None:
-        return
-    if "raid" in target:
-        yield from _members(plan, str(target["raid"]), target.get("uuid"))
-    else:
-        yield _name(target)
+    group = step.args.get("group", step.args)
+    for target in (step.args.get("target"), *(one["target"] for one in group.get("pvs", ()))):
+        if target is None:
+            continue
+        if "raid" in target:
+            yield from _members(plan, str(target["raid"]), target.get("uuid"))
+        else:
+            yield _name(target)
 
 
 def _name(disk: Mapping[str, Any]) -> str:

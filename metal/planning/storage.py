@@ -161,9 +161,21 @@ def choose_storage(spec: Host, hardware: Hardware) -> Storage:
     return Storage(root, tuple(volumes), layouts, removed, refusals, shown)
 
 
-def keeps(layout: DiskLayout) -> bool:
-    """Whether a layout asks to keep data."""
-    return any(part.preserve for part in layout.partitions)
+def keeps(layout: DiskLayout, spec: Host) -> bool:
+    """Whether a layout asks to keep data, in its partitions or in a volume group on them."""
+    groups = preserved_groups(spec)
+    return any(
+        part.preserve or (part.lvm is not None and part.lvm.vg in groups) for part in layout.partitions
+    )
+
+
+def preserved_groups(spec: Host) -> frozenset[str]:
+    """Names of the volume groups that hold anything to preserve."""
+    parts = (part for layout in spec.disks for part in layout.partitions)
+    own = {part.lvm.vg for part in parts if part.lvm and part.preserve}
+    return frozenset(
+        own | {one.name for one in spec.volume_groups if any(lv.preserve for lv in one.logical_volumes)}
+    )
 
 
 def _rules(spec: Host) -> dict[str, DeviceRule]:
@@ -225,7 +237,7 @@ def _standing_arrays(
     kept = {
         layout.device.raid
         for layout in spec.disks
-        if isinstance(layout.device, DeviceRule) and layout.device.raid and keeps(layout)
+        if isinstance(layout.device, DeviceRule) and layout.device.raid and keeps(layout, spec)
     }
     building = {disk.identity: disk for target in targets for disk in target.disks}
     building |= {disk.identity: disk for volume in volumes for disk in volume.disks}

@@ -77,7 +77,10 @@ def wish_of(spec: Host, order: WorkOrder, nics: Sequence[Nic] | None) -> Wish:
 def layout_hash(spec: Host) -> str:
     """One hash over the creation-only fields but the image: what an install record is compared with."""
     body = spec.model_dump(
-        mode="json", by_alias=True, exclude_defaults=True, include={"raid", "root_device", "disks"}
+        mode="json",
+        by_alias=True,
+        exclude_defaults=True,
+        include={"raid", "root_device", "disks", "volume_groups"},
     )
     for layout in body.get("disks", ()):
         layout.pop("wipe", None)  # how the disk was cleaned leaves no trace in the layout

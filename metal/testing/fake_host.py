@@ -21,13 +21,16 @@ from specs.facts import (
     FileFact,
     Hardware,
     InstallRecord,
+    LogicalVolumeFact,
     MountFact,
     Observation,
     PartitionFact,
+    PhysicalVolumeFact,
     RaidArray,
     SeenFrom,
     SystemFacts,
     UserFact,
+    VolumeGroupFact,
 )
 from specs.records import ImageRecord
 
@@ -94,6 +97,9 @@ class FakeHost:
             kept = _Array(array.uuid, array.level, array.metadata or "1.2", members, spares, array.size_bytes)
             self._arrays[name] = kept
             self._parts[f"raid:{name}"] = list(array.partitions)
+        self._groups = {group.uuid: group for group in hardware.volume_groups}
+        self._in_volumes: dict[str, PartitionFact] = {}
+        """File systems in logical volumes and encrypted partitions, by their device."""
 
     def run(self, plan: Plan) -> None:
         """Carry out a whole plan."""
@@ -146,6 +152,7 @@ class FakeHost:
         self._parts[f"raid:{args['name']}"] = []
 
     def _wipe(self, args: Mapping[str, Any]) -> None:
+        self._forget_group_on({part.device for part in self._parts[self._key(args["target"])]})
         self._parts[self._key(args["target"])] = []
         if "identity" in args["target"]:
             self._blank(args["target"]["identity"])
@@ -189,10 +196,93 @@ class FakeHost:
                 raise FakeRefusal(f"partition {part.number} of {key} reaches beyond {limit}")
         self._parts[key] = in_order
 
+    def _volume_group(self, args: Mapping[str, Any]) -> None:
+        devices = []
+        room = 0
+        for one in args["pvs"]:
+            key = self._key(one["target"])
+            part = next((part for part in self._parts[key] if part.number == one["number"]), None)
+            if part is None:
+                raise FakeRefusal(f"no partition {one['number']} on {key}")
+            self._forget_group_on({part.device})
+            devices.append(PhysicalVolumeFact(uuid=f"pv-{self.job}-{one['name']}", device=part.device))
+            room += (part.size_bytes - _MIB) // args["extent_bytes"]
+        if sum(one["extents"] for one in args["volumes"]) > room:
+            raise FakeRefusal(f"group {args['vg']} has {room} extents")
+        volumes = tuple(
+            LogicalVolumeFact(
+                name=one["name"],
+                uuid=f"lv-{self.job}-{one['name']}",
+                size_bytes=one["extents"] * args["extent_bytes"],
+                layout="linear",
+            )
+            for one in args["volumes"]
+        )
+        uuid = f"vg-{self.job}-{args['vg']}"
+        self._groups[uuid] = VolumeGroupFact(
+            name=args["vg"],
+            uuid=uuid,
+            extent_bytes=args["extent_bytes"],
+            physical_volumes=tuple(devices),
+            logical_volumes=volumes,
+        )
+
+    def _forget_group_on(self, devices: set[str]) -> None:
+        for uuid, group in list(self._groups.items()):
+            if devices & {one.device for one in group.physical_volumes}:
+                del self._groups[uuid]
+
+    def _mkfs_in(self, args: Mapping[str, Any]) -> None:
+        told = args["group"]
+        devices = [
+            next(
+                part.device for part in self._parts[self._key(one["target"])] if part.number == one["number"]
+            )
+            for one in told["pvs"]
+        ]
+        found = [g for g in self._groups.values() if devices == [one.device for one in g.physical_volumes]]
+        if len(found) != 1 or found[0].uuid != told.get("uuid", found[0].uuid):
+            raise FakeRefusal(f"no group {told['vg']} on {devices}")
+        fs_uuid = derived_uuid(self.host_id, self.job, f"fs:{args['name']}")
+        mark = f"rackflow.fs.{fs_uuid}"
+        volumes = tuple(
+            one.model_copy(update={"tags": (mark,)}) if one.name == args["name"] else one
+            for one in found[0].logical_volumes
+        )
+        self._groups[found[0].uuid] = found[0].model_copy(update={"logical_volumes": volumes})
+        self._put_inside(args, f"{told['vg']}-{args['name']}", fs_uuid)
+
+    def _put_inside(self, args: Mapping[str, Any], below: str, fs_uuid: str) -> None:
+        device = f"/dev/mapper/{args['luks']['unlocked'] if 'luks' in args else below}"
+        self._in_volumes[device] = PartitionFact(
+            number=0,
+            device=device,
+            start_bytes=0,
+            size_bytes=0,
+            filesystem=args["filesystem"],
+            fs_uuid=fs_uuid,
+        )
+
+    def _luks_open(self, args: Mapping[str, Any]) -> None:
+        key = str(args["target"].get("identity") or f"raid:{args['target']['raid']}")
+        part = next(one for one in self._parts[key] if one.number == args["number"])
+        if part.filesystem != "crypto_LUKS":
+            raise FakeRefusal(f"{args['name']} is {part.filesystem}")
+
+    def _crypttab(self, args: Mapping[str, Any]) -> None:
+        self._root.done |= {f"unlock {one['unlocked']}" for one in args["unlocks"]}
+
     def _mkfs(self, args: Mapping[str, Any]) -> None:
+        if "group" in args:
+            self._mkfs_in(args)
+            return
         key = self._key(args["target"])
         fs_uuid = derived_uuid(self.host_id, self.job, f"fs:{args['name']}")
         made = {"filesystem": args["filesystem"], "label": args["label"], "fs_uuid": fs_uuid}
+        if "luks" in args:
+            header = derived_uuid(self.host_id, self.job, f"luks:{args['name']}")
+            made = {"filesystem": "crypto_LUKS", "label": f"rf.{fs_uuid}", "fs_uuid": header}
+            self._put_inside(args, "", fs_uuid)
         if args["number"] not in {part.number for part in self._parts[key]}:
             raise FakeRefusal(f"no partition {args['number']} on {key}")
         self._parts[key] = [
@@ -293,7 +383,9 @@ class FakeHost:
         if self.seen_from == "running-os":
             # The deployed system names its NICs by its own rules.
             nics = tuple(nic.model_copy(update={"name": f"ens{n}"}) for n, nic in enumerate(nics, 3))
-        return self.hardware.model_copy(update={"disks": disks, "raids": raids, "nics": nics})
+        groups = tuple(self._groups.values())
+        update = {"disks": disks, "raids": raids, "nics": nics, "volume_groups": groups}
+        return self.hardware.model_copy(update=update)
 
     def _seen_disk(self, disk: Disk) -> Disk:
         if disk.identity is None:
@@ -346,6 +438,7 @@ class FakeHost:
 
     def _seen_mounts(self, root: _System) -> tuple[MountFact, ...]:
         parts = {part.fs_uuid: part for held in self._parts.values() for part in held if part.fs_uuid}
+        parts |= {part.fs_uuid: part for part in self._in_volumes.values() if part.fs_uuid}
         job = root.record.job if root.record else self.job
         wanted = [("/", str(self.image.info["root_uuid"]))]
         for one in root.fstab:
@@ -354,6 +447,9 @@ class FakeHost:
         mounts = []
         for mount, fs_uuid in wanted:
             part = parts.get(fs_uuid)
+            locked = part is not None and "/luks-" in part.device
+            if part and locked and f"unlock {part.device.rpartition('/')[2]}" not in root.done:
+                raise FakeRefusal(f"{mount}: nothing unlocks {part.device}")
             if part is None or part.filesystem is None:
                 raise FakeRefusal(f"{mount}: nobody made file system {fs_uuid}")
             if part.filesystem != "swap":

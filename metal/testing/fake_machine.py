@@ -19,7 +19,9 @@ from metal.drivers.raid.detection import first_questions
 from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
+from metal.drivers.storage.lvm import LVM
 from metal.protocols import Change, Command, Output
+from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
 
 MEMBER: Final = "linux_raid_member"
@@ -48,6 +50,7 @@ class FakeMachine(FakeShell):
         }
         self.array: Place | None = None
         """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        self.lvm = FakeLvm()
         self.macs: tuple[str, ...] = ()
         self.fast_zero = False
         self.mounted = False
@@ -59,7 +62,8 @@ class FakeMachine(FakeShell):
         """Programs that are taken and have no effect."""
         self.guest: dict[str, Any] = {
             "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
-            "network": {}, "fstab": "", "host_key": None, "texts": {}, "present": {}, "live": None,
+            "network": {}, "fstab": "", "host_key": None, "texts": {}, "live": None,
+            "present": {"/usr/sbin/lvm": True, "/usr/lib/systemd/systemd-cryptsetup": True},
         }  # fmt: skip
 
     @property
@@ -106,6 +110,7 @@ class FakeMachine(FakeShell):
             LSBLK.argv: json.dumps({"blockdevices": [self._node(disk) for disk in self.disks.values()]}),
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),
+            LVM.argv: self.lvm.report(),
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
             PYTHON: json.dumps(self.guest),
@@ -157,9 +162,10 @@ class FakeMachine(FakeShell):
             return None
         if argv[0] == "mdadm":
             return self._mdadm(change, tear=tear)
+        if argv[0] == "lvm":
+            return self.lvm.run(argv, self._devices(change), tear=tear)
         if argv[: len(PYTHON)] == PYTHON and argv != PYTHON:
-            document = json.loads(change.stdin or b"")
-            return self._stack(self._place(change), argv[-1], document, tear=tear)
+            return self._program(change, json.loads(change.stdin or b""), tear=tear)
         if argv == PYTHON:
             self._guest(json.loads(change.stdin or b""), tear=tear)
         elif argv[0] in ("mount", "umount"):
@@ -175,6 +181,8 @@ class FakeMachine(FakeShell):
             _table(place, argv)
         elif argv[0].startswith("mkfs"):
             self._mkfs(place, argv, tear=tear)
+        elif argv[0] == "wipefs" and "{disk0}" not in argv:
+            place["parts"][_number(argv[-1])] |= {} if tear else {"fstype": None, "uuid": None}
         elif argv[0] == "wipefs":
             place["stale"] = True
             place["signature"] = place.get("signature") if tear else None
@@ -214,6 +222,45 @@ class FakeMachine(FakeShell):
         place["stale"] = False
         root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
         place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+
+    def _program(self, change: Command, document: dict[str, Any], *, tear: bool) -> Output | None:
+        if any(layer["open"][0] == "lvm" for layer in document["layers"]):
+            return self._in_volume(document, tear=tear)
+        place = self._place(change)
+        if document["layers"]:
+            return self._encrypted(place["parts"][_number(change.argv[-1])], document, tear=tear)
+        return self._stack(place, change.argv[-1], document, tear=tear)
+
+    def _devices(self, change: Command) -> dict[str, tuple[str, Place]]:
+        """What stands for a partition in argv -> its kernel name and what is on it."""
+        disks = [self.disks[guard.identity] for guard in change.disks]
+        return {
+            f"{{disk{n}:p{number}}}": (_part_name(disk["kname"], number), part)
+            for n, disk in enumerate(disks)
+            for number, part in disk["parts"].items()
+        }
+
+    @staticmethod
+    def _encrypted(part: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
+        """A header and what is in it; its label comes last. One that stands opens with its own key alone."""
+        (layer,) = document["layers"]
+        for argv in layer["before"]:
+            part |= {"fstype": "crypto_LUKS", "uuid": _option_of(argv, "--uuid"), "label": None}
+            part |= {"key": layer["key"]}
+        if part.get("fstype") != "crypto_LUKS" or part.get("key") != layer["key"]:
+            return Output(("cryptsetup",), 2, "", "No key available with this passphrase.")
+        for argv in () if tear else document["mark"]:
+            part["label"] = argv[-1]
+        return None
+
+    def _in_volume(self, document: dict[str, Any], *, tear: bool) -> Output | None:
+        """A file system in a logical volume; its mark comes last."""
+        opened = next(one["open"] for one in document["layers"] if one["open"][0] == "lvm")
+        made = [argv for argv in document["make"] if argv[0].startswith("mk")]
+        self.lvm.volume(opened[-1])["made"] = None if tear else made[-1][:-1]
+        for argv in () if tear else document["mark"]:
+            self.lvm.mark(argv)
+        return None
 
     def _stack(self, place: Place, partition: str, document: dict[str, Any], *, tear: bool) -> Output | None:
         part = place["parts"][_number(partition)]
@@ -272,6 +319,10 @@ def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
 
 def _part_name(kname: str, number: int) -> str:
     return f"{kname}p{number}" if kname[-1].isdigit() else f"{kname}{number}"
+
+
+def _option_of(argv: list[str], name: str) -> str:
+    return argv[argv.index(name) + 1]
 
 
 def _uuid(argv: tuple[str, ...]) -> str:

@@ -129,6 +129,38 @@ HOST = [
     ("mount: /d}", "mount: /}", "/ is also the mount of root"),
     ("filesystem: ext4, mount: /d", "mount: /d", "/d has no filesystem"),
     ("mount: /d}", "mount: /d, options: ['a b']}", "a blank in it breaks fstab"),
+    (
+        "{name: d, size: rest, filesystem: ext4, mount: /d}]}]",
+        "{name: d, size: rest, lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sis, logicalVolumes: []}]",
+        "no partition is for group 'sis'",
+    ),
+    (
+        "ext4, mount: /d}]}]",
+        (
+            "ext4, mount: /d, lvm: {vg: sys}}]}]\n"
+            "volumeGroups: [{name: sys, logicalVolumes: [{name: v, size: rest}]}]"
+        ),
+        "every partition of group sys is one logical volume of its own",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, logicalVolumes: [{name: d, size: 1GiB}]}]",
+        "a second logical volume called 'd', also in disks[0]",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, logicalVolumes: "
+            "[{name: a, size: rest}, {name: b, size: rest}]}]"
+        ),
+        "a second volume of size rest in one group",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, logicalVolumes: [{name: snapshot, size: 1GiB}]}]",
+        "LVM keeps names like 'snapshot' for itself",
+    ),
+    ("mount: /}", "mount: /, lvm: {vg: sys}}", "/ comes from the image and is put on no logical volume"),
     ("size: rest", "size: 101%", "or a share from 1% to 100% or rest, got '101%'"),
     (
         "{name: root, size: 4GiB, mount: /}",

@@ -11,14 +11,20 @@ from metal.drivers.guest.document import PYTHON, program
 from metal.drivers.guest.sha512_crypt import is_password
 from metal.drivers.network.running import parse_addresses
 from metal.errors import Refused, Unparsable
+from metal.planning.mounting import formatted, key_path
 from metal.protocols import Shell
 from specs.facts import FileFact, InstallRecord, MountFact, SystemFacts, UserFact
+from specs.model import Host
 from specs.records import SecretValue, WorkOrder
 
 NETWORK_GLOB: Final = "/etc/systemd/network/*rackflow*"
 MANAGEMENT_USER: Final = "rackflow"
 RF_EXEC: Final = "/usr/lib/rackflow/rf-exec"
 NETWORKD_ENABLED: Final = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+LVM_TOOLS: Final = ("/usr/sbin/lvm", "/sbin/lvm")
+"""Without it no system finds its logical volumes (lvm2; Debian's and Red Hat's place)."""
+CRYPT_TOOLS: Final = ("/usr/lib/systemd/systemd-cryptsetup", "/lib/systemd/systemd-cryptsetup")
+"""What carries out crypttab (systemd-cryptsetup@.service(8))."""
 SUDO_RULE: Final = "{name} ALL=(ALL:ALL) NOPASSWD:ALL\n"
 
 Secrets = Mapping[str, SecretValue]
@@ -41,7 +47,7 @@ class Question:
         return cls(
             root=root,
             users=tuple(user.name for user in spec.users) if spec else (),
-            files=tuple(file.path for file in spec.files) if spec else (),
+            files=(*(file.path for file in spec.files), *_key_paths(spec)) if spec else (),
         )
 
     def stdin(self) -> bytes:
@@ -52,10 +58,14 @@ class Question:
             "users": sorted({*self.users, MANAGEMENT_USER}),
             "files": list(self.files),
             "texts": list(self.texts),
-            "present": [RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED],
+            "present": [RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED, *LVM_TOOLS, *CRYPT_TOOLS],
             "network_glob": NETWORK_GLOB,
         }
         return json.dumps(body).encode()
+
+
+def _key_paths(spec: Host) -> tuple[str, ...]:
+    return tuple(key_path(part.name) for part in formatted(spec) if part.luks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class Mount:
     mount: str
     filesystem: str
     options: tuple[str, ...] = ()
+    device: str | None = None
+    """Named where the file system's own id is not known: one that was preserved in a logical volume."""
 
     @classmethod
     def of(cls, value: dict[str, Any], fs_uuid: str) -> "Mount":
@@ -28,21 +30,23 @@ class Mount:
             str(value.get("mount") or "none"),
             str(value["filesystem"]),
             tuple(value.get("options") or ()),
+            value.get("device"),
         )
 
     @property
     def line(self) -> str:
         """The line of fstab; `nofail`, because a lost data disk must not keep the machine from booting."""
-        if self.filesystem == "swap":
-            return f"UUID={self.fs_uuid} none swap {','.join(self.options) or 'sw'} 0 0"
         uuid = self.fs_uuid
         if self.filesystem == "vfat":
             digits = uuid.replace("-", "")[:8].upper()
             uuid = f"{digits[:4]}-{digits[4:]}"
+        what = self.device or f"UUID={uuid}"
+        if self.filesystem == "swap":
+            return f"{what} none swap {','.join(self.options) or 'sw'} 0 0"
         options = self.options or ("defaults",)
         checked = 2 if self.filesystem in ("ext4", "vfat") else 0
         extra = () if "nofail" in options else ("nofail",)
-        return f"UUID={uuid} {self.mount} {self.filesystem} {','.join((*options, *extra))} 0 {checked}"
+        return f"{what} {self.mount} {self.filesystem} {','.join((*options, *extra))} 0 {checked}"
 
 
 def differences(facts: SystemFacts, mounts: tuple[Mount, ...]) -> tuple[str, ...]:

@@ -1,16 +1,19 @@
 """The one command that makes a file system which takes several tools (see `stack_program`)."""
 
+import base64
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metal.drivers.guest.document import PYTHON, program
-from metal.drivers.partitions import Target
+from metal.drivers.storage.places import Places
 from metal.protocols import Command
 
 PLACE: Final = "{device}"
-"""Stands for the innermost device in what is run on it."""
+"""Stands for the device in what is run on it."""
+DEVICES: Final = "{devices}"
+"""Stands for LVM's options that name the partitions which it may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +25,53 @@ class Mounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Layer:
+    """A device that is opened over another one and closed again; `before` is run on the one below first."""
+
+    device: str
+    open: tuple[str, ...]
+    close: tuple[str, ...]
+    before: tuple[tuple[str, ...], ...] = ()
+    key: bytes | None = field(default=None, repr=False)
+
+    def body(self) -> dict[str, Any]:
+        """As the program takes it; the key goes to the standard input of what opens the device."""
+        return {
+            "device": self.device,
+            "open": list(self.open),
+            "close": list(self.close),
+            "before": _lists(self.before),
+            "key": base64.b64encode(self.key).decode() if self.key is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
-    """What is made, from the partition up."""
+    """What is made, from the partition up; `mark` is run at last, when all is written and closed."""
 
     says: str
     make: tuple[tuple[str, ...], ...] = ()
     mounted: Mounted | None = None
+    layers: tuple[Layer, ...] = ()
+    mark: tuple[tuple[str, ...], ...] = ()
 
-    def command(self, target: Target, number: int) -> Command:
-        """Give the command for a partition of a guarded disk."""
+    def command(self, places: Places) -> Command:
+        """Give the command for partitions of guarded disks."""
+        mounted = (
+            {"filesystem": self.mounted.filesystem, "run": _lists(self.mounted.run)} if self.mounted else None
+        )
         body: dict[str, Any] = {
             "program": program("stack_program", "metal.drivers.storage"),
-            "layers": [],
+            "layers": [layer.body() for layer in self.layers],
             "make": _lists(self.make),
-            "mounted": {"filesystem": self.mounted.filesystem, "run": _lists(self.mounted.run)}
-            if self.mounted
-            else None,
-            "mark": [],
+            "mounted": mounted,
+            "mark": _lists(self.mark),
         }
         return Command(
-            argv=(*PYTHON, f"{{disk0:p{number}}}"),
+            argv=(*PYTHON, *places.names),
             says=self.says,
             stdin=json.dumps(body).encode(),
-            disks=(target.guard,),
+            disks=places.guards,
             timeout_s=600,
         )
 

@@ -35,9 +35,15 @@ def run(argv: list[str], data: bytes | None = None) -> None:
         raise SystemExit(f"{argv[0]} ended with {done.returncode}: {said}")
 
 
-def filled(argv: list[str], device: str) -> list[str]:
-    """Put the device where it is meant."""
-    return [device if word == "{device}" else word for word in argv]
+def filled(argv: list[str], device: str, devices: list[str]) -> list[str]:
+    """Put the device where it is meant, and for LVM the only ones that it may see."""
+    words = []
+    for word in argv:
+        if word == "{devices}":
+            words += [part for name in devices for part in ("--devices", name)]
+        else:
+            words.append(device if word == "{device}" else word)
+    return words
 
 
 def flush(device: str) -> None:
@@ -65,21 +71,23 @@ def work_in_mount(device: str, wish: dict[str, Any]) -> None:
 def carry_out(document: dict[str, Any], devices: list[str]) -> None:
     """Open what is below, make what is asked for, close, and only then set the mark that says so."""
     device = devices[0]
+    # No udev rule in the boot OS handles these devices; their makers must not wait for one (libdevmapper).
+    os.environ["DM_DISABLE_UDEV"] = "1"
     with contextlib.ExitStack() as opened:
         for layer in document["layers"]:
             key = base64.b64decode(layer["key"]) if layer.get("key") else None
             for argv in layer["before"]:
-                run(filled(argv, device), key)
-            opened.callback(run, filled(layer["close"], device))
-            run(filled(layer["open"], device), key)
+                run(filled(argv, device, devices), key)
+            opened.callback(run, filled(layer["close"], device, devices))
+            run(filled(layer["open"], device, devices), key)
             device = layer["device"]
         for argv in document["make"]:
-            run(filled(argv, device))
+            run(filled(argv, device, devices))
         if document.get("mounted"):
             work_in_mount(device, document["mounted"])
         flush(device)
     for argv in document["mark"]:
-        run(filled(argv, devices[0]))
+        run(filled(argv, devices[0], devices))
     print(json.dumps({"ok": True}))
 
 

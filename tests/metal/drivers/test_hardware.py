@@ -36,6 +36,7 @@ ANSWERS = {
     "by-path": "",
     "disk-heads": "vda zero\n",
     "md-detail": "",
+    "lvm": '{"report": []}',
     "bmc-mc-info": MC_INFO,
     "bmc-guid": " d7 c6 b5 a4 02 01 04 43 85 06 07 08 09 0a 0b 0c\n",
     "bmc-lan": LAN,

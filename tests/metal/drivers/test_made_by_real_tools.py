@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,14 @@ import pytest
 from metal.drivers import filesystems, partitions
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.partitions import Device, Extent, Target
+from metal.drivers.storage import luks
+from metal.drivers.storage.luks import LuksWish
+from metal.drivers.storage.lvm import LVM, GroupWish, PhysicalVolume, VolumeWish, fs_uuid_of, lvm_id, parse
+from metal.drivers.storage.stack import DEVICES, PLACE
+from metal.planning.mounting import HEADER_MARK, marked
 from metal.protocols import Command
 from pxe_edge.images import contents
+from specs.facts import VolumeGroupFact
 
 MIB = 1 << 20
 TARGET = Target(identity="S1", size_bytes=MIB)
@@ -139,3 +146,96 @@ def test_partitions_stand_where_they_were_planned_on_any_sector_size(
         (MIB, 20 * MIB, "a"),
         (21 * MIB, 42 * MIB, "b"),
     ]
+
+
+def lvm(change: Command, devices: dict[str, str]) -> None:
+    """As rf-exec would, by an LVM that asks no device mapper: this kernel may have none."""
+    argv = [devices.get(word, word) for word in change.argv]
+    if argv[0] == "lvm":
+        argv[2:2] = ["--driverloaded", "n"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False, close_fds=True)
+    assert said.returncode == 0, said.stderr
+
+
+def groups_of(*devices: str) -> tuple[VolumeGroupFact, ...]:
+    only = [word for device in devices for word in ("--devices", device)]
+    argv = [*LVM.argv[:2], "--driverloaded", "n", *only, *LVM.argv[2:]]
+    return parse(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+
+
+def signature(device: str) -> str | None:
+    said = subprocess.run(
+        ["blkid", "--probe", "-o", "value", "-s", "UUID", device], capture_output=True, text=True, check=False
+    )
+    return said.stdout.strip() or None
+
+
+def test_a_group_is_made_once_over_its_own_disks_and_leaves_a_namesake_alone(loop: Loop) -> None:
+    if shutil.which("lvm") is None:
+        pytest.skip("no lvm")
+    first, second, foreign = loop(64, name="a"), loop(96, name="b"), loop(64, name="c")
+    targets = (Target(identity="S1", size_bytes=64 * MIB), Target(identity="S2", size_bytes=96 * MIB))
+    places = {"{disk0:p1}": first, "{disk1:p1}": second}
+    pvs = tuple(PhysicalVolume(target, 1, lvm_id(f"id {n}")) for n, target in enumerate(targets))
+    volumes = (VolumeWish("own", 15, 0), VolumeWish("rest", 23, None))
+    wish = GroupWish("sys", 4 * MIB, pvs, volumes)
+    other = GroupWish("sys", 4 * MIB, (PhysicalVolume(Target("S3", 64 * MIB), 1, lvm_id("x")),), ())
+    for command in other.commands(()):
+        lvm(command, {"{disk0:p1}": foreign})
+    before = shown("sha256sum", foreign)
+
+    # Ended after each command, a new start goes on where it was.
+    done: list[Command] = []
+    while wish.differences(groups_of(first, second)):
+        seen = tuple(
+            replace(pv, fs_uuid=signature(place)) for pv, place in zip(pvs, places.values(), strict=True)
+        )
+        command = next(replace(wish, physical_volumes=seen).commands(groups_of(first, second)))
+        lvm(command, places)
+        done.append(command)
+    assert [command.argv[1] for command in done] == [
+        "pvcreate",
+        "pvcreate",
+        "vgcreate",
+        "lvcreate",
+        "lvcreate",
+    ]
+    (group,) = groups_of(first, second)
+    assert [pv.uuid for pv in group.physical_volumes] == [pv.uuid for pv in pvs]
+    assert [(one.name, one.size_bytes // (4 * MIB)) for one in group.logical_volumes] == [
+        ("own", 15),
+        ("rest", 23),
+    ]
+    assert shown("sha256sum", foreign) == before
+    assert wish.found(groups_of(first, second, foreign)) == group
+
+    # The mark of a whole file system is read back, and takes an earlier one's place.
+    for uuid in (UUID, UUID.replace("1", "2")):
+        (volume, _) = groups_of(first, second)[0].logical_volumes
+        argv = [word for part in wish.mark(volume, uuid) for word in ([part] if part != DEVICES else [])]
+        lvm(Command((*argv[:3], "--devices", first, "--devices", second, *argv[3:]), says="mark"), {})
+        (volume, _) = groups_of(first, second)[0].logical_volumes
+        assert fs_uuid_of(volume) == uuid
+
+
+def test_a_luks_header_gets_its_id_its_key_and_last_its_mark(loop: Loop) -> None:
+    """The kernel here may have no device mapper: what opens a device is left out, all else is real."""
+    if shutil.which("cryptsetup") is None:
+        pytest.skip("no cryptsetup")
+    device = loop(64)
+    layer = LuksWish("luks-vault", b"secret\nwith a second line", UUID).layer
+    (made,) = layer.before
+    argv = [device if word == PLACE else word for word in made]
+    fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
+    subprocess.run([*argv[:-1], *fast, argv[-1]], input=layer.key, check=True, capture_output=True)
+    shown(*(device if word == PLACE else word for word in luks.mark(UUID)))
+    said = shown("blkid", "--probe", "--output", "export", device)
+    assert f"UUID={UUID}\n" in said
+    assert "TYPE=crypto_LUKS\n" in said
+    label = re.search(r"^LABEL=(.*)$", said, re.MULTILINE)
+    assert label is not None
+    assert marked(label[1], HEADER_MARK) == UUID
+    opens = [device if word == PLACE else word for word in layer.open[:-1]]
+    for key, status in ((layer.key, 0), (b"secret", 2)):
+        done = subprocess.run([*opens, "--test-passphrase"], input=key, capture_output=True, check=False)
+        assert done.returncode == status, done.stderr

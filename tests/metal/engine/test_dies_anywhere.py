@@ -4,6 +4,8 @@ Moments: after the intent, before and in and after each command, before and afte
 BMC, before the outcome.
 """
 
+import base64
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
@@ -75,7 +77,8 @@ def planned(rig, spec: dict) -> Plan:
     """As the planner makes it, on this machine as it is."""
     rig.machine.macs = ("52:54:00:77:02:00",)
     hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
-    order = rig.edge.order_.model_copy(update={"spec": Host.model_validate(spec), "image": IMAGE})
+    update = {"spec": Host.model_validate(spec), "image": IMAGE, "secrets": {"disk": 1}}
+    order = rig.edge.order_.model_copy(update=update)
     rig.edge.order_ = order
     seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
     plan = make_plan(order, seen)
@@ -90,6 +93,39 @@ OWN = (
     Step(id="boot-os", kind="boot-os", field="power", reason="r", where="bmc", reboot=True),
 )  # fmt: skip
 """Steps that no plan of these two has."""
+
+KEY = {"key": {"secret": "disk"}}
+VAULT = {
+    "name": "vault",
+    "size": "rest",
+    "filesystem": "ext4",
+    "mount": "/vault",
+    "luks": KEY,
+    "preserve": True,
+}
+PRESERVED = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [{"device": "root"}, {"device": {"serial": "RF-D1"}, "partitions": [VAULT]}],
+}
+VOLUMES = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root", "partitions": [
+            {"name": "root", "size": "2GiB", "mount": "/"},
+            {"name": "pv0", "size": "rest", "lvm": {"vg": "sys"}},
+        ]},
+        {"device": {"serial": "RF-D1"}, "partitions": [
+            {"name": "var", "size": "1GiB", "filesystem": "ext4", "mount": "/var", "lvm": {"vg": "sys"}},
+            {"name": "pv1", "size": "4GiB", "lvm": {"vg": "sys"}},
+            {"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/vault", "luks": KEY},
+        ]},
+    ],
+    "volumeGroups": [{"name": "sys", "logicalVolumes": [
+        {"name": "srv", "size": "1GiB", "filesystem": "btrfs", "mount": "/srv",
+         "subvolumes": [{"name": "a"}]},
+        {"name": "data", "size": "rest", "filesystem": "btrfs", "mount": "/data", "luks": KEY},
+    ]}],
+}  # fmt: skip
 
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
@@ -154,7 +190,26 @@ def hardware(rig) -> World:
     return World(rig, planned(rig, HARDWARE))
 
 
+def volumes(rig) -> World:
+    """One group over three partitions of two disks."""
+    return World(rig, planned(rig, VOLUMES))
+
+
+def preserved(rig) -> World:
+    """An encrypted partition that stays, and that the same key opens."""
+    key = base64.b64encode(b"hunter2").decode()
+    rig.machine.disks["RF-D1"]["parts"] = {
+        1: {
+            "size": 8 * GIB - 2 * MIB, "start": 2048, "partlabel": "vault", "fstype": "crypto_LUKS",
+            "uuid": OLD_UUID, "label": f"rf.{ROOT_UUID}", "key": key,
+        }
+    }  # fmt: skip
+    return World(rig, planned(rig, PRESERVED))
+
+
 JOBS = {
+    "volumes": volumes,
+    "preserved": preserved,
     "hardware": hardware,
     "mirror": mirror,
     "plain": plain,
@@ -162,7 +217,7 @@ JOBS = {
     "boot": boot,
     "deletion": deletion,
 }
-STORAGE = ("wipe", "write-image", "partition", "mkfs")
+STORAGE = ("luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -176,7 +231,9 @@ def moments(job: str, whole: World) -> list[int]:
         same = event.what.startswith("after ") and after == "before the outcome"
         if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
             continue
-        if job != "plain" or event.step.startswith(STORAGE):  # the rest is as on the mirror
+        if job not in ("plain", "volumes", "preserved") or event.step.startswith(
+            STORAGE
+        ):  # the rest is as on the mirror
             chosen.append(number)
     return chosen
 
@@ -215,3 +272,34 @@ def test_what_follows_a_death_converges_and_repeats_nothing(job, death, make_rig
 
 def differing(found: dict, wanted: dict) -> dict:
     return {key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]}
+
+
+def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
+    world = preserved(make_rig())
+    before = copy.deepcopy(world.machine.disks["RF-D1"])
+    world.drive()
+    assert world.machine.disks["RF-D1"] == before
+    texts = world.machine.guest["texts"]
+    assert f"luks-vault UUID={OLD_UUID} /etc/rackflow/keys/vault.key luks,nofail" in texts["/etc/crypttab"]
+    assert f"UUID={ROOT_UUID} /vault ext4" in texts["/etc/fstab"]
+    assert texts["/etc/rackflow/keys/vault.key"] == "hunter2"
+
+
+def test_what_is_preserved_and_does_not_open_saves_the_root_from_being_erased(make_rig):
+    world = preserved(make_rig())
+    world.machine.disks["RF-D1"]["parts"][1]["key"] = "another"
+    world.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    before = copy.deepcopy(world.machine.disks)
+    with pytest.raises(RackflowError, match="could not open vault with its key"):
+        world.drive()
+    assert world.machine.disks == before
+
+
+@pytest.mark.parametrize(("tool", "step"), [("lvm", "fstab"), ("systemd-cryptsetup", "crypttab")])
+def test_an_image_that_could_not_mount_its_file_systems_says_so(tool, step, make_rig):
+    world = volumes(make_rig())
+    present = world.machine.guest["present"]
+    world.machine.guest["present"] = {path: here for path, here in present.items() if tool not in path}
+    with pytest.raises(RackflowError, match=f"the image has no {tool}") as raised:
+        world.drive()
+    assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", step)

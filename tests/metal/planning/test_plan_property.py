@@ -48,6 +48,9 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
         part = {"name": name, "size": size, "filesystem": kind, "mount": f"/{name}" if mounted else None}
         if mounted:
             part["options"] = draw(st.sampled_from([[], ["noatime"], ["noatime", "nodev"]]))
+        if kind is not None and draw(st.integers(0, 3)) == 0:
+            part["luks"] = {"key": {"secret": "pw"}}
+            part["size"] = f"{least + 16}MiB"
         if kind == "btrfs":
             part["subvolumes"] = [
                 {"name": f"@{n}", "mount": f"/{name}.{n}"} for n in range(draw(st.integers(0, 2)))
@@ -104,9 +107,28 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     array = RaidArray(
         name="before", driver="md", uuid="old", level="raid1", device=None, size_bytes=GIB, members=members
     )
+    groups = []
+    if draw(st.booleans()):
+        # A group over the root disk's end and, where there is one, a partition of the data volume.
+        layout[0]["partitions"] = [
+            {"name": "root", "size": "2GiB", "mount": "/"},
+            {"name": "pv0", "size": f"{draw(st.integers(600, 900))}MiB", "lvm": {"vg": "sys"}},
+        ]
+        own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
+        if draw(st.booleans()):
+            own |= {"filesystem": "ext4", "mount": "/own"}
+        layout[-1]["partitions"] = [own, *layout[-1]["partitions"]]
+        sizes = draw(st.sampled_from([("320MiB", "rest"), ("50%", "50%"), ("rest", "64MiB")]))
+        kinds = draw(st.sampled_from([("xfs", "ext4"), ("btrfs", "swap"), ("ext4", None)]))
+        groups = [{"name": "sys", "logicalVolumes": [
+            {"name": f"lv{n}", "size": size, "filesystem": kind,
+             "mount": f"/lv{n}" if kind not in (None, "swap") else None}
+            for n, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
+        ]}]  # fmt: skip
     spec = {
         "metadata": {"name": "h"},
         "image": "img",
+        "volumeGroups": groups,
         "raid": raid,
         "rootDevice": {"raid": "system"} if mirror else {"serial": "S00"},
         "disks": layout,
@@ -191,7 +213,12 @@ def test_a_reinstall_keeps_what_is_to_be_preserved(image: ImageRecord, made: tup
     machine.run(make_plan(order_for(spec, image, Phase.READY), machine.observe(NOW, [REF])))
     kept = [
         layout.model_copy(
-            update={"partitions": tuple(p.model_copy(update={"preserve": True}) for p in layout.partitions)}
+            update={
+                # A group that lies on the root's disk too is made anew, its partition beside them as well.
+                "partitions": tuple(
+                    p.model_copy(update={"preserve": p.lvm is None}) for p in layout.partitions
+                )
+            }
         )
         for layout in data
     ]
@@ -202,9 +229,9 @@ def test_a_reinstall_keeps_what_is_to_be_preserved(image: ImageRecord, made: tup
     again = make_plan(order_for(spec, image, Phase.ACTIVE), machine.observe(NOW, [REF]), reinstall=True)
     assert again.blocked is None
     machine.run(again)
-    if kept:
+    if any(part.preserve for layout in kept for part in layout.partitions):
         members = set(before["data"].members)
-        assert not members & (machine.touched | set(erased_disks(again)))
+        assert spec.volume_groups or not members & (machine.touched | set(erased_disks(again)))
         assert {a.name: a for a in machine.observe(NOW).hardware.raids}["data"] == before["data"]
     left = make_plan(order_for(spec, image, Phase.ACTIVE), machine.observe(NOW, [REF]))
     assert (left.steps, left.drift) == ((), ())

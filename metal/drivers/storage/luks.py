@@ -1,0 +1,39 @@
+"""LUKS2: how a file system is made in it, and how its header says that it was made whole.
+
+Keys go by standard input and nowhere else (cryptsetup(8), "--key-file -": read to the end of the file). The
+header's label is written last, so that a header without it is one that was not finished.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from metal.drivers.storage.stack import PLACE, Layer
+from metal.planning.mounting import HEADER_MARK
+
+MAPPER: Final = "/dev/mapper"
+
+
+@dataclass(frozen=True, slots=True)
+class LuksWish:
+    """One encrypted device; without `uuid` it stands already and is only opened."""
+
+    name: str
+    key: bytes = field(repr=False)
+    uuid: str | None = None
+
+    @property
+    def layer(self) -> Layer:
+        """How it is made and opened below a file system, and closed."""
+        make = ("cryptsetup", "luksFormat", "--type", "luks2", "--batch-mode", "--key-file", "-")
+        return Layer(
+            device=f"{MAPPER}/{self.name}",
+            before=((*make, "--uuid", self.uuid, PLACE),) if self.uuid else (),
+            open=("cryptsetup", "open", "--type", "luks2", "--key-file", "-", PLACE, self.name),
+            close=("cryptsetup", "close", self.name),
+            key=self.key,
+        )
+
+
+def mark(fs_uuid: str) -> tuple[str, ...]:
+    """Say in the header which file system is in it, whole."""
+    return ("cryptsetup", "config", PLACE, "--label", f"{HEADER_MARK}{fs_uuid}")

@@ -1,0 +1,235 @@
+"""LVM: what its metadata on the disks says, and the commands that make a group and its volumes.
+
+Groups of other disks may bear any name, the same one too. So every command is given the partitions that it
+may use (`--devices`, lvm(8)) and sees no other; groups are found by ids and not by names. No logical volume
+stays active between commands: it would hold its disks, and rf-exec touches none that is in use.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any, Final
+
+from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.partitions import Target
+from metal.drivers.storage.places import Places
+from metal.drivers.storage.stack import DEVICES, Layer
+from metal.drivers.tool_text import unparsable
+from metal.errors import Refused, Unparsable
+from metal.planning.mounting import VOLUME_MARK, marked
+from metal.protocols import Command, Shell
+from specs.facts import LogicalVolumeFact, PhysicalVolumeFact, VolumeGroupFact
+
+LVM: Final = Query(
+    "lvm",
+    (
+        *("lvm", "fullreport", "--readonly", "--reportformat", "json", "--units", "b", "--nosuffix"),
+        *("--configreport", "vg", "-o", "vg_name,vg_uuid,vg_extent_size"),
+        *("--configreport", "pv", "-o", "pv_name,pv_uuid"),
+        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_layout,lv_tags"),
+        *("--configreport", "pvseg", "-o", "pvseg_start", "--configreport", "seg", "-o", "seg_start"),
+    ),
+    timeout_s=20,
+)
+"""All groups as they stand on the disks; --readonly takes no lock and asks no device mapper (lvm(8))."""
+
+_ID_GROUPS: Final = (6, 4, 4, 4, 4, 4, 6)
+_ID_CHARS: Final = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def lvm_id(uuid: str) -> str:
+    """An id in LVM's spelling, 32 letters and digits in seven groups, made from a derived UUID."""
+    digest = sha256(uuid.encode()).digest()
+    letters = "".join(_ID_CHARS[byte % len(_ID_CHARS)] for byte in digest)
+    places = [sum(_ID_GROUPS[:n]) for n in range(len(_ID_GROUPS) + 1)]
+    return "-".join(letters[start:end] for start, end in pairwise(places))
+
+
+def parse(text: str) -> tuple[VolumeGroupFact, ...]:
+    """Give the groups of `LVM`; partitions that are in no group are left out. Raises Unparsable."""
+    if not text.strip():
+        return ()
+    try:
+        reports = json.loads(text)["report"]
+        return tuple(_group(one) for one in reports if one.get("vg"))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise unparsable("lvm fullreport", None, "groups with their volumes", str(error)) from error
+
+
+def read_groups(shell: Shell) -> tuple[VolumeGroupFact, ...]:
+    """Read the groups. Raises Refused where there is no LVM to ask."""
+    said = read_bundle(shell, (LVM,))[LVM.name]
+    if not said.ok:
+        raise Refused(
+            f"lvm does not tell its groups: {said.stderr.strip()[-300:] or said.status}",
+            host=shell.host,
+            reason="step-failed",
+        )
+    try:
+        return parse(said.stdout)
+    except Unparsable as error:
+        error.host = shell.host
+        raise
+
+
+def _group(report: Mapping[str, Any]) -> VolumeGroupFact:
+    group = report["vg"][0]
+    return VolumeGroupFact(
+        name=str(group["vg_name"]),
+        uuid=str(group["vg_uuid"]),
+        extent_bytes=int(group["vg_extent_size"]),
+        physical_volumes=tuple(
+            PhysicalVolumeFact(uuid=str(one["pv_uuid"]), device=str(one["pv_name"])) for one in report["pv"]
+        ),
+        logical_volumes=tuple(
+            LogicalVolumeFact(
+                name=str(one["lv_name"]),
+                uuid=str(one["lv_uuid"]),
+                size_bytes=int(one["lv_size"]),
+                layout=str(one["lv_layout"]),
+                tags=tuple(tag for tag in str(one["lv_tags"]).split(",") if tag),
+            )
+            for one in report["lv"]
+        ),
+    )
+
+
+def mapper_path(group: str, volume: str) -> str:
+    """The device of an active volume: dashes of names are doubled (lvm(8), "VALID NAMES" and /dev/mapper)."""
+    return f"/dev/mapper/{group.replace('-', '--')}-{volume.replace('-', '--')}"
+
+
+def fs_uuid_of(volume: LogicalVolumeFact) -> str | None:
+    """The file system that rackflow has made in a volume; None where it has made none."""
+    found = [uuid for tag in volume.tags if (uuid := marked(tag, VOLUME_MARK))]
+    return found[0] if len(found) == 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalVolume:
+    """A partition of a guarded disk with the id that it gets, and what lies on it now."""
+
+    target: Target
+    number: int
+    uuid: str
+    filesystem: str | None = None
+    fs_uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeWish:
+    """A logical volume; `on` is the one partition that it lies on, None lets LVM choose."""
+
+    name: str
+    extents: int
+    on: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupWish:
+    """A group that is to stand; `kept` is the id of one that stands already and stays."""
+
+    name: str
+    extent_bytes: int
+    physical_volumes: tuple[PhysicalVolume, ...]
+    volumes: tuple[VolumeWish, ...]
+    kept: str | None = None
+
+    @property
+    def places(self) -> Places:
+        """Its partitions."""
+        return Places.of((one.target, one.number) for one in self.physical_volumes)
+
+    def found(self, groups: Sequence[VolumeGroupFact]) -> VolumeGroupFact | None:
+        """The group, by its id or that of its partitions. Raises Refused where it is not as it must be."""
+        wanted = {one.uuid for one in self.physical_volumes}
+        for group in groups:
+            held = {one.uuid for one in group.physical_volumes}
+            if (group.uuid != self.kept) if self.kept else not wanted & held:
+                continue
+            whole = self.kept is not None or held == wanted
+            if group.name != self.name or not whole:
+                raise Refused(
+                    f"volume group {self.name} is {group.name} of {len(held)} partitions, "
+                    f"expected {len(wanted)}",
+                    reason="step-failed",
+                    hint="rackflow plan with --refresh shows what is there now",
+                )
+            return group
+        if self.kept:
+            raise Refused(f"no volume group {self.name} ({self.kept})", reason="no-matching-disk")
+        return None
+
+    def differences(self, groups: Sequence[VolumeGroupFact]) -> tuple[str, ...]:
+        """Say what is missing of it."""
+        group = self.found(groups)
+        if group is None:
+            return (f"volume group {self.name} is missing",)
+        seen = {one.name: one for one in group.logical_volumes}
+        missing = []
+        for one in self.volumes:
+            held = seen.get(one.name)
+            if held is None:
+                missing.append(f"logical volume {self.name}/{one.name} is missing")
+            elif held.size_bytes != one.extents * group.extent_bytes:
+                raise Refused(
+                    f"logical volume {self.name}/{one.name} has {held.size_bytes} bytes, "
+                    f"expected {one.extents * group.extent_bytes}",
+                    reason="step-failed",
+                )
+        return tuple(missing)
+
+    def commands(self, groups: Sequence[VolumeGroupFact]) -> Iterator[Command]:
+        """Make what is missing, one command each."""
+        places = self.places
+        group = self.found(groups)
+        if group is None:
+            for one, name in zip(self.physical_volumes, places.names, strict=True):
+                yield from self._labelled(one, name)
+            extent = f"{self.extent_bytes}b"
+            yield self._command(
+                ("vgcreate", "--physicalextentsize", extent), (self.name, *places.names), "make the group"
+            )
+        seen = {one.name for one in group.logical_volumes} if group else set()
+        for volume in self.volumes:
+            if volume.name in seen:
+                continue
+            on = () if volume.on is None else (places.names[volume.on],)
+            # Inactive: what lies in it from earlier is neither looked at nor zeroed.
+            options = ("--activate", "n", "--zero", "n", "--wipesignatures", "n")
+            extents = ("--extents", str(volume.extents), "--name", volume.name)
+            yield self._command(("lvcreate", *options, *extents), (self.name, *on), f"make {volume.name}")
+
+    def layer(self, volume: str) -> Layer:
+        """How a volume is opened below a file system, and closed."""
+        change = ("lvm", "lvchange", "--yes", DEVICES)
+        name = f"{self.name}/{volume}"
+        return Layer(
+            device=mapper_path(self.name, volume),
+            open=(*change, "--activate", "y", "--ignoreactivationskip", name),
+            close=(*change, "--activate", "n", name),
+        )
+
+    def mark(self, volume: LogicalVolumeFact, fs_uuid: str) -> tuple[str, ...]:
+        """Say on the disk that a file system is whole; what an earlier job said goes."""
+        old = (word for tag in volume.tags if tag.startswith(VOLUME_MARK) for word in ("--deltag", tag))
+        marks = (*old, "--addtag", f"{VOLUME_MARK}{fs_uuid}")
+        return ("lvm", "lvchange", "--yes", DEVICES, *marks, f"{self.name}/{volume.name}")
+
+    def _labelled(self, one: PhysicalVolume, name: str) -> Iterator[Command]:
+        if one.fs_uuid == one.uuid:
+            return
+        place = f"{one.target} partition {one.number}"
+        if one.filesystem is not None:
+            # A group of before, of which a partition is left, would keep pvcreate from it.
+            erase = ("wipefs", "--all", "--force", f"{{disk0:p{one.number}}}")
+            yield Command(erase, says=f"erase the signatures on {place}", disks=(one.target.guard,))
+        verb = ("pvcreate", "--uuid", one.uuid, "--norestorefile", "--dataalignment", "1m")
+        yield self._command(verb, (name,), f"make a physical volume of {place}")
+
+    def _command(self, verb: tuple[str, ...], operands: tuple[str, ...], says: str) -> Command:
+        devices = (word for name in self.places.names for word in ("--devices", name))
+        argv = ("lvm", verb[0], "--yes", *devices, *verb[1:], *operands)
+        return Command(argv, says=f"{says} ({self.name})", disks=self.places.guards)

@@ -1,0 +1,92 @@
+"""Steps over LVM: the group with its volumes, and file systems in them. All of them in the boot OS."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from metal.drivers import filesystems
+from metal.drivers.filesystems import FilesystemWish
+from metal.drivers.storage.lvm import (
+    GroupWish,
+    PhysicalVolume,
+    VolumeWish,
+    fs_uuid_of,
+    lvm_id,
+    read_groups,
+)
+from metal.engine import luks_steps
+from metal.engine.work import Handler, Work
+from metal.errors import Refused
+from metal.planning.plan import StepKind
+from specs.facts import LogicalVolumeFact
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeGroup:
+    """Make a group under the ids that the job gives its partitions, and the volumes in it."""
+
+    blind: bool = False
+
+    def differences(self, work: Work) -> tuple[str, ...]:
+        """Say what is missing of it."""
+        return group_wish(work, work.args).differences(read_groups(work.shell()))
+
+    def act(self, work: Work) -> None:
+        """Make what is missing; nothing that stands is made again."""
+        work.unmount()
+        work.send(tuple(group_wish(work, work.args).commands(read_groups(work.shell()))))
+
+
+HANDLERS: Final[Mapping[StepKind, Handler]] = {"volume-group": VolumeGroup()}
+
+
+def group_wish(work: Work, args: Mapping[str, Any]) -> GroupWish:
+    """Give the group of a step's arguments, its partitions as they are now."""
+    view = work.block()
+    places = []
+    for one in args["pvs"]:
+        target = work.target(one["target"])
+        device = view.on(target)
+        uuid = lvm_id(work.made(f"pv:{one['name']}"))
+        target, number = replace(target, size_bytes=device.size_bytes), int(one["number"])
+        part = device.partition(number)
+        held = (part.filesystem, part.fs_uuid) if part else (None, None)
+        places.append(PhysicalVolume(target, number, uuid, *held))
+    volumes = (
+        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on")) for one in args.get("volumes", ())
+    )
+    return GroupWish(
+        str(args["vg"]), int(args["extent_bytes"]), tuple(places), tuple(volumes), kept=args.get("uuid")
+    )
+
+
+def volume_differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:
+    """Say whether the file system was made in its volume, whole: the volume bears its mark then."""
+    _, volume = _volume(work, wish)
+    seen = fs_uuid_of(volume)
+    if seen == wish.fs_uuid:
+        return ()
+    return (f"logical volume {volume.name} holds {seen or 'nothing of ours'}, wanted {wish.fs_uuid}",)
+
+
+def make_in_volume(work: Work, wish: FilesystemWish) -> None:
+    """Make the file system; the mark comes last."""
+    work.unmount()
+    group, volume = _volume(work, wish)
+    says = f"make {wish.filesystem} {wish.label} in {group.name}/{volume.name}"
+    over = (group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
+    made = filesystems.stack(says, wish, over, (group.mark(volume, wish.fs_uuid),))
+    work.send((made.command(group.places),))
+
+
+def _volume(work: Work, wish: FilesystemWish) -> tuple[GroupWish, LogicalVolumeFact]:
+    group = group_wish(work, work.args["group"])
+    seen = group.found(read_groups(work.shell()))
+    volume = next((one for one in seen.logical_volumes if one.name == wish.name), None) if seen else None
+    if volume is None:
+        raise Refused(
+            f"no logical volume {group.name}/{wish.name} is on {', '.join(map(str, group.places.guards))}",
+            host=work.host,
+            reason="no-matching-disk",
+        )
+    return group, volume

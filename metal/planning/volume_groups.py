@@ -1,0 +1,212 @@
+"""Which volume groups a spec means, over which partitions, and how large each logical volume is.
+
+Groups are never found by their name alone, because other disks may hold one of the same name: a group that is
+to be kept is the one on the very partitions that are kept. Logical volumes that stand keep their size.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from metal.planning.disks import Refusal, describe
+from metal.planning.layout import MIB, shares, too_small
+from metal.planning.mounting import VOLUME_MARK, marked
+from metal.planning.storage import Target
+from specs.facts import Disk, Hardware, LogicalVolumeFact, PartitionFact, VolumeGroupFact
+from specs.model import Formatted, Host, LogicalVolume, Partition
+from specs.sizes import human_size
+
+EXTENT_BYTES: Final = 4 * MIB
+"""LVM's default; groups are made with it, so that sizes can be decided here."""
+HEAD_BYTES: Final = MIB
+"""What LVM keeps at the start of a physical volume aligned to 1 MiB: label and metadata (pvcreate(8))."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhysicalPart:
+    """A partition that becomes or is a physical volume, and how it was seen if it stays."""
+
+    target: Target
+    number: int
+    part: Partition
+    size_bytes: int
+    seen: PartitionFact | None
+
+    @property
+    def extents(self) -> int:
+        """What it gives to its group."""
+        return (self.size_bytes - HEAD_BYTES) // EXTENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A logical volume: what it is made for, how large, on which partition alone, and how it was seen."""
+
+    part: Formatted
+    extents: int
+    on: int | None = None
+    seen: LogicalVolumeFact | None = None
+
+    @property
+    def kept_fs_uuid(self) -> str | None:
+        """The file system that an earlier job made in it, as the volume itself says."""
+        found = [marked(tag, VOLUME_MARK) for tag in (self.seen.tags if self.seen else ())]
+        return next((one for one in found if one), None)
+
+    @property
+    def kept(self) -> bool:
+        """Whether its content stays."""
+        return self.seen is not None and self.part.preserve
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A volume group; `kept` is the one that stands and stays."""
+
+    name: str
+    parts: tuple[PhysicalPart, ...]
+    volumes: tuple[Volume, ...]
+    kept: VolumeGroupFact | None = None
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """The disks below it."""
+        return tuple({disk.identity: disk for one in self.parts for disk in one.target.disks}.values())
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Paths of the basis that a step which writes to it leaves otherwise."""
+        return tuple(dict.fromkeys(path for one in self.parts for path in one.target.leaves))
+
+    @property
+    def args(self) -> dict[str, Any]:
+        """The group as steps carry it."""
+        pvs = [{"target": one.target.args, "number": one.number, "name": one.part.name} for one in self.parts]
+        extent_bytes = self.kept.extent_bytes if self.kept else EXTENT_BYTES
+        told: dict[str, Any] = {"vg": self.name, "extent_bytes": extent_bytes, "pvs": pvs}
+        return told | ({"uuid": self.kept.uuid} if self.kept else {})
+
+
+def choose_groups(
+    spec: Host, parts: Iterable[PhysicalPart], groups: Sequence[VolumeGroupFact]
+) -> tuple[tuple[Group, ...], dict[str, Refusal]]:
+    """All groups of a spec over the partitions that name them, and refusals by field path."""
+    by_group: dict[str, list[PhysicalPart]] = {}
+    for one in parts:
+        by_group.setdefault(one.part.lvm.vg if one.part.lvm else "", []).append(one)
+    listed = {one.name: one.logical_volumes for one in spec.volume_groups}
+    chosen, refusals = [], {}
+    for name, places in by_group.items():
+        found = _group(name, tuple(places), listed.get(name, ()), groups)
+        if isinstance(found, Refusal):
+            refusals[f"disks:lvm.{name}"] = found
+        else:
+            chosen.append(found)
+    return tuple(chosen), refusals
+
+
+def _group(
+    name: str,
+    parts: tuple[PhysicalPart, ...],
+    listed: Sequence[LogicalVolume],
+    groups: Sequence[VolumeGroupFact],
+) -> Group | Refusal:
+    preserved = any(one.preserve for one in (*(part.part for part in parts), *listed))
+    if preserved and any(one.seen is not None for one in parts):
+        return _kept(name, parts, listed, groups)
+    volumes = _volumes(name, parts, listed)
+    return volumes if isinstance(volumes, Refusal) else Group(name, parts, volumes)
+
+
+def _kept(
+    name: str,
+    parts: tuple[PhysicalPart, ...],
+    listed: Sequence[LogicalVolume],
+    groups: Sequence[VolumeGroupFact],
+) -> Group | Refusal:
+    """The group on exactly these partitions, with every volume that the spec names."""
+    devices = {one.seen.device for one in parts if one.seen is not None}
+    held = [one for one in groups if devices & {pv.device for pv in one.physical_volumes}]
+    missing = [one.part.name for one in parts if one.seen is None]
+    on = held[0] if len(held) == 1 else None
+    if on is None or missing or {pv.device for pv in on.physical_volumes} != devices or on.name != name:
+        seen = "; ".join(
+            f"{one.name} on {', '.join(pv.device for pv in one.physical_volumes)}" for one in held
+        )
+        told = (
+            f"group {name} holds data to preserve, and is not on {', '.join(one.part.name for one in parts)}"
+        )
+        return Refusal("layout-impossible", f"{told}; seen there: {seen or 'no volume group'}")
+    by_name = {one.name: one for one in on.logical_volumes}
+    own = [(part.part, number) for number, part in enumerate(parts) if part.part.filesystem]
+    wished: list[tuple[Formatted, int | None]] = [*own, *((one, None) for one in listed)]
+    absent = [part.name for part, _ in wished if part.name not in by_name]
+    if absent:
+        has = ", ".join(sorted(by_name)) or "none"
+        told = f"group {name} holds data to preserve and no logical volume {absent[0]}; it has {has}"
+        return Refusal("layout-impossible", told)
+    volumes = tuple(
+        Volume(part, by_name[part.name].size_bytes // on.extent_bytes, number, by_name[part.name])
+        for part, number in wished
+    )
+    return Group(name, parts, volumes, on)
+
+
+def _volumes(
+    name: str, parts: Sequence[PhysicalPart], listed: Sequence[LogicalVolume]
+) -> tuple[Volume, ...] | Refusal:
+    volumes = [
+        Volume(one.part, one.extents, number) for number, one in enumerate(parts) if one.part.filesystem
+    ]
+    room = sum(one.extents for one in parts if not one.part.filesystem) * EXTENT_BYTES
+    sizes = shares([one.size for one in listed], room, EXTENT_BYTES)
+    if sum(sizes) > room or any(size < 0 for size in sizes):
+        needs = sum(size for one, size in zip(listed, sizes, strict=True) if one.size != "rest")
+        told = f"volumes of group {name} need {human_size(needs)}, it has {human_size(room)}"
+        return Refusal("layout-impossible", told)
+    volumes += [Volume(one, size // EXTENT_BYTES) for one, size in zip(listed, sizes, strict=True)]
+    for one in volumes:
+        small = too_small(one.part, one.extents * EXTENT_BYTES, inside=f"{name}/")
+        if small:
+            return small
+    return tuple(volumes)
+
+
+def split_groups(
+    hardware: Hardware, erased: Iterable[Disk], remade: Iterable[str], kept: Iterable[str]
+) -> Iterator[tuple[str, Refusal]]:
+    """Groups that lie on what is erased and on what is not: the other part of them would be lost too.
+
+    `erased` are whole disks, `remade` single partitions of disks that stay, `kept` ids of groups that stay.
+    """
+    owners = _owners(hardware)
+    gone, single, stays = {disk.identity for disk in erased}, set(remade), set(kept)
+    for group in hardware.volume_groups:
+        outside: dict[str | None, Disk] = {}
+        for pv in group.physical_volumes:
+            below = owners.get(pv.device, ())
+            if pv.device not in single and any(disk.identity not in gone for disk in below):
+                outside |= {disk.identity: disk for disk in below if disk.identity not in gone}
+        touched = any(
+            pv.device in single or any(disk.identity in gone for disk in owners.get(pv.device, ()))
+            for pv in group.physical_volumes
+        )
+        if group.uuid in stays or not outside or not touched:
+            continue
+        told = "; ".join(describe(disk) for disk in outside.values())
+        message = f"volume group {group.name} also lies on disks that stay: {told}"
+        yield f"lvm:{group.name}", Refusal("foreign-content", message)
+
+
+def _owners(hardware: Hardware) -> Mapping[str, tuple[Disk, ...]]:
+    """Device of a disk or partition -> the disks below it."""
+    found: dict[str, tuple[Disk, ...]] = {}
+    for disk in hardware.disks:
+        for name in (disk.device, *(part.device for part in disk.partitions)):
+            found[name] = (disk,)
+    for array in hardware.raids:
+        names = {*array.members, *array.spares}
+        below = tuple(disk for disk in hardware.disks if names & {disk.serial, disk.wwn, disk.device})
+        for name in (array.device or "", *(part.device for part in array.partitions)):
+            found[name] = below
+    return found
