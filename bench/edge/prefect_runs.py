@@ -17,6 +17,21 @@ import httpx
 
 PAGE = 200
 LOOK_S = 0.25
+BUSY_TRIES = 40
+
+
+class Patient(httpx.HTTPTransport):
+    """Asks again where Prefect's database was busy (503), as the edge and Prefect's own clients do."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The first answer that is another one, or the last."""
+        for _ in range(BUSY_TRIES):
+            answer = super().handle_request(request)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                return answer
+            answer.close()
+            time.sleep(LOOK_S)
+        return super().handle_request(request)
 
 
 def rate(client: httpx.Client, deployment: str, count: int) -> float:
@@ -65,7 +80,10 @@ MINE = {"flow_runs": {"tags": {"all_": ["rackflow"]}}}
 def main(url: str, auth_file: str, verb: str, *more: str) -> None:
     """One question."""
     user, _, password = Path(auth_file).read_text().strip().partition(":")
-    with httpx.Client(base_url=f"{url}/", auth=(user, password), timeout=60, trust_env=False) as client:
+    auth, patient = (user, password), Patient()
+    with httpx.Client(
+        base_url=f"{url}/", auth=auth, timeout=60, trust_env=False, transport=patient
+    ) as client:
         if verb == "rate":
             print(rate(client, more[0], int(more[1])))
         elif verb == "list":

@@ -36,11 +36,14 @@ class Courier:
         """Deliver until cancelled; no failure of Prefect or of one row ends it."""
         self._loop = asyncio.get_running_loop()
         while True:
+            self._wake.clear()  # before a look: what is written during it is seen by the next one
+            taken = 0
             try:
-                await self.deliver()
+                taken = await self.deliver()
             except Exception:
                 log.exception("event=outbox-round-failed")
-            self._wake.clear()
+            if taken:  # a round has an upper limit, and a storm more to tell
+                continue
             try:
                 await asyncio.wait_for(self._wake.wait(), timeout=EVERY_S)
             except TimeoutError:

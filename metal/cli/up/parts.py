@@ -14,6 +14,12 @@ PREFECT_PORT: Final = 4200
 CONTROL_PORT: Final = 8443
 BOOT_PORT: Final = 8080
 RETENTION_S: Final = 14 * 24 * 3600
+LATE_S: Final = 3600
+"""When Prefect marks a run that waits for a worker as late: not during a boot storm, when runs wait their turn.
+
+Its default is 15 s. Marking 1,000 runs kept its SQLite locked for minutes, in which two runs a second were
+made (measured). That nobody picks runs up is what the edge's sweeper and `rackflow why` tell.
+"""
 RUN_BYTES: Final = 90 << 20
 """Memory of one flow run's process (75 MB PSS measured, with room)."""
 RUNS_PER_CORE: Final = 8
@@ -103,6 +109,7 @@ def server_env(run: SiteRun) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
         "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(RETENTION_S),
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(LATE_S),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "true",
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pxe_edge.registry import boots, hosts
+from pxe_edge.registry import boots, courier, hosts
 from pxe_edge.registry.registry import open_registry
 
 HOST = "mac-52540000000a"
@@ -127,6 +127,28 @@ def test_a_restarted_edge_goes_on_with_waits_and_what_prefect_was_not_told(
     assert again.deliver() == 1
     assert again.claim()["epoch"] == 2
     registry.db.close()
+
+
+def test_a_storm_is_told_without_a_pause(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courier, "EVERY_S", 3600.0)
+    hosts = [f"h{number}" for number in range(45)]
+    for number, name in enumerate(hosts):
+        body = {"name": name, "mac": f"52:54:00:00:01:{number:02x}"}
+        site.call("POST", "/v1/hosts", scope="admin", expect=201, json=body)
+        order = {"verb": "power", "args": {"action": "status"}}
+        site.call("POST", f"/v1/hosts/{name}/jobs", scope="admin", expect=201, json=order)
+
+    async def told() -> None:
+        made = asyncio.Event()
+        site.prefect.created = lambda: made.set() if len(site.prefect.runs) == len(hosts) else None
+        task = asyncio.create_task(site.courier.run())
+        try:
+            await asyncio.wait_for(made.wait(), timeout=30)
+        finally:
+            task.cancel()
+
+    asyncio.run(told())
+    assert {run["parameters"]["host"] for run in site.prefect.runs.values()} == set(hosts)
 
 
 def test_the_tasks_end_waits_and_deliver_by_themselves(reported: Any) -> None:
