@@ -15,7 +15,7 @@ CONTROL_PORT: Final = 8443
 BOOT_PORT: Final = 8080
 RETENTION_S: Final = 14 * 24 * 3600
 LATE_S: Final = 3600
-"""When Prefect marks a run that waits for a worker as late: not during a boot storm, when runs wait their turn.
+"""When Prefect marks a run that waits for a worker as late: not in a boot storm, when runs wait their turn.
 
 Its default is 15 s. Marking 1,000 runs kept its SQLite locked for minutes, in which two runs a second were
 made (measured). That nobody picks runs up is what the edge's sweeper and `rackflow why` tell.
