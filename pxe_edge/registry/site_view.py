@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from types import MappingProxyType
+from typing import Final
 
 from pxe_edge.policy.views import AddressRange, BootOsView, NetworkView, SiteOption, SiteView
 from pxe_edge.registry.addresses import address_range
@@ -135,6 +136,10 @@ def _integers(given: dict[str, list[int]] | tuple[int, ...]) -> bytes:
     return b"".join(n.to_bytes(widths[width], "big") for width, numbers in given.items() for n in numbers)
 
 
+_DEBIAN_NAMES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
+"""The builder says of a boot OS what `uname -m` says in it."""
+
+
 def bootos_view(boot_folder: Path) -> BootOsView | None:
     """The boot OS that is current in the boot folder; None when none is built."""
     try:
@@ -144,7 +149,11 @@ def bootos_view(boot_folder: Path) -> BootOsView | None:
             initrds=tuple(str(name) for name in current["initrds"]),
             firmware=current.get("firmware"),
             kernel_args=str(current.get("kernel_args", "")),
-            architecture=str(current.get("arch", "amd64")),
+            architecture=_debian_name(str(current.get("arch", "amd64"))),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _debian_name(architecture: str) -> str:
+    return _DEBIAN_NAMES.get(architecture, architecture)
