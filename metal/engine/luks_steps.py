@@ -1,6 +1,6 @@
 """Encrypted file systems: made over LUKS2, opened to prove their key, unlocked by the installed system."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ from metal.drivers.guest.document import commands, joined
 from metal.drivers.guest.facts import CRYPT_TOOLS
 from metal.drivers.storage import luks
 from metal.drivers.storage.luks import LuksWish
+from metal.drivers.storage.opened import LIST, close_left, luks_id
 from metal.drivers.storage.places import Places
 from metal.drivers.storage.stack import Layer, Stack
 from metal.engine.work import Handler, Work
@@ -56,12 +57,19 @@ def differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:
 def make(work: Work, wish: FilesystemWish) -> None:
     """Make header and file system; the mark comes last."""
     work.unmount()
+    close(work, (luks_id(work.made(f"luks:{wish.name}")),))
     target = work.target()
     target = replace(target, size_bytes=work.block().on(target).size_bytes)
     says = f"make encrypted {wish.filesystem} {wish.label} on {target} partition {wish.number}"
     over = layers(work, wish.name, fresh=True)
     made = filesystems.stack(says, wish, over, (luks.mark(wish.fs_uuid),))
     work.send((made.command(Places.of(((target, wish.number),))),))
+
+
+def close(work: Work, ids: Iterable[str]) -> None:
+    """Close what an earlier start of the step was killed over: while it is open its disk counts as used."""
+    if work.interrupted:
+        work.send(tuple(close_left(work.shell().read(LIST).stdout, ids)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +85,13 @@ class LuksOpen:
     def act(self, work: Work) -> None:
         """Open and close it."""
         work.unmount()
-        name, target = str(work.args["name"]), work.target()
-        target = replace(target, size_bytes=work.block().on(target).size_bytes)
+        name, target, number = str(work.args["name"]), work.target(), int(work.args["number"])
+        device = work.block().on(target)
+        target, part = replace(target, size_bytes=device.size_bytes), device.partition(number)
+        if part is not None and part.fs_uuid:
+            close(work, (luks_id(part.fs_uuid),))
         opened = Stack(f"open {name} with its key", layers=layers(work, name, fresh=False))
-        work.send((opened.command(Places.of(((target, int(work.args["number"])),))),))
+        work.send((opened.command(Places.of(((target, number),))),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from metal.drivers.storage.lvm import (
     lvm_id,
     read_groups,
 )
+from metal.drivers.storage.opened import luks_id, volume_id
 from metal.engine import luks_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused
@@ -73,6 +74,9 @@ def make_in_volume(work: Work, wish: FilesystemWish) -> None:
     """Make the file system; the mark comes last."""
     work.unmount()
     group, volume = _volume(work, wish)
+    seen = group.found(read_groups(work.shell()))
+    below = (volume_id(seen.uuid, volume.uuid),) if seen else ()
+    luks_steps.close(work, (luks_id(work.made(f"luks:{wish.name}")), *below))
     says = f"make {wish.filesystem} {wish.label} in {group.name}/{volume.name}"
     over = (group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
     made = filesystems.stack(says, wish, over, (group.mark(volume, wish.fs_uuid),))

@@ -20,6 +20,7 @@ from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
 from metal.drivers.storage.lvm import LVM
+from metal.drivers.storage.opened import LIST
 from metal.protocols import Change, Command, Output
 from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
@@ -58,6 +59,8 @@ class FakeMachine(FakeShell):
         """Whether the next command has half of its effect."""
         self.torn: set[str] = set()
         """Partitions whose file system was left half made."""
+        self.left_open: list[str] = []
+        """Id and name of each device that a killed program has left open; its disks count as used."""
         self.deaf: set[str] = set()
         """Programs that are taken and have no effect."""
         self.guest: dict[str, Any] = {
@@ -73,7 +76,7 @@ class FakeMachine(FakeShell):
 
     def restart(self) -> None:
         """Forget what only a kernel knew: assembled arrays, mounts, partitions that a table no longer has."""
-        self.array, self.mounted = None, False
+        self.array, self.mounted, self.left_open = None, False, []
         for disk in self.disks.values():
             self._reread(disk)
 
@@ -107,6 +110,7 @@ class FakeMachine(FakeShell):
             NIC_SYSFS.argv: "".join(f"eth{n} 1 - pf 1 1000 /x\n" for n in range(len(self.macs))),
             SETTLE.argv: "",
             PROBE_AGAIN: "",
+            LIST: "\n".join(self.left_open) or "No devices found",
             LSBLK.argv: json.dumps({"blockdevices": [self._node(disk) for disk in self.disks.values()]}),
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),
@@ -160,10 +164,11 @@ class FakeMachine(FakeShell):
         argv, tear, self.tear = change.argv, self.tear, False
         if argv[0] in self.deaf:
             return None
-        if argv[0] == "mdadm":
-            return self._mdadm(change, tear=tear)
-        if argv[0] == "lvm":
-            return self.lvm.run(argv, self._devices(change), tear=tear)
+        if self.left_open and change.disks:
+            return Output(argv, 4, "", f"in use: {self.left_open}")
+        tool = {"mdadm": self._mdadm, "lvm": self._lvm, "dmsetup": self._dmsetup}.get(argv[0])
+        if tool is not None:
+            return tool(change, tear=tear)
         if argv[: len(PYTHON)] == PYTHON and argv != PYTHON:
             return self._program(change, json.loads(change.stdin or b""), tear=tear)
         if argv == PYTHON:
@@ -223,7 +228,17 @@ class FakeMachine(FakeShell):
         root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
         place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
 
+    def _lvm(self, change: Command, *, tear: bool) -> Output | None:
+        return self.lvm.run(change.argv, self._devices(change), tear=tear)
+
+    def _dmsetup(self, change: Command, *, tear: bool) -> Output | None:
+        kept = [line for line in self.left_open if line.split()[1] != change.argv[-1]]
+        self.left_open = self.left_open if tear else kept
+        return None
+
     def _program(self, change: Command, document: dict[str, Any], *, tear: bool) -> Output | None:
+        if tear:
+            self.left_open = [self._opened(layer) for layer in document["layers"]]
         if any(layer["open"][0] == "lvm" for layer in document["layers"]):
             return self._in_volume(document, tear=tear)
         place = self._place(change)
@@ -239,6 +254,20 @@ class FakeMachine(FakeShell):
             for n, disk in enumerate(disks)
             for number, part in disk["parts"].items()
         }
+
+    def _opened(self, layer: dict[str, Any]) -> str:
+        """Id and name of a device, as the device mapper has them."""
+        if layer["open"][0] == "lvm":
+            group, _, volume = layer["open"][-1].partition("/")
+            uuid = self.lvm.groups[group]["uuid"]
+            plain = f"{uuid}{group}-{volume}".replace("-", "")
+            return f"LVM-{plain} {group}-{volume}"
+        header = next((_option_of(argv, "--uuid") for argv in layer["before"]), None)
+        if header is None:
+            header = next(
+                p["uuid"] for p in self._parts_by_name().values() if p.get("fstype") == "crypto_LUKS"
+            )
+        return f"CRYPT-LUKS2-{header.replace('-', '')}-{layer['open'][-1]} {layer['open'][-1]}"
 
     @staticmethod
     def _encrypted(part: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
