@@ -30,13 +30,13 @@ lint: setup
 	.venv/bin/lint-imports
 
 unit: setup
-	$(PY) -m pytest -q -m "not rack"
+	$(PY) -m pytest -q -m "not rack and not long"
 
 rack: setup
 	$(PY) -m pytest -q -m "rack and chosen"
 
 test: lint
-	$(PY) -m pytest -q -m "not rack or chosen"
+	$(PY) -m pytest -q -m "(not rack or chosen) and not long"
 
 test-rack:
 	@scripts/setup --arm64

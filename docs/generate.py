@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel
 from typer.main import get_command
 
+from lab.raid.proofs import PROOFS
 from metal.cli.main import build
 from metal.planning.restarts import ENTER, RESTARTS
 from pxe_edge.api.app import create_app
@@ -49,6 +50,11 @@ CAUSES_INTRO: Final = """## What `rackflow why` says
 It takes all that is known of a host at one moment (timeline, job, wait, lease, outbox, conditions, requests,
 refusals, the end of the serial log) and asks these rules from the top. The first that holds is the `cause`;
 its sentence and next step are filled with what was found. `reason` beside it is the code on record.
+"""
+RAID_PROVEN: Final = "## What is proven, and how"
+RAID_INTRO: Final = """Nothing here has been proven on hardware. *Capture*: a tool's real output.
+*Emulator*: the tool of `lab/raid`, in process, with the driver alone or with planner and engine.
+*Kernel device*: an array of a real kernel in the virtual rack. Made of `lab/raid/proofs.py` by `make docs`.
 """
 PLACES: Final = {
     "name": "NAME",
@@ -347,10 +353,29 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True) + "\n"
 
 
+def raid_page() -> str:
+    """The page on RAID as it is written, its last part from the table of proofs."""
+    written = (HERE / "raid.md").read_text().partition(RAID_PROVEN)[0]
+    rows = [
+        (f"`{family}`", one.operation, " ".join(one.levels), one.how, f"`{file_of(one.test)}`")
+        for family in dict.fromkeys(name for one in PROOFS for name in one.families)
+        for one in PROOFS
+        if family in one.families
+    ]
+    proven = table(("family", "operation", "levels", "how", "test"), rows)
+    return f"{written}{RAID_PROVEN}\n\n{RAID_INTRO}\n{proven}"
+
+
+def file_of(test: str) -> str:
+    """The name of a test's file, which is enough to find it by."""
+    return test.partition("::")[0].rpartition("/")[2]
+
+
 PAGES: Final[dict[Path, Callable[[], str]]] = {
     HERE / "reasons.md": reasons_page,
     HERE / "phases.md": phases_page,
     HERE / "journal.md": journal_page,
+    HERE / "raid.md": raid_page,
     HERE / "specs.md": specs_page,
     HERE / "commands.md": commands_page,
     HERE / "openapi.json": lambda: as_json(rest_description()),

@@ -94,6 +94,8 @@ class RaidArray(Fact):
     size_bytes: int
     members: tuple[str, ...]
     spares: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    """Members that md has given up and still holds; those of controllers are told by their drives' states."""
     state: str = "unknown"
     progress: float | None = None
     metadata: str | None = None

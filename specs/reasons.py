@@ -165,6 +165,21 @@ REASONS: Final[dict[str, Reason]] = {
             "The deployed system is not what the spec asks for.",
             "rackflow plan NAME --refresh shows what differs, then rackflow apply NAME.",
         ),
+        Reason(
+            "drive-failed",
+            "A drive of a RAID volume has failed, is missing or is about to fail.",
+            "rackflow host NAME tells its slot and serial; replace it, then rackflow plan NAME --refresh.",
+        ),
+        Reason(
+            "raid-degraded",
+            "A RAID volume lacks redundancy.",
+            "rackflow plan NAME --refresh shows how far its rebuild is; a rebuild needs nothing else.",
+        ),
+        Reason(
+            "raid-unknown",
+            "A RAID volume can't be read, because its controller's tool is not there or was not understood.",
+            "rackflow inspect NAME reads it from the boot OS; docs/raid.md tells which tools there are.",
+        ),
         Reason("drift", "The machine differs from its spec.", "rackflow plan NAME shows what apply repairs."),
         Reason(
             "secret-missing",

@@ -8,6 +8,7 @@ import typer
 from metal.cli.groups import NameOrCommand, new_group
 from metal.cli.job_words import FINAL, busy, holder_words, job_name, run_url, state_words
 from metal.cli.output import line, say, show_json, show_table
+from metal.cli.raid_tables import show_raid
 from metal.cli.secret import read_value
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
@@ -96,6 +97,7 @@ def show(name: str, *, json: Json = False) -> None:
     show_table(("what", "value"), [(what, value) for what, value in pairs if value])
     if host.observation and host.observation.hardware:
         show_hardware(host.observation.hardware)
+        show_raid(host.observation.hardware)
 
 
 def job_pairs(job: JobRecord | None) -> list[tuple[str, object]]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from metal.drivers.partitions import read_block
 from metal.drivers.raid import FAMILIES
+from metal.drivers.raid.appearance import disks_of
 from metal.drivers.raid.controller_facts import arrays_of, controller_id, volume_uuid
 from metal.drivers.raid.detection import Detection, detect
 from metal.drivers.raid.family import RaidFamily
@@ -47,6 +48,8 @@ class Listed:
     """Its volumes as facts, each with the block device that shows it."""
     disks: tuple[Disk, ...]
     host: str
+    beside: tuple[Controller, ...] = ()
+    """All controllers of the machine."""
 
     def drives(self, members: Sequence[Mapping[str, Any]]) -> tuple[Drive, ...]:
         """The drives of these identities. Raises Refused for one not there once, or of another size."""
@@ -112,13 +115,21 @@ class Listed:
         shown = [one for one in self.disks if array is not None and one.device == array.device]
         if len(shown) == 1:
             return shown[0]
-        told = "is not there" if array is None else "is not seen as a disk"
+        told = "is not there" if volume is None else self.unseen(volume)
         raise Refused(
             f"volume {args.get('raid') or args.get('name')} of controller {self.controller.model} {told}",
             host=self.host,
             reason="no-matching-disk",
             hint=f"rackflow plan {self.host} --refresh",
         )
+
+    def unseen(self, volume: VirtualDrive) -> str:
+        """How a volume is told that no disk shows, or that several may show."""
+        found = disks_of(volume, self.controller, self.beside, self.disks)
+        if not found:
+            return "is not seen as a disk"
+        seen = ", ".join(f"{one.device} {one.serial or one.wwn or 'without serial'}" for one in found)
+        return f"may be any of {seen}, or one of these may show another volume"
 
     def holders(self, drive: Drive) -> tuple[VirtualDrive, ...]:
         """The volumes that a drive is a member of."""
@@ -140,7 +151,8 @@ def listed(shell: Shell, args: Mapping[str, Any]) -> Listed:
         for controller in one.controllers:
             if one.family.name == name and controller_id(controller, name) == args["controller"]:
                 own = tuple(a for a in arrays_of(detection, disks) if a.controller == args["controller"])
-                return Listed(one.family, one.tool, controller, own, disks, shell.host)
+                beside = tuple(each for found in detection.found for each in found.controllers)
+                return Listed(one.family, one.tool, controller, own, disks, shell.host, beside)
     raise Refused(
         f"controller {args['controller']} is not listed; seen: {_seen(detection)}",
         host=shell.host,

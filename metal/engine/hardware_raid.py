@@ -8,6 +8,7 @@ from metal.drivers.raid.listing import Drive, VirtualDrive
 from metal.engine.controllers import LOOK_FOR_DISKS, Listed, listed
 from metal.engine.work import Work
 from metal.errors import Refused
+from metal.planning.raid.families import FAMILIES
 from metal.protocols import Command
 
 SHOWS_S: Final = 90.0
@@ -35,8 +36,10 @@ def create_differences(work: Work) -> tuple[str, ...]:
         return (f"volume {name} is {volume.state}",)
     missing = [one for one in here.drives(work.args.get("spares") or ()) if one.state != "spare"]
     told = [f"drive {one.serial} is {one.state} and no spare" for one in missing]
+    if here.family.name_volume(here.tool, here.controller, volume, name):
+        told.append(f"volume {name} has no name")
     if here.array(volume).device is None:
-        told.append(f"volume {name} is not seen as a disk")
+        told.append(f"volume {name} {here.unseen(volume)}")
     return tuple(told)
 
 
@@ -52,6 +55,7 @@ def create(work: Work) -> None:
     if volume is None:
         tell(work, here.family.create(here.tool, here.controller, _wish(here, args)))
     else:
+        tell(work, here.family.name_volume(here.tool, here.controller, volume, str(args["name"])))
         for drive in here.drives(args.get("spares") or ()):
             if drive.state != "spare":
                 tell(work, here.family.add_spare(here.tool, here.controller, volume, drive))
@@ -120,7 +124,8 @@ def prepare_differences(work: Work) -> tuple[str, ...]:
     """Which drives a controller still holds for something else."""
     here = listed(work.shell(), work.args)
     drives = here.drives(work.args["members"])
-    told = [f"drive {one.serial} is {one.state}" for one in drives if one.state != "unconfigured"]
+    free = ("unconfigured", "jbod") if FAMILIES[here.family.name].shows_free else ("unconfigured",)
+    told = [f"drive {one.serial} is {one.state}" for one in drives if one.state not in free]
     if work.args.get("pinned"):
         told += [one.text for one in here.controller.conditions if one.kind == "preserved-cache"]
     return tuple(told)

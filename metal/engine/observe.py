@@ -20,11 +20,14 @@ from metal.errors import RackflowError, Refused, Unparsable, Unreachable
 from metal.protocols import Shell
 from specs.facts import BmcState, Hardware, Observation, SeenFrom, SystemFacts
 from specs.phases import Phase
+from specs.raid_health import health_of
 from specs.records import HostRecord, SecretValue, WorkOrder
 
 LOGGER: Final = logging.getLogger(__name__)
 TO_INSTALL: Final = frozenset({Phase.READY, Phase.PROVISIONING, Phase.PROVISION_FAILED})
 """Phases in which a host with a spec is installed: from the boot OS."""
+MOST_TOLD: Final = 2000
+"""Characters of a condition's message."""
 STALE_S: Final = 3.0
 """How long a boot OS may take to answer where a deployed system may be up instead."""
 
@@ -76,11 +79,23 @@ def observe(
         at=now(), seen_from=seen_from, hardware=hardware, system=system, bmc=state, unknown=unknown
     )
     edge.put_observation(host, observation, epoch=claim.epoch if claim else None)
+    _tell_health(edge, record, order, observation)
     if claim is not None:
         kept = around.memory.of(claim)
         kept.booted(record.boot.boot_no if record.boot and seen_from == "boot-os" else None)
         kept.observed = (observation.at.isoformat(), around.clock())
     return observation
+
+
+def _tell_health(edge: RunCalls, record: HostRecord, order: WorkOrder, observation: Observation) -> None:
+    """Set `Healthy` by the machine's RAID volumes, where there are any, and where it is not so already."""
+    told = health_of(observation, order.spec.raid if order.spec else ())
+    known = next((one for one in record.conditions if one.type == "Healthy"), None)
+    if told.status is None or (known and (known.status, known.message) == (told.status, told.message)):
+        return
+    edge.put_condition(
+        record.name, "Healthy", status=told.status, reason=told.reason, message=told.message[:MOST_TOLD]
+    )
 
 
 def _needs_boot_os(

@@ -14,6 +14,7 @@ from metal.engine.observe import observe
 from metal.engine.power import act
 from metal.engine.waits import LOOK_S, OS_DEADLINE_S, Awaited, Pace, wait_until
 from metal.errors import Refused, Unreachable
+from metal.planning.diff import drives_to_replace
 from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from specs.facts import Observation
@@ -182,9 +183,13 @@ def verify(
     if any(row.kind in STARTS and row.detail.get("sent") not in (None, "off", "soft") for row in rows):
         FirstBoot(edge, claim, log, around).stands()
     observation = observe(edge, claim.host, claim, around=around)
-    plan = make_plan(as_installed(edge.order(claim.host)), observation)
-    if not plan.in_sync:
-        told = [*plan.drift, *(f"{step.field}: {step.old} -> {step.new}" for step in plan.steps)]
+    order = as_installed(edge.order(claim.host))
+    plan = make_plan(order, observation)
+    # A drive that is to be replaced is told by the plan, and no fault of what was installed.
+    worn = {str(one) for one in drives_to_replace(order.spec, observation)} if order.spec else set()
+    drift = [one for one in plan.drift if one not in worn]
+    if plan.steps or drift:
+        told = [*drift, *(f"{step.field}: {step.old} -> {step.new}" for step in plan.steps)]
         raise Refused(
             f"the deployed system is not what the spec asks for: {'; '.join(told)}",
             host=claim.host,

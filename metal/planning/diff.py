@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from metal.planning.disks import Refusal, volume_name
+from metal.planning.disks import Refusal
 from metal.planning.ids import derived_uuid
 from metal.planning.mounting import formatted, mounts_of, unlocked_name
 from metal.planning.network import NetworkPlan
@@ -18,6 +18,7 @@ from metal.planning.plan import StepKind
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
 from specs.model import Formatted, Host
+from specs.raid_health import found_for, health_of, why_unknown
 from specs.records import WorkOrder
 
 
@@ -51,6 +52,7 @@ def differences(
         return (*found, Difference("system", "to be read", why, unknown=True))
     if ours:
         found += _creation(spec, order, observation, system)
+    found += drives_to_replace(spec, observation)
     found += _hostname(wish, system)
     for part, compare in (("network", _network), ("users", _users), ("files", _files)):
         unread = _why_unknown(observation, part)
@@ -149,15 +151,22 @@ def _fs_uuid(part: Formatted, host_id: str, record: InstallRecord) -> str | None
 
 
 def _arrays(spec: Host, observation: Observation) -> Iterator[Difference]:
-    if observation.hardware is None or "hardware.raids" in observation.unknown:
+    """What the volumes are; one that can't be read without its controller's tool is no difference."""
+    hardware = observation.hardware
+    if hardware is None or "hardware.raids" in observation.unknown:
         return  # the layout's hash and the mounted file systems above stand for the arrays below them
-    seen = {volume_name(one): one for one in observation.hardware.raids}
-    for volume in spec.raid:
-        array = seen.get(volume.name)
-        if array is None:
-            yield Difference(f"raid.{volume.name}", volume.level, "no such volume")
-        elif array.level != volume.level:
+    for volume in (one for one in spec.raid if one.level != "jbod"):
+        array = found_for(volume, hardware)
+        if array is not None and array.level != volume.level:
             yield Difference(f"raid.{volume.name}", volume.level, array.level)
+        elif array is None and why_unknown(volume, observation) is None:
+            yield Difference(f"raid.{volume.name}", volume.level, "no such volume")
+
+
+def drives_to_replace(spec: Host, observation: Observation) -> tuple[Difference, ...]:
+    """Members of volumes that failed, are missing or about to fail: for people, no step repairs them."""
+    health = health_of(observation, spec.raid)
+    return tuple(Difference(f"raid.{one.volume}", "every drive in order", one.text) for one in health.replace)
 
 
 def _hostname(wish: Wish, system: SystemFacts) -> Iterator[Difference]:

@@ -1,5 +1,6 @@
 """From a work order and a reading to a plan: install, or repair in place, or nothing."""
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from metal.errors import SpecError
@@ -14,6 +15,7 @@ from metal.planning.wish import layout_hash, wish_of
 from specs.facts import Hardware, Observation
 from specs.model import Host
 from specs.phases import Phase
+from specs.raid_health import Health, health_of
 from specs.records import WorkOrder
 
 INSTALLED: Final = frozenset({Phase.ACTIVE, Phase.ADOPTED, Phase.RESCUE})
@@ -90,11 +92,20 @@ def _repair(order: WorkOrder, spec: Host, observation: Observation) -> Plan:
         observation,
         steps=tuple(steps),
         drift=drift,
-        notes=() if ours else ("adopted: image and layout are not ours and not compared",),
+        notes=(
+            *(() if ours else ("adopted: image and layout are not ours and not compared",)),
+            *_of_volumes(health_of(observation, spec.raid if ours else ())),
+        ),
         basis=basis_of(observation, "system"),
         image_digest=order.image.digest if order.image else None,
         layout_hash=layout_hash(spec),
     )
+
+
+def _of_volumes(health: Health) -> Iterator[str]:
+    """What passes by itself, or can't be known: to be told, and nothing to be done."""
+    for one in (*health.worn, *health.states, *health.unknown):
+        yield f"volume {one.volume}: {one.text}"
 
 
 def _power(difference: Difference) -> Step:

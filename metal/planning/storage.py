@@ -240,7 +240,10 @@ def _standing_arrays(
         if isinstance(layout.device, DeviceRule) and layout.device.raid and keeps(layout, spec)
     }
     building = {disk.identity: disk for target in targets for disk in target.disks}
-    building |= {disk.identity: disk for volume in volumes for disk in volume.disks}
+    standing_so = {name for volume in volumes for name in volume.choice.standing}
+    building |= {
+        disk.identity: disk for volume in volumes for disk in volume.disks if disk.identity not in standing_so
+    }
     # An array of a volume's name goes too, wherever it lies: two of one name cannot be told apart.
     standing = [array for disk in building.values() for array in arrays_of(disk, hardware.raids)]
     standing += [volume.existing for volume in volumes if volume.existing]

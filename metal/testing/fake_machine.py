@@ -74,6 +74,10 @@ class FakeMachine(FakeShell):
         """Programs of all changes, in order."""
         return [sent.change.argv[0] for sent in self.sent if isinstance(sent.change, Command)]
 
+    def arrangement(self) -> list[dict[str, Any]]:
+        """What controllers hold: a machine with RAID controllers has some."""
+        return []
+
     def restart(self) -> None:
         """Forget what only a kernel knew: assembled arrays, mounts, partitions that a table no longer has."""
         self.array, self.mounted, self.left_open = None, False, []

@@ -5,8 +5,9 @@ Changes are recorded and answered with success, or by `on_change`; files that we
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from metal.protocols import Change, Command, Gone, Output, ProgressSink, WriteFile
 
@@ -95,10 +96,12 @@ class FakeShell:
         return Output(argv, 0, out, err)
 
 
-def _queries(script: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+@lru_cache(maxsize=256)
+def _queries(script: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Name and argv of each `q NAME TIMEOUT WORDS ARGV…` after the prologue."""
-    words = shlex.split(script.partition("}\n")[2])
+    words, found = shlex.split(script.partition("}\n")[2]), []
     while words:
         name, count = words[1], int(words[3])
-        yield name, tuple(words[4 : 4 + count])
+        found.append((name, tuple(words[4 : 4 + count])))
         words = words[4 + count :]
+    return tuple(found)

@@ -88,10 +88,10 @@ def _image(s: Situation) -> Facts | None:
     }
 
 
-def _condition(type_: str) -> Callable[[Situation], Facts | None]:
+def _condition(type_: str, status: str = "False") -> Callable[[Situation], Facts | None]:
     def holds(s: Situation) -> Facts | None:
         found = _of(s, type_)
-        if not _idle(s) or s.reason is not None or found is None or found.status != "False":
+        if not _idle(s) or s.reason is not None or found is None or found.status != status:
             return None
         return {"said": found.message or found.reason, "at": since(found.since, s.now)}
 
@@ -253,6 +253,13 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "rackflow inspect {name}",
     ),
     Rule(
+        "drive-to-replace",
+        "a drive of a RAID volume has failed, is missing or is about to fail, or a volume lacks redundancy",
+        _condition("Healthy"),
+        "{phase}: since {at} a RAID volume is not in order: {said}.",
+        "rackflow host {name} shows volumes, slots and serials; a rebuild needs nothing but time",
+    ),
+    Rule(
         "not-in-sync",
         "the machine differs from its spec",
         _condition("InSync"),
@@ -314,6 +321,13 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         _asked_without_work,
         "{phase}: it asked for a network boot at {at}, and none is due: an address, and no boot file.",
         "rackflow inspect {name} boots it into the boot OS; else put its disk first in the boot order",
+    ),
+    Rule(
+        "raid-not-known",
+        "a RAID volume of the spec can't be read, because its controller's tool is not there",
+        _condition("Healthy", "Unknown"),
+        "{phase}: since {at} the RAID volumes are not known: {said}.",
+        "rackflow inspect {name} reads them from the boot OS",
     ),
     Rule(
         "ok",

@@ -31,6 +31,7 @@ CHANGES: dict[tuple[str, ...], tuple[Change, str | None]] = {
     ("setstate", "device"): (commands.set_state, SURE),
     ("setboot", "logicaldrive"): (commands.boot, None),
     ("setname", "logicaldrive"): (commands.set_name, None),
+    ("setcache", "logicaldrive"): (commands.set_cache, SURE),
     ("setcontrollermode",): (commands.set_mode, SURE),
 }  # fmt: skip
 QUIET = {"rescan", "identify", "savesupportarchive"}

@@ -29,6 +29,7 @@ REFUSALS = {
     "no-drive": "The specified device does not exist.",
     "no-volume": "Invalid logical device number.",
     "no-array": "Invalid array number.",
+    "cache-same": "The cache of the logical device is already set so.",
     "no-jbod": "The command is not supported in this controller mode.",
 }
 
@@ -313,6 +314,18 @@ def set_name(controller: Controller, words: Sequence[str]) -> Done:
     if len(words) != 2 or not words[0].isdecimal():
         raise Usage
     model.volume_of(controller, int(words[0])).name = words[1][:MOST_NAME]
+    return Done()
+
+
+def set_cache(controller: Controller, words: Sequence[str]) -> Done:
+    """SETCACHE n LOGICALDRIVE number con|coff: one cache, as SmartRAID has it."""
+    if len(words) != 2 or not words[0].isdecimal() or words[1].lower() not in ("con", "coff"):
+        raise Usage
+    volume = model.volume_of(controller, int(words[0]))
+    wanted: Literal["back", "through"] = "back" if words[1].lower() == "con" else "through"
+    if volume.write_cache == wanted:
+        raise Refusal("cache-same", wanted)
+    volume.write_cache = wanted
     return Done()
 
 

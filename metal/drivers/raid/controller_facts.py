@@ -8,9 +8,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from metal.drivers.raid.appearance import only_disk_of
 from metal.drivers.raid.detection import Blind, Detected, Detection
 from metal.drivers.raid.listing import Controller, Drive, VirtualDrive
-from metal.drivers.storage.identity import normalise_wwn
 from specs.facts import (
     ControllerCondition,
     Disk,
@@ -29,8 +29,9 @@ def controllers_of(detection: Detection) -> tuple[RaidController, ...]:
 def arrays_of(detection: Detection, disks: Iterable[Disk]) -> tuple[RaidArray, ...]:
     """All volumes of hardware controllers, each with the block device that shows it."""
     known = tuple(disks)
+    all_of_them = tuple(controller for one in detection.found for controller in one.controllers)
     return tuple(
-        _array(one, controller, volume, known)
+        _array(one, controller, volume, only_disk_of(volume, controller, all_of_them, known))
         for one in detection.found
         for controller in one.controllers
         for volume in controller.volumes
@@ -104,9 +105,8 @@ def volume_uuid(controller: Controller, family: str, volume: VirtualDrive) -> st
     return "members-" + hashlib.sha256(told.encode()).hexdigest()[:24]
 
 
-def _array(found: Detected, controller: Controller, volume: VirtualDrive, disks: Sequence[Disk]) -> RaidArray:
+def _array(found: Detected, controller: Controller, volume: VirtualDrive, shown: Disk | None) -> RaidArray:
     family = found.family.name
-    shown = _shown(volume, disks)
     return RaidArray(
         name=volume.name,
         driver=family,
@@ -125,12 +125,3 @@ def _array(found: Detected, controller: Controller, volume: VirtualDrive, disks:
         partitions=shown.partitions if shown else (),
         found=shown.found if shown else (),
     )
-
-
-def _shown(volume: VirtualDrive, disks: Sequence[Disk]) -> Disk | None:
-    """The block device of a volume: by its unique id, else by the name that the tool gives."""
-    wwn = normalise_wwn(volume.wwn) if volume.wwn else None
-    for disk in disks:
-        if wwn is not None and wwn in (disk.wwn, normalise_wwn(disk.serial or "")):
-            return disk
-    return next((disk for disk in disks if volume.device is not None and disk.device == volume.device), None)

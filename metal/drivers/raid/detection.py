@@ -5,8 +5,8 @@ not in the boot OS would otherwise be a machine without disks, and a spec with `
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from metal.drivers.bundle import Query, read_bundle
@@ -145,8 +145,10 @@ def detected(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> D
         except Unparsable as error:
             unknown[f"controllers.{family.name}"] = error.message
             continue
-        if controllers:
-            found.append(Detected(family, tool, controllers))
+        placed = _placed(controllers, [one for one in devices if any(one.fits(rule) for rule in family.pci)])
+        own_alone = tuple(one for one in placed if not _is_listed(one, found))
+        if own_alone:
+            found.append(Detected(family, tool, own_alone))
     listed = {one.pci for detected in found for one in detected.controllers if one.pci}
     blind = []
     for device in devices:
@@ -154,7 +156,47 @@ def detected(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> D
         if not meant or device.address in listed or _answered(meant, found):
             continue
         blind.append(Blind(meant[0], device, _problem(meant, tools, unknown)))
+    unknown = {
+        path: why
+        for path, why in unknown.items()
+        if not _is_spare_tool(path.removeprefix("controllers."), families, devices, listed)
+    }
     return Detection(tuple(found), tuple(blind), unknown)
+
+
+def _placed(controllers: tuple[Controller, ...], devices: Sequence[PciStorage]) -> tuple[Controller, ...]:
+    """The controllers, one whose tool does not say where it is at the only place where it can be."""
+    if len(controllers) != 1 or len(devices) != 1 or controllers[0].pci is not None:
+        return controllers
+    return (replace(controllers[0], pci=devices[0].address),)
+
+
+def _is_listed(controller: Controller, found: Sequence[Detected]) -> bool:
+    """Whether a tool that is preferred lists this controller: by PCI address, serial, or a drive of it.
+
+    Where both tools tell the address it alone counts: two adapters on one shelf see the same drives.
+    """
+    drives = _identities(controller)
+    for other in (one for detected in found for one in detected.controllers):
+        if controller.pci and other.pci:
+            if controller.pci == other.pci:
+                return True
+        elif (controller.serial and controller.serial == other.serial) or drives & _identities(other):
+            return True
+    return False
+
+
+def _identities(controller: Controller) -> set[str]:
+    return {name for drive in controller.drives for name in (drive.serial, drive.wwn) if name}
+
+
+def _is_spare_tool(
+    name: str, families: Sequence[RaidFamily], devices: Sequence[PciStorage], listed: Collection[str]
+) -> bool:
+    """Whether a tool that was not understood would tell nothing new: others list all of its controllers."""
+    rules = [rule for family in families if family.name == name for rule in family.pci]
+    own = [device for device in devices if any(device.fits(rule) for rule in rules)]
+    return bool(own) and all(device.address in listed for device in own)
 
 
 def _answered(meant: Sequence[RaidFamily], found: Sequence[Detected]) -> bool:

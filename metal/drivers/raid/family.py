@@ -90,6 +90,11 @@ class RaidFamily(Protocol):
     ) -> tuple[Command, ...]:
         """Give a volume a further hot spare."""
 
+    def name_volume(
+        self, tool: str, controller: Controller, volume: VirtualDrive, name: str
+    ) -> tuple[Command, ...]:
+        """Give a volume the name that an interrupted `create` owes it; nothing where that was one command."""
+
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make the controller start from this volume; nothing where it can't be told."""
 

@@ -31,7 +31,9 @@ MD_DETAIL: Final = Query(
         "-c",
         r"""for d in /sys/block/md*; do [ -d "$d/md" ] || continue; n=${d##*/}; echo "array $n"
 read -r v <"$d/md/array_state" && echo "STATE=$v"; read -r v <"$d/md/sync_action" && echo "ACTION=$v"
-read -r v <"$d/md/degraded" && echo "DEGRADED=$v"; mdadm --detail --export "/dev/$n"; done 2>/dev/null; :""",
+read -r v <"$d/md/degraded" && echo "DEGRADED=$v"; read -r v <"$d/md/sync_completed" && echo "SYNCED=$v"
+for m in "$d"/md/dev-*; do read -r v <"$m/state" && echo "MEMBER_${m##*/dev-}=$v"; done
+mdadm --detail --export "/dev/$n"; done 2>/dev/null; :""",
     ),
 )
 
@@ -78,7 +80,8 @@ def parse_detail(text: str, nodes: tuple[BlockNode, ...], sysfs: Sysfs) -> tuple
         if "MD_UUID" not in values:
             continue
         node = by_kname.get(kname)
-        active, spares = _members(body, sysfs)
+        faulty = _faulty(values)
+        active, spares = _members(body, sysfs, faulty)
         known = sysfs.disks.get(kname)
         arrays.append(
             RaidArray(
@@ -90,7 +93,9 @@ def parse_detail(text: str, nodes: tuple[BlockNode, ...], sysfs: Sysfs) -> tuple
                 size_bytes=node.size_bytes if node else 0,
                 members=active,
                 spares=spares,
+                failed=tuple(sorted(_identity(kname, sysfs) for kname in faulty)),
                 state=_state(values),
+                progress=_progress(values),
                 metadata=values.get("MD_METADATA"),
                 partition_table=node.value("pttype") if node else None,
                 partitions=partitions_of(node, known.partitions if known else {}) if node else (),
@@ -212,14 +217,36 @@ def _slow(volume: Volume) -> Command:
     )
 
 
-def _members(body: str, sysfs: Sysfs) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give serials of active members in the order of their roles, and those of spares."""
-    roles: list[tuple[str, str]] = []
-    for kname, role in device_roles(body):
-        known = sysfs.disks.get(kname)
-        roles.append((role, (known.serial or known.wwn if known else None) or kname))
+def _members(body: str, sysfs: Sysfs, faulty: frozenset[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give serials of active members in the order of their roles, and those of spares.
+
+    A member that has failed has no role any more, which mdadm exports as that of a spare.
+    """
+    roles = [(role, _identity(kname, sysfs)) for kname, role in device_roles(body) if kname not in faulty]
     active = sorted((int(role), name) for role, name in roles if role.isdigit())
     return tuple(name for _, name in active), tuple(name for role, name in roles if role == "spare")
+
+
+def _identity(kname: str, sysfs: Sysfs) -> str:
+    known = sysfs.disks.get(kname)
+    return (known.serial or known.wwn if known else None) or kname
+
+
+def _faulty(values: dict[str, str]) -> frozenset[str]:
+    """Members whose state in /sys has the word faulty (md.rst of the kernel: a list of words, by commas)."""
+    return frozenset(
+        name.removeprefix("MEMBER_")
+        for name, words in values.items()
+        if name.startswith("MEMBER_") and "faulty" in words.split(",")
+    )
+
+
+def _progress(values: dict[str, str]) -> float | None:
+    """How far a resync or rebuild is: `SYNCED=1024 / 4096`, in sectors; `none` where there is none."""
+    found = re.fullmatch(r"(\d{1,18}) / (\d{1,18})", values.get("SYNCED", "").strip())
+    if found is None or not int(found[2]):
+        return None
+    return round(100 * int(found[1]) / int(found[2]), 1)
 
 
 def _dashed(uuid: str) -> str:
@@ -228,7 +255,7 @@ def _dashed(uuid: str) -> str:
 
 
 def _state(values: dict[str, str]) -> str:
-    if values.get("DEGRADED", "0") not in ("0", ""):
-        return "degraded"
     action = values.get("ACTION", "idle")
+    if values.get("DEGRADED", "0") not in ("0", ""):
+        return "rebuilding" if action == "recover" else "degraded"
     return action if action not in ("idle", "none") else values.get("STATE", "unknown")

@@ -40,6 +40,10 @@ class Family:
     uniform: bool = True
     """Whether medium, interface and sector size must be the same in a volume."""
     jbod: bool = True
+    shows_free: bool = False
+    """Whether a drive that is shown to the system is a free one, of which volumes are made as it is."""
+    one_cache: str = ""
+    """Pattern of models whose one cache `cache.write` switches; `cache.read` has no place there."""
 
 
 def _strips(least_kib: int, most_kib: int) -> tuple[int, ...]:
@@ -72,25 +76,25 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "ssacli",
             (*_MEGARAID, "raid1adm", "raid10adm"),
             _strips(16, 1024), write_cache=True, spares=8, names=0, shares=True,
-            exactly={"raid1": 2, "raid1adm": 3},
+            exactly={"raid1": 2, "raid1adm": 3}, shows_free=True,
         ),
         Family(
             "sas2ircu", ("raid0", "raid1", "raid1e", "raid10", "jbod"), spares=2, names=15,
-            most_volumes=2, most_drives=10, exactly={"raid1": 2},
+            most_volumes=2, most_drives=10, exactly={"raid1": 2}, shows_free=True,
         ),
         Family(
             "sas3ircu", ("raid0", "raid1", "raid1e", "raid10", "jbod"), spares=2, names=15,
-            most_volumes=2, most_drives=10, exactly={"raid1": 2},
+            most_volumes=2, most_drives=10, exactly={"raid1": 2}, shows_free=True,
         ),
         Family(
             "mvcli", ("raid0", "raid1", "jbod"), _strips(32, 64), names=10, sizes=False,
-            most_volumes=2, most_drives=2, exactly={"raid0": 2, "raid1": 2},
+            most_volumes=2, most_drives=2, exactly={"raid0": 2, "raid1": 2}, shows_free=True,
         ),
         Family(
             "arcconf",
             ("raid0", "raid1", "raid1e", "raid5", "raid6", "raid10", "raid50", "raid60", "jbod"),
             _strips(16, 1024), write_cache=True, read_cache=True, spares=8, names=15, shares=True,
-            exactly={"raid1": 2},
+            exactly={"raid1": 2}, one_cache=r"smart|cisco|\bhba ?1\d{3}\b",
         ),
         Family(
             SOFTWARE, ("raid0", "raid1", "raid5", "raid6", "raid10"), _strips(4, 8192), spares=64, names=32,

@@ -5,6 +5,7 @@ shows them to the system as well (JBOD, HBA mode) are in both; the block device 
 is in none, because RAID over RAID is never meant.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -78,6 +79,13 @@ class Pool:
             return self.family.levels
         extra = ("jbod",) if self.controller.jbod or self.family.jbod else ()
         return (*self.controller.levels, *extra)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether how it reads can be chosen apart from how it writes."""
+        one = self.family.one_cache
+        model = (self.controller.model if self.controller else None) or ""
+        return self.family.read_cache and not (one and re.search(one, model, re.IGNORECASE))
 
 
 def pools_of(hardware: Hardware) -> tuple[Pool, ...]:
@@ -194,7 +202,9 @@ def _disk(
     seen = next((disk for disk in disks if disk.serial is not None and disk.serial == drive.serial), None)
     if seen is not None:
         # Behind a controller the system may say another medium or transport, or none: its own word counts.
+        # So does its size, which some tools round: a step finds the drive again by what the tool says.
         own = {
+            "size_bytes": drive.size_bytes or seen.size_bytes,
             "medium": drive.medium if drive.medium != "unknown" else seen.medium,
             "transport": drive.transport or seen.transport,
             "logical_block_bytes": drive.sector_bytes or seen.logical_block_bytes,

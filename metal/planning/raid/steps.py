@@ -46,6 +46,7 @@ def _delete(array: RaidArray, storage: Storage, disks: Sequence[Disk], erased: E
         args |= {"driver": array.driver, "controller": array.controller, "level": array.level}
         leaves += [drive_path(array.controller, name) for name in (*array.members, *array.spares)]
         leaves += [disk_path(one) for one in storage.shown if one.device == array.device]
+        leaves += [disk_path(one) for one in held]  # free drives are shown to the system by some
     return Step(
         id=f"raid-delete:{name if alone else array.uuid}",
         kind="raid-delete",
@@ -67,7 +68,7 @@ def _prepare(volumes: Sequence[Volume], erased: Erased) -> Iterator[Step]:
         controller = volume.controller
         if controller is not None:
             place = by_controller.setdefault(controller.id, (controller, volume.spec.level, []))
-            place[2].extend(one for one in volume.drives if _in_the_way(one, volume.spec.level))
+            place[2].extend(one for one in volume.drives if _in_the_way(one, volume))
     for controller, _, drives in by_controller.values():
         pinned = [one.text for one in controller.conditions if one.kind == PINNED]
         if not drives and not pinned:
@@ -93,8 +94,11 @@ def _prepare(volumes: Sequence[Volume], erased: Erased) -> Iterator[Step]:
         )
 
 
-def _in_the_way(drive: Candidate, level: str) -> bool:
-    return drive.state == "foreign" or drive.spare or (drive.state == "jbod" and level != "jbod")
+def _in_the_way(drive: Candidate, volume: Volume) -> bool:
+    passed = (
+        drive.state == "jbod" and volume.spec.level != "jbod" and not volume.choice.pool.family.shows_free
+    )
+    return drive.state == "foreign" or drive.spare or passed
 
 
 def _paths(controller: RaidController, drive: Candidate) -> tuple[str, ...]:
@@ -126,7 +130,7 @@ def _create(volume: Volume, erased: Erased) -> Step:
         new=f"{spec.name} {spec.level} of {drives}{where}",
         reason="as the spec asks",
         destructive=True,
-        destroys=erased.first(volume.disks),
+        destroys=erased.first(one for one in volume.disks if one.identity not in volume.choice.standing),
         minutes=0.2 if volume.controller is None else 1.0,
         leaves=tuple(leaves),
         args=args,
@@ -149,7 +153,7 @@ def _hardware_args(volume: Volume) -> dict[str, Any]:
         "least_bytes": choice.size_bytes,
         "sharing": spec.drives.sharing,
         "write_cache": cache.write if cache and choice.pool.family.write_cache else None,
-        "read_cache": cache.read if cache and choice.pool.family.read_cache else None,
+        "read_cache": cache.read if cache and choice.pool.reads_ahead else None,
         "strip_bytes": spec.stripe if choice.pool.family.strips else None,
     }
 

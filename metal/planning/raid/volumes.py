@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 from metal.planning.disks import Refusal, describe
+from metal.planning.raid.giving_way import in_order
 from metal.planning.raid.levels import LEVELS, data_bytes, spans_of, why_impossible
 from metal.planning.raid.pools import Candidate, Pool
 from specs.facts import RaidArray, RaidController
@@ -29,7 +30,8 @@ class VolumeChoice:
     """A volume with its drives.
 
     `size_bytes` is the least that it holds; `sized_bytes` what is asked of the controller, None for all.
-    `existing` is the volume that this is now, and it is `kept` where it is as asked. `notes` say what the
+    `existing` is the volume that this is now, and it is `kept` where it is as asked. Of drives that are
+    passed through or each a volume, `standing` are those that are so already. `notes` say what the
     controller can't honour, and what is to know of a volume that stays.
     """
 
@@ -44,6 +46,7 @@ class VolumeChoice:
     existing: RaidArray | None = None
     kept: bool = False
     notes: tuple[str, ...] = ()
+    standing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ def _attempt(
     if not meant:
         return _No(f"no drive fits; seen: {listing(pool.candidates)}", fits=False)
     existing = _existing(wished, pool, claimed)
-    held = {*existing.members, *existing.spares} if existing else set()
+    standing = _standing(wished, pool, meant)
+    held = {*existing.members, *existing.spares} if existing else set(standing)
     free = [one for one in meant if one.why_not is None and one.identity not in taken]
     free = [one for one in free if not one.spare or one.identity in held or wished.spares]
     count = len(free) - wished.spares if rule.count == "all" else rule.count or 0
@@ -131,18 +135,13 @@ def _attempt(
     group = _one_kind(pool, free, count + wished.spares, held)
     if isinstance(group, str):
         return _No(f"{group}; seen: {listing(pool.candidates, taken)}")
-    group.sort(key=lambda one: _rank(one, held))
+    group = in_order(pool.volumes, group, held, count, wished.spares)
     members = tuple(one for one in group if not one.spare or one.identity in held)[:count]
     rest = [one for one in group if one not in members]
     spares = tuple(sorted(rest, key=lambda one: not one.spare))[: wished.spares]
     if len(members) < count or len(spares) < wished.spares:
         return _No(f"{len(members)} of {count} drives are no spares already")
-    return _made(wished, pool, members, spares, existing)
-
-
-def _rank(one: Candidate, held: Collection[str]) -> tuple[bool, bool, str]:
-    """Drives of the volume first, then free ones: nothing is swapped or broken up without need."""
-    return (one.identity not in held, one.volume is not None, one.identity)
+    return _made(wished, pool, members, spares, existing, standing)
 
 
 def _one_kind(
@@ -199,17 +198,43 @@ def _why_not(wished: RaidVolume, pool: Pool, count: int) -> str | None:
 
 
 def _existing(wished: RaidVolume, pool: Pool, claimed: Collection[str]) -> RaidArray | None:
-    """The volume that this one already is: by its name, else, where there are no names, by its drives."""
+    """The volume that this one already is: by its name, else, where it has none, by its drives."""
+    if wished.level == "jbod":
+        return None
     unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
     named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
     if named:
         return named[0]
-    if pool.family.names or wished.drives.count == "all":
+    if wished.drives.count == "all":
         return None
     fitting = {one.identity for one in pool.candidates if fits(wished.drives, one)}
     same = [one for one in unclaimed if one.level == wished.level and set(one.members) <= fitting]
     same = [one for one in same if len(one.members) == wished.drives.count]
+    same = [one for one in same if not pool.family.names or not one.name]
     return min(same, key=lambda one: one.volume or one.uuid) if same else None
+
+
+def _how(wished: RaidVolume, pool: Pool) -> How:
+    if wished.level != "jbod":
+        return "volume"
+    return "raid0-each" if pool.controller is not None and pool.controller.jbod is False else "jbod"
+
+
+def _standing(wished: RaidVolume, pool: Pool, drives: Iterable[Candidate]) -> tuple[str, ...]:
+    """Drives that are passed through already, or, where a controller can't, each alone a volume."""
+    how = _how(wished, pool)
+    if how == "volume" or pool.controller is None:
+        return ()
+    alone = {
+        one.members[0]
+        for one in pool.volumes
+        if one.level == "raid0" and len(one.members) == 1 and one.state not in BROKEN
+    }
+    return tuple(
+        one.identity
+        for one in drives
+        if (one.identity in alone if how == "raid0-each" else one.state == "jbod")
+    )
 
 
 def _made(
@@ -218,19 +243,23 @@ def _made(
     members: tuple[Candidate, ...],
     spares: tuple[Candidate, ...],
     existing: RaidArray | None,
+    standing: tuple[str, ...],
 ) -> VolumeChoice:
     count = len(members)
     spans = spans_of(wished.level, count, wished.spans) or 1
     least = min(one.usable_bytes for one in members)
     whole = data_bytes(wished.level, count, least, spans)
     sized = wished.size if isinstance(wished.size, int) else None
-    how: How = "volume"
-    if wished.level == "jbod":
-        how = "raid0-each" if pool.controller is not None and pool.controller.jbod is False else "jbod"
+    how = _how(wished, pool)
     size_bytes = min(sized, whole) if sized else whole
-    kept = existing is not None and is_as_asked(existing, wished, members, size_bytes)
+    stands = tuple(one.identity for one in members if one.identity in standing)
+    kept = len(stands) == count if how != "volume" else False
+    if existing is not None:
+        kept = is_as_asked(existing, wished, members, size_bytes)
     notes = (*_unhonoured(wished, pool), *(_told_of(existing, wished) if kept and existing else ()))
-    return VolumeChoice(wished, pool, members, spares, size_bytes, sized, spans, how, existing, kept, notes)
+    return VolumeChoice(
+        wished, pool, members, spares, size_bytes, sized, spans, how, existing, kept, notes, stands
+    )
 
 
 def is_as_asked(array: RaidArray, wished: RaidVolume, members: Sequence[Candidate], size_bytes: int) -> bool:
@@ -257,7 +286,7 @@ def _unhonoured(wished: RaidVolume, pool: Pool) -> tuple[str, ...]:
     options = (
         ("stripe", wished.stripe and not pool.family.strips),
         ("cache.write", cache and cache.write and not pool.family.write_cache),
-        ("cache.read", cache and cache.read and not pool.family.read_cache),
+        ("cache.read", cache and cache.read and not pool.reads_ahead),
     )
     return tuple(
         f"volume {wished.name}: {option} can't be chosen on {pool.name}, and stays as it is there"

@@ -82,7 +82,9 @@ def assert_same(seen, one):
         if shown.address is None:
             continue
         drive = present[shown.address]
-        assert (shown.state, shown.wwn) == (STATES.get(drive.condition, drive.condition), drive.wwn)
+        ready = drive.condition in ("good", "jbod")
+        state = "foreign" if drive.foreign and ready else STATES.get(drive.condition, drive.condition)
+        assert (shown.state, shown.wwn) == (state, drive.wwn)
         assert (shown.serial, shown.model, shown.firmware) == (drive.serial, drive.model, drive.firmware)
         assert (shown.media, shown.interface) == (drive.medium, drive.interface)
         assert (shown.size_bytes, shown.usable_bytes) == (drive.size_bytes, drive.coerced_bytes)

@@ -1,7 +1,6 @@
 """Emulated Integrated RAID: forms, questions and refusals, and the driver working with it."""
 
 import copy
-import re
 
 import pytest
 from hypothesis import settings
@@ -12,25 +11,11 @@ from lab.raid import ircu, model
 from lab.raid.model import Drive
 from metal.drivers.raid.family import VolumeWish
 from metal.drivers.raid.ircu.commands import SAS2IRCU, SAS3IRCU
-from metal.protocols import Output
 from tests.lab.raid.driven import Driven
+from tests.lab.raid.listing_scripts import ir_listing
 
 GB = 10**9
 FAMILIES = {one.name: one for one in (SAS2IRCU, SAS3IRCU)}
-
-
-def scripted(host):
-    """The listing script's calls, made here; the script itself is tried with the driver's tests."""
-    said = host.ask(host.tool, "LIST")
-    text = said.stdout
-    if said.status:
-        return Output(("sh",), said.status, text, "")
-    for index in re.findall(r"^ *(\d+) .*h:.*h:", text, re.MULTILINE):
-        shown = host.ask(host.tool, index, "DISPLAY").stdout
-        text += shown
-        if "IR volume 1" in shown:
-            text += host.ask(host.tool, index, "STATUS").stdout
-    return Output(("sh",), 0, text, "")
 
 
 def driven(count=6, family="sas3ircu", **options):
@@ -42,7 +27,7 @@ def driven(count=6, family="sas3ircu", **options):
         for n in range(count)
     ]  # fmt: skip
     one = ircu.controller(drives, family=family, **options)
-    host = Driven(FAMILIES[family], ircu, family, [one], scripted=scripted)
+    host = Driven(FAMILIES[family], ircu, family, [one], scripted=ir_listing)
     host.shown = {plug.key: plug for plug in model.plugged(one)}
     return host
 
@@ -137,7 +122,7 @@ def test_adapters_of_the_other_generation_are_not_seen():
     host = driven()
     said = host.ask("sas2ircu", "LIST")
     assert (said.stdout.splitlines()[-1], said.status) == ("SAS2IRCU: MPTLib2 Error 1", 1)
-    assert Driven(SAS2IRCU, ircu, "sas2ircu", host.controllers, scripted=scripted).listed() == ()
+    assert Driven(SAS2IRCU, ircu, "sas2ircu", host.controllers, scripted=ir_listing).listed() == ()
 
 
 def test_two_questions_of_which_the_second_is_the_other_way_round():

@@ -1,7 +1,6 @@
 """Emulated Marvell boot cards: forms, questions and refusals, and the driver working with them."""
 
 import copy
-import re
 
 import pytest
 from hypothesis import settings
@@ -12,21 +11,11 @@ from lab.raid import model, mvcli
 from lab.raid.model import Drive
 from metal.drivers.raid.family import VolumeWish
 from metal.drivers.raid.mvcli.commands import MVCLI
-from metal.protocols import Output
 from tests.lab.raid.driven import Driven
+from tests.lab.raid.listing_scripts import mv_listing
 
 GB = 10**9
 MODELS = {"mvcli": "1b4b-9230", "mnv_cli": "88NR2241"}
-
-
-def scripted(host):
-    """The listing script's calls, made here; the script itself is tried with the driver's tests."""
-    text = host.ask(host.tool, "info", "-o", "hba").stdout
-    for index in re.findall(r"^ *(?:Adapter ID:|NVMe Controller ID) *(\S+)$", text, re.MULTILINE):
-        host.ask(host.tool, "adapter", "-i", index)
-        parts = [host.ask(host.tool, "info", "-o", what).stdout for what in ("pd", "vd")]
-        text += f"\nrackflow: card {index}\n{''.join(parts)}\nrackflow: end {index}\n"
-    return Output(("sh",), 0, text, "")
 
 
 def disks(count, base=0, **options):
@@ -57,7 +46,7 @@ def driven(count=2, tool="mvcli", cards=1, **options):
         )
         for n in range(cards)
     ]
-    host = Driven(MVCLI, mvcli, tool, made, scripted=scripted)
+    host = Driven(MVCLI, mvcli, tool, made, scripted=mv_listing)
     host.shown = {plug.key: plug for one in made for plug in model.plugged(one)}
     return host
 
@@ -153,7 +142,7 @@ def test_a_question_waits_and_changes_nothing():
 
 
 def test_no_card_of_the_tools_kind():
-    assert Driven(MVCLI, mvcli, "mnv_cli", driven().controllers, scripted=scripted).listed() == ()
+    assert Driven(MVCLI, mvcli, "mnv_cli", driven().controllers, scripted=mv_listing).listed() == ()
 
 
 @pytest.mark.parametrize("tool", MODELS)

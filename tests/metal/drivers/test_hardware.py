@@ -7,6 +7,7 @@ import pytest
 from metal.drivers.hardware import QUERIES, read_hardware
 from metal.drivers.raid import FAMILIES
 from metal.drivers.raid.detection import first_questions
+from metal.drivers.raid.ssacli.commands import SSACLI
 from metal.protocols import Output
 from metal.testing.fake_shell import FakeShell, UnexpectedCommandError
 
@@ -71,7 +72,7 @@ def test_everything_is_read_in_one_round_trip():
 
 def test_a_raid_controllers_tool_is_asked_in_a_second_round_trip():
     machine = shell(raid_tools="/usr/local/sbin/ssacli\n")
-    (query,) = FAMILIES[0].queries("ssacli")
+    (query,) = SSACLI.queries("ssacli")
     machine.script = {**machine.script, query.argv: missing("ssacli")}
     hardware, unknown = read_hardware(machine, None)
     assert machine.asked[-1] == query.argv

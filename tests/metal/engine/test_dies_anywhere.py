@@ -186,7 +186,7 @@ def hardware(rig) -> World:
     one = smart_array.controller([replace(drive) for drive in DRIVES])
     model.create(one, "raid0", one.drives[:2], name="", spares=[])
     model.set_spare(one.drives[2], one.drives[0].group)
-    rig.machine = RaidMachine(one, "ssacli", smart_array.run, root_uuid=ROOT_UUID)
+    rig.machine = RaidMachine(one, root_uuid=ROOT_UUID)
     return World(rig, planned(rig, HARDWARE))
 
 

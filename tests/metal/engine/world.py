@@ -21,7 +21,11 @@ from specs.records import BootRecord
 
 BOOT_S = 40.0
 ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "mkfs", "wipefs", "blkdiscard", "rf-write",
-           "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate", "lvm lvcreate")  # fmt: skip
+           "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate", "lvm lvcreate",
+           " add vd ", " delete force ", "/fall delete", "preservedcache", "set good", "set uconf",
+           "-CfgLdAdd", "-CfgSpanAdd", "-CfgLdDel", "-CfgForeign -Clear", "-DiscardPreservedCache",
+           " CREATE ", "DELETEVOLUME", " create -o vd", " delete -o vd", " DELETE ",
+           "INITIALIZE")  # fmt: skip
 
 REPEATED = ("/usr/lib/rackflow/rf-write", "blkdiscard")
 """An image writer finds what it wrote; zeros may be written twice as long as the step is not done."""
@@ -263,6 +267,7 @@ class World:
             },
             "torn": sorted(self.machine.torn),
             "groups": self.machine.lvm.groups,
+            "controllers": self.machine.arrangement(),
             "files": {path: one for path, one in guest["files"].items() if not path.startswith(drawn)},
             "users": {name: {**one, "shadow": None} for name, one in guest["users"].items()},
             "key": guest["host_key"] is not None,

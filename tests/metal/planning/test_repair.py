@@ -9,7 +9,7 @@ from metal.planning.diff import same_fs_uuid
 from metal.planning.plan import Plan
 from metal.planning.steps import make_plan
 from metal.testing.fake_host import FakeHost
-from specs.facts import Observation, SystemFacts
+from specs.facts import Observation, RaidController, SystemFacts
 from specs.phases import Phase
 
 REF = "secret:ops-password@3"
@@ -212,3 +212,40 @@ def test_a_user_of_the_management_users_name_is_refused_before_anything_is_erase
     spec = hosts["web-01"].model_copy(update={"users": (user.model_copy(update={"name": "rackflow"}),)})
     found = make_plan(make_order("web-01", spec=spec), observe(hardware["web-01"]))
     assert found.blocked == "unsupported"
+
+
+def with_hardware(seen: Observation, **changes) -> Observation:
+    assert seen.hardware is not None
+    return seen.model_copy(update={"hardware": seen.hardware.model_copy(update=changes)})
+
+
+def test_a_member_that_failed_is_drift_that_no_step_repairs(make_order, installed) -> None:
+    (array,) = installed.hardware.raids
+    gone = array.members[1]
+    lost = array.model_copy(update={"members": array.members[:1], "failed": (gone,), "state": "degraded"})
+    found = plan(make_order, with_hardware(installed, raids=(lost,)))
+    assert found.steps == ()
+    (drift,) = found.drift
+    assert drift.startswith(f"raid.{array.name}: is drive {gone} at ")
+    assert drift.endswith("has failed; replace it, wished every drive in order")
+    assert found.notes == (f"volume {array.name}: is degraded",)
+
+
+def test_a_rebuild_is_told_and_no_drift(make_order, installed) -> None:
+    (array,) = installed.hardware.raids
+    busy = array.model_copy(update={"state": "rebuilding", "progress": 12.5})
+    found = plan(make_order, with_hardware(installed, raids=(busy,)))
+    assert found.in_sync
+    assert found.notes == (f"volume {array.name}: is rebuilding (12.5 %)",)
+
+
+def test_a_volume_that_no_tool_of_the_running_system_shows_is_unknown_and_no_drift(
+    make_order, installed
+) -> None:
+    blind = RaidController(driver="storcli", pci="0000:5e:00.0", problem="tool missing: storcli64")
+    found = plan(make_order, with_hardware(installed, raids=(), controllers=(blind,)))
+    assert found.in_sync
+    (note,) = found.notes
+    assert "not known: storcli at 0000:5e:00.0 of the running system: tool missing: storcli64" in note
+    gone = plan(make_order, with_hardware(installed, raids=()))
+    assert [one.partition(":")[0] for one in gone.drift] == ["raid.system"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -68,9 +68,9 @@ def row(phase: Any) -> JournalRow:
     return JournalRow(no=1, job=7, epoch=2, step="wipe", kind="wipe", phase=phase, at=OLD)
 
 
-def condition(type_: str) -> Situation:
-    false = Condition(type=type_, status="False", reason="r", message="said so", since=OLD)
-    return host(phase=Phase.ACTIVE, conditions=(false,))
+def condition(type_: str, status: Literal["False", "Unknown"] = "False") -> Situation:
+    told = Condition(type=type_, status=status, reason="r", message="said so", since=OLD)
+    return host(phase=Phase.ACTIVE, conditions=(told,))
 
 
 GIVEN = {"delivered_at": OLD}
@@ -141,6 +141,8 @@ SITUATIONS: dict[str, Situation] = {
     "hardware-changed": condition("HardwareMatches"),
     "not-reachable": condition("Reachable"),
     "bmc-not-verified": condition("BmcVerified"),
+    "drive-to-replace": condition("Healthy"),
+    "raid-not-known": condition("Healthy", "Unknown"),
     "not-in-sync": condition("InSync"),
     "no-open-job": host(phase=Phase.PROVISIONING),
     "failed": host(phase=Phase.WIPE_FAILED),

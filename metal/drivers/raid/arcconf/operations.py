@@ -40,6 +40,8 @@ LEVELS: Final[Mapping[str, str]] = {
 }
 WRITE_CACHE: Final[Mapping[str, str]] = {"back": "WBB", "through": "WT"}
 """WBB writes back only as long as the battery or capacitor is in order."""
+ONE_CACHE: Final[Mapping[str, str]] = {"back": "con", "through": "coff"}
+"""SmartRAID's words, by SETCACHE alone; one that is as asked already is an error there, and right."""
 READ_CACHE: Final[Mapping[str, str]] = {"ahead": "RON", "none": "ROFF"}
 DEFAULT_LEGS: Final = 2
 MOST_NAME: Final = 12
@@ -73,7 +75,7 @@ class Arcconf:
             for one in drives
             for command in (
                 _initialize(tool, controller, one, "forget what another controller wrote on")
-                if one.state == "foreign" or _is_stale(controller, one)
+                if one.state == "foreign" or questions.is_stale(controller, one)
                 else self.free_drive(tool, controller, one)
             )
         )
@@ -87,7 +89,7 @@ class Arcconf:
         cleared = [
             command
             for one in (*wish.drives, *wish.spares)
-            if _is_stale(controller, one)
+            if questions.is_stale(controller, one)
             for command in _initialize(tool, controller, one, "forget what another controller wrote on")
         ]
         if wish.level == "jbod":
@@ -100,7 +102,7 @@ class Arcconf:
             groups=group.groups if group else (_free_array(controller),),
         )
         kept = [self._keep(tool, controller, volume, one) for one in wish.spares]
-        return (*cleared, made, *kept)
+        return (*cleared, made, *_cached(tool, controller, wish), *kept)
 
     def delete_volume(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Delete one volume; its drives are ready then."""
@@ -130,6 +132,16 @@ class Arcconf:
         """Keep a drive for a volume, on SmartRAID for its array."""
         id_of(volume)
         return (self._keep(tool, controller, volume, drive),)
+
+    def name_volume(
+        self,
+        tool: str,  # noqa: ARG002 - the protocol's shape
+        controller: Controller,  # noqa: ARG002
+        volume: VirtualDrive,  # noqa: ARG002
+        name: str,  # noqa: ARG002
+    ) -> tuple[Command, ...]:
+        """Nothing: a volume is made with its name."""
+        return ()
 
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make the controller start from a volume."""
@@ -170,7 +182,8 @@ class Arcconf:
         if controller.jbod is False:
             names = [f"{wish.name[:MOST_NAME]}-{number}" for number in range(len(wish.drives))]
             pairs = zip(wish.drives, names, strict=True)
-            return tuple(self._make(tool, controller, wish, (one,), name) for one, name in pairs)
+            made = tuple(self._make(tool, controller, wish, (one,), name) for one, name in pairs)
+            return (*made, *_cached(tool, controller, wish, len(made)))
         found = []
         for one in wish.drives:
             if one.state == "jbod":
@@ -197,7 +210,7 @@ def is_smart(controller: Controller) -> bool:
 
 
 def _options(wish: VolumeWish, name: str, *, smart: bool) -> Iterable[str]:
-    """Options in the order of the guide; SmartRAID has one cache, which is on, and no words for two."""
+    """Options in the order of the guide; SmartRAID has one cache, and no words for two."""
     if wish.strip_bytes is not None:
         yield from ("Stripesize", str(wish.strip_bytes // 1024))
     if wish.spans > DEFAULT_LEGS:
@@ -207,6 +220,22 @@ def _options(wish: VolumeWish, name: str, *, smart: bool) -> Iterable[str]:
         yield from ("Rcache", READ_CACHE[wish.read_cache])
     if wish.write_cache is not None and not smart:
         yield from ("Wcache", WRITE_CACHE[wish.write_cache])
+
+
+def _cached(tool: str, controller: Controller, wish: VolumeWish, count: int = 1) -> tuple[Command, ...]:
+    """Switch SmartRAID's one cache on or off for volumes just made, by the numbers that they will have."""
+    if wish.write_cache is None or not is_smart(controller):
+        return ()
+    taken: list[str | None] = [one.id for one in controller.volumes]
+    for _ in range(count):
+        taken.append(_lowest_free(taken))
+    return tuple(
+        _ask(
+            tool, "SETCACHE", index_of(controller), "LOGICALDRIVE", number or "", ONE_CACHE[wish.write_cache],
+            says=f"switch the cache of the new volume {number} {ONE_CACHE[wish.write_cache][1:]}",
+        )
+        for number in taken[-count:]
+    )  # fmt: skip
 
 
 def _ask(tool: str, *words: str, says: str) -> Command:
@@ -223,13 +252,6 @@ def _initialize(tool: str, controller: Controller, drive: Drive, what: str) -> t
     where = address_of(drive).split(",")
     words = ("TASK", "START", index_of(controller), "DEVICE", *where, "INITIALIZE")
     return (_ask(tool, *words, says=f"{what} drive {drive.serial}"),)
-
-
-def _is_stale(controller: Controller, drive: Drive) -> bool:
-    """Whether a drive that is ready holds a configuration of another controller ("stale RIS data")."""
-    told = f"drive {drive.address}: configuration of another controller"
-    stale = any(one.kind == "foreign-config" and one.text == told for one in controller.conditions)
-    return stale and drive.state in ("unconfigured", "foreign", "jbod")
 
 
 def _lowest_free(taken: Iterable[str | None]) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from metal.drivers.bundle import Query
 from metal.drivers.raid.arcconf import parse
-from metal.drivers.raid.listing import Controller
+from metal.drivers.raid.listing import Controller, Drive
 from metal.errors import Unparsable
 from metal.protocols import Output
 
@@ -57,4 +57,12 @@ def _controller(number: str, answer: Output) -> Controller:
     found = parse(answer.stdout).value.controllers
     if len(found) != 1 or found[0].model is None:
         raise Unparsable(f"{asked} tells of {len(found)} controllers, of one")
-    return replace(found[0], index=number)
+    drives = (replace(one, state="foreign") if is_stale(found[0], one) else one for one in found[0].drives)
+    return replace(found[0], index=number, drives=tuple(drives))
+
+
+def is_stale(controller: Controller, drive: Drive) -> bool:
+    """Whether a drive that is ready holds a configuration of another controller ("stale RIS data")."""
+    told = f"drive {drive.address}: configuration of another controller"
+    stale = any(one.kind == "foreign-config" and one.text == told for one in controller.conditions)
+    return stale and drive.state in ("unconfigured", "foreign", "jbod")

@@ -58,10 +58,7 @@ class MegaCli:
             tool, *self._layout(wish), *self._options(wish), f"-a{index}", questions.NO_LOG,
             says=f"make {wish.level} {wish.name} of drives {serials}",
         )  # fmt: skip
-        named = change(
-            tool, "-LDSetProp", "-Name", wish.name, f"-L{_free_id(controller)}", f"-a{index}",
-            questions.NO_LOG, says=f"name the new volume {wish.name}",
-        )  # fmt: skip
+        named = _name(tool, index, str(_free_id(controller)), wish.name)
         spares = () if wish.level in PLAIN and not wish.group else wish.spares
         kept = [self._keep(tool, index, groups or (wish.group.groups if wish.group else ()), one)
                 for one in spares]  # fmt: skip
@@ -86,6 +83,12 @@ class MegaCli:
         """Keep a drive for all arrays of a volume."""
         spun_up = Clearing(tool, controller).spin_up((drive,))
         return (*spun_up, self._keep(tool, index_of(controller), volume.groups, drive))
+
+    def name_volume(
+        self, tool: str, controller: Controller, volume: VirtualDrive, name: str
+    ) -> tuple[Command, ...]:
+        """Name it, where the command that made it was the last one to arrive."""
+        return () if volume.name else (_name(tool, index_of(controller), id_of(volume), name),)
 
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make the controller's BIOS start from a volume."""
@@ -157,6 +160,11 @@ class MegaCli:
 def brackets(drives: Iterable[Drive]) -> str:
     """Addresses as MegaCli takes them; a drive without enclosure is [:0]."""
     return f"[{','.join(address_of(one) for one in drives)}]"
+
+
+def _name(tool: str, index: str, volume: str, name: str) -> Command:
+    words = ("-LDSetProp", "-Name", name, f"-L{volume}", f"-a{index}", questions.NO_LOG)
+    return change(tool, *words, says=f"name the new volume {name}")
 
 
 def _told(drives: Iterable[Drive]) -> str:

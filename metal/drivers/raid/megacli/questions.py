@@ -47,10 +47,14 @@ DEVICES: Final = Query(
 a=${d##*/}; read -r n <"/sys/class/scsi_host/host${a%%:*}/proc_name"
 [ "$n" = megaraid_sas ] || continue; p=$(readlink -f "$d"); p=${p%%/host*}
 w=; [ -r "$d/wwid" ] && read -r w <"$d/wwid"
-for b in "$d"/block/*; do echo "${p##*/} $a ${b##*/} $w"; done; done; :""",
+for b in "$d"/block/*; do b=${b##*/}; [ -n "$w" ] || w=$(lsblk -dno WWN "/dev/$b")
+echo "${p##*/} $a $b $w"; done; done; :""",
     ),
 )
-"""Disks that the driver megaraid_sas shows: PCI address, SCSI address, name and unique id, one a line."""
+"""Disks that the driver megaraid_sas shows: PCI address, SCSI address, name and unique id, one a line.
+
+The id is the kernel's reading of VPD page 83, else udev's of the same page, as lsblk shows it.
+"""
 
 _EXIT = re.compile(r"^Exit Code\s*:\s*0x[0-9a-f]{1,8}$", re.IGNORECASE)
 _COUNT = re.compile(r"^\s*Controller Count\s*:\s*(\d{1,4})\.?\s*$", re.IGNORECASE | re.MULTILINE)

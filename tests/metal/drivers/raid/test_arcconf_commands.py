@@ -42,7 +42,8 @@ def test_a_volume_with_everything():
     ]  # fmt: skip
     assert create(SMART, "raid5", drives(3), **everything) == [
         ("CREATE", "1", "LOGICALDRIVE", "Stripesize", "64", "Name", "system", "10241", "5",
-         "0", "0", "0", "1", "0", "2", *END)
+         "0", "0", "0", "1", "0", "2", *END),
+        ("SETCACHE", "1", "LOGICALDRIVE", "0", "con", *END),
     ]  # fmt: skip
 
 
@@ -118,6 +119,19 @@ def test_drives_are_made_ready_one_by_one():
         initialised[2],
     ]
     assert create(dirty, "raid0", (drive(4),))[0] == initialised[2]
+
+
+def test_smartraid_gets_its_one_cache_set_for_the_volume_just_made():
+    taken = Controller("1", "SmartRAID", volumes=(VirtualDrive("0", "a"), VirtualDrive("2", "b")))
+    words = ("SETCACHE", "1", "LOGICALDRIVE")
+    assert create(taken, "raid1", drives(2), write_cache="back")[1:] == [(*words, "1", "con", *END)]
+    assert create(taken, "raid1", drives(2), write_cache="through")[1:] == [(*words, "1", "coff", *END)]
+    each = Controller("1", "SmartRAID", jbod=False, volumes=taken.volumes)
+    assert create(each, "jbod", drives(2), write_cache="back")[2:] == [
+        (*words, "1", "con", *END), (*words, "3", "con", *END)
+    ]  # fmt: skip
+    assert len(create(OLD, "raid1", drives(2), write_cache="back")) == 1
+    assert len(create(taken, "raid1", drives(2), read_cache="ahead")) == 1
 
 
 def test_one_volume_is_deleted_and_one_started_from():

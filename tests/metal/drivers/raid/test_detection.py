@@ -1,6 +1,6 @@
 """Which controllers a machine has, by what tools list and the bus shows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -158,7 +158,49 @@ def test_a_tool_that_lists_nothing_or_is_not_understood_leaves_its_device_with_t
 def test_a_tool_that_does_not_say_where_its_controller_is_stands_for_the_device():
     unplaced = Controller("1", model="9230", drives=())
     marvell = Family("mvcli", ("mvcli",), (MARVELL,), (unplaced,))
-    assert [one.id for one in controllers_of(detect(machine([marvell], ["mvcli"]), [marvell]))] == ["mvcli:1"]
+    assert [one.id for one in controllers_of(detect(machine([marvell], ["mvcli"]), [marvell]))] == [
+        "0000:01:00.0"
+    ]
+    second = BUS + "0000:02:00.0 0x010601 0x1b4b 0x9230 0x1028 0x1fe2 ahci\n"
+    assert [
+        one.id for one in controllers_of(detect(machine([marvell], ["mvcli"], bus=second), [marvell]))
+    ] == ["mvcli:1"]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        Controller("0", "MegaRAID", pci="0000:5e:00.0"),
+        Controller("0", "MegaRAID", serial="SN1"),
+        Controller("0", "MegaRAID", drives=(Drive("252:0", serial="A"),)),
+    ],
+)
+def test_a_controller_that_two_tools_list_is_there_once_by_the_one_preferred(again):
+    other = replace(LISTED, index="1", pci="0000:af:00.0", serial="SN2", drives=(), volumes=())
+    bus = BUS + "0000:af:00.0 0x010400 0x1000 0x0016 0x1028 0x1fcb megaraid_sas\n"
+    new = Family("storcli", ("storcli64",), (MEGARAID,), (LISTED,))
+    old = Family("megacli", ("MegaCli64",), (MEGARAID,), (again, other))
+    found = controllers_of(detect(machine([new, old], ["storcli64", "MegaCli64"], bus), [new, old]))
+    assert [(one.driver, one.id) for one in found] == [
+        ("storcli", "0000:5e:00.0"), ("megacli", "0000:af:00.0")
+    ]  # fmt: skip
+
+
+def test_two_controllers_that_see_the_same_drives_are_two():
+    beside = replace(LISTED, pci="0000:af:00.0", serial="SN2")
+    new = Family("storcli", ("storcli64",), (MEGARAID,), (LISTED,))
+    old = Family("megacli", ("MegaCli64",), (MEGARAID,), (beside,))
+    found = controllers_of(detect(machine([new, old], ["storcli64", "MegaCli64"]), [new, old]))
+    assert [one.id for one in found] == ["0000:5e:00.0", "0000:af:00.0"]
+
+
+def test_a_tool_that_is_not_needed_may_say_what_it_wants():
+    new = Family("storcli", ("storcli64",), (MEGARAID,), (LISTED,))
+    old = Family("megacli", ("MegaCli64",), (MEGARAID,), unreadable="MegaCli does not count")
+    both = machine([new, old], ["storcli64", "MegaCli64"])
+    assert detect(both, [new, old]).unknown == {}
+    silent = Family("storcli", ("storcli64",), (MEGARAID,))
+    assert detect(both, [silent, old]).unknown == {"controllers.megacli": "MegaCli does not count"}
 
 
 def test_without_storage_controllers_and_tools_nothing_is_asked_further():

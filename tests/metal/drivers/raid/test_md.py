@@ -150,3 +150,16 @@ def test_a_mirror_that_is_assembled_again_is_believed_from_its_first_member_alon
     assert ("--update=resync" in assemble.argv) is anew
     assert assemble.argv[-2:] == ("{disk0}", "{disk1}")
     assert "--uuid=5b0d0c1e:7a515f7e:8a4c0123:456789ab" in assemble.argv
+
+
+def test_a_member_that_failed_is_no_spare_and_a_rebuild_is_told_with_its_progress():
+    worn = DETAIL.replace("ACTION=resync\nDEGRADED=0", "ACTION=recover\nDEGRADED=1\nSYNCED=1024 / 4096")
+    worn = worn.replace(
+        "MD_LEVEL", "MEMBER_sda=in_sync\nMEMBER_sdb=spare\nMEMBER_sdc=faulty,write_error\nMD_LEVEL"
+    )
+    (array,) = MD.read(FakeShell(SCRIPT | {MD_DETAIL.argv: worn}))
+    assert (array.failed, array.spares) == (("RF-M2-D2",), ())
+    assert (array.state, array.progress) == ("rebuilding", 25.0)
+    halted = worn.replace("ACTION=recover", "ACTION=idle").replace("1024 / 4096", "none")
+    (array,) = MD.read(FakeShell(SCRIPT | {MD_DETAIL.argv: halted}))
+    assert (array.state, array.progress) == ("degraded", None)
