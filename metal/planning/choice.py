@@ -130,6 +130,9 @@ def _bootable(image: ImageRecord, mode: str | None) -> ImageRecord | Refusal:
     """What the image was found to hold, against how the machine starts: checked before anything is erased."""
     if mode is None:
         return Refusal("image-unfit", "the machine's firmware mode is not known, and the spec names none")
+    if image.info.get("partition_table", "gpt") != "gpt":
+        told = f"image {image.name} has no GPT: one with an MBR, or none, cannot be grown and added to"
+        return Refusal("image-unfit", told)
     needed = "has_esp" if mode == "uefi" else "has_bios_boot"
     if not image.info.get(needed):
         part = "EFI system partition" if mode == "uefi" else "BIOS boot partition"

@@ -89,6 +89,24 @@ def test_an_image_without_esp_is_unfit_for_uefi(make_order, observe, hardware, i
     assert plan.blocked == "image-unfit"
 
 
+def test_an_image_without_gpt_is_refused_by_name(make_order, observe, hardware, image) -> None:
+    bare = image.model_copy(update={"info": {**image.info, "partition_table": None, "partitions": []}})
+    plan = make_plan(make_order("web-01", image=bare), observe(hardware["web-01"]))
+    assert plan.blocked == "image-unfit"
+    assert "image debian-12 has no GPT" in plan.steps[0].reason
+
+
+def test_a_root_of_another_file_system_than_the_spec_says_is_refused(
+    make_order, observe, hardware, hosts, image
+) -> None:
+    root = {"name": "root", "size": "rest", "mount": "/", "filesystem": "xfs"}
+    spec = changed(hosts["web-01"], disks=[{"device": "root", "partitions": [root]}])
+    held = image.model_copy(update={"info": {**image.info, "root_filesystem": "ext4"}})
+    plan = make_plan(make_order("web-01", spec=spec, image=held), observe(hardware["web-01"]))
+    assert plan.blocked == "image-unfit"
+    assert "the spec asks for xfs on /, the root of debian-12 is ext4" in plan.steps[0].reason
+
+
 def test_all_reasons_come_at_once(make_order, observe, hardware, hosts) -> None:
     spec = changed(hosts["db-01"], root_device={"serial": "X"})
     order = make_order("db-01", spec=spec, image=None, secrets={})
