@@ -10,7 +10,17 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PROGRAMS = {
     "rf-exec": ("rf_records.py", "rf_disk.py", "rf_fence.py", "rf_step.py", "rf_exec.py"),
-    "rf-write": ("rf_image.py", "rf_target.py", "rf_write.py"),
+    "rf-write": ("rf_target.py", "rf_held.py", "rf_image.py", "rf_write.py"),
+    "rf-wipe": (
+        "rf_records.py",
+        "rf_disk.py",
+        "rf_target.py",
+        "rf_held.py",
+        "rf_erase.py",
+        "rf_sanitize.py",
+        "rf_release.py",
+        "rf_wipe.py",
+    ),
     "bring-up": ("bring_up.py",),
 }
 

@@ -15,20 +15,14 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import zstandard
 
+from bootos.rf_target import WriteError
+
 EXIT_REFUSED, EXIT_UNREACHABLE = 65, 69
 MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 CHUNK_BYTES_MAX = 64 * 1024 * 1024
 PACKED_SLACK_BYTES = 65536  # a zstd frame of incompressible bytes is a little longer than they are
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 15.0)
 SOCKET_TIMEOUT_S = 20.0
-
-
-class WriteError(Exception):
-    """The image was not written, or not wholly; carries the exit code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,15 @@ MARK_BYTES_MAX = TAIL_BYTES - 64 * 1024  # the backup GPT has the last 33 sector
 SUMS_PER_BLOCK = BLOCK_BYTES // 4
 SUMS = f"<{SUMS_PER_BLOCK}I"
 # linux/fs.h
-BLKGETSIZE64, BLKZEROOUT, BLKFLSBUF = 0x80081272, 0x127F, 0x1261
+BLKGETSIZE64, BLKZEROOUT, BLKFLSBUF, BLKDISCARD = 0x80081272, 0x127F, 0x1261, 0x1277
+
+
+class WriteError(Exception):
+    """The disk was not written, or not wholly; carries the exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Target:
@@ -41,6 +49,13 @@ class Target:
             return
         if self._block_device:
             fcntl.ioctl(self._fd, BLKZEROOUT, struct.pack("QQ", start, length))
+        else:
+            os.pwrite(self._fd, bytes(length), start)
+
+    def discard(self, start: int, length: int) -> None:
+        """Tell the device that a range is not needed any more; what it reads afterwards is its own affair."""
+        if self._block_device:
+            fcntl.ioctl(self._fd, BLKDISCARD, struct.pack("QQ", start, length))
         else:
             os.pwrite(self._fd, bytes(length), start)
 

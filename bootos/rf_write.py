@@ -26,32 +26,28 @@ Exit codes: 0 written and flushed; 64 usage; 65 manifest or chunk refused; 69 th
 
 import argparse
 import contextlib
-import fcntl
 import json
 import mmap
 import os
-import stat
-import struct
 import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
+from bootos.rf_held import EXIT_DISK, EXIT_IO, Parser, failed, progress_to, verified_disk
 from bootos.rf_image import (
     EXIT_REFUSED,
     MANIFEST_BYTES_MAX,
     Manifest,
     Web,
-    WriteError,
     parse_manifest,
     unpack,
 )
-from bootos.rf_target import BLKGETSIZE64, TAIL_BYTES, Mark, Target
+from bootos.rf_target import TAIL_BYTES, Mark, Target, WriteError
 
-EXIT_USAGE, EXIT_IO, EXIT_DISK = 64, 74, 77
 ZERO_STEP_BYTES = 256 * 1024 * 1024
 ZERO_PIECE_BYTES = 4 * 1024 * 1024
 COMMIT_CHUNKS = 8
@@ -288,14 +284,6 @@ def write_image(
     }
 
 
-class Parser(argparse.ArgumentParser):
-    """Argument parser that ends with 64 on wrong usage."""
-
-    def error(self, message: str) -> NoReturn:
-        """Usage is a failure like the others."""
-        raise WriteError(EXIT_USAGE, message)
-
-
 def parse(arguments: list[str]) -> argparse.Namespace:
     """The command line."""
     parser = Parser(prog="rf-write", description="Write an image onto the disk that rf-exec verified.")
@@ -306,42 +294,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=3, choices=range(1, 17), metavar="1..16")
     parser.add_argument("--resume", default="", metavar="NAME", help="go on with the write of this name")
     return parser.parse_args(arguments)
-
-
-def verified_disk(environment: dict[str, str], disk: str, size_bytes: int) -> Target:
-    """The disk that rf-exec opened and checked, if it is the one asked for."""
-    identity, number = environment.get("RF_DISK_IDENTITY_0"), environment.get("RF_DISK_FD_0", "")
-    if not number.isdigit():
-        raise WriteError(EXIT_DISK, "no RF_DISK_FD_0: run under rf-exec with --disk and --disk-open hold")
-    if identity != disk:
-        raise WriteError(
-            EXIT_DISK, f"rf-exec verified disk {identity!r}, --disk says {disk!r}; nothing was erased"
-        )
-    fd = int(number)
-    if not stat.S_ISBLK(os.fstat(fd).st_mode):
-        raise WriteError(EXIT_DISK, f"descriptor {fd} is no block device")
-    (got_bytes,) = struct.unpack("Q", fcntl.ioctl(fd, BLKGETSIZE64, bytes(8)))
-    if got_bytes != size_bytes:
-        message = f"disk {disk}: expected {size_bytes} bytes, got {got_bytes}; nothing was erased"
-        raise WriteError(EXIT_DISK, message)
-    return Target(fd, got_bytes)
-
-
-def progress_to(environment: dict[str, str]) -> Callable[[dict[str, object]], None]:
-    """Progress lines for rf-exec and for whoever follows."""
-    number = environment.get("RF_PROGRESS_FD", "")
-
-    def note(progress: dict[str, object]) -> None:
-        line = (json.dumps(progress) + "\n").encode()
-        for fd in (2, int(number)) if number.isdigit() else (2,):
-            os.write(fd, line)
-
-    return note
-
-
-def _failed(error: WriteError) -> int:
-    os.write(2, (json.dumps({"error": str(error), "exit": error.code}) + "\n").encode())
-    return error.code
 
 
 def main(arguments: list[str], environment: dict[str, str]) -> int:
@@ -357,9 +309,9 @@ def main(arguments: list[str], environment: dict[str, str]) -> int:
             manifest, target, disk=given.disk, name=given.resume, threads=given.threads, note=note
         )
     except WriteError as error:
-        return _failed(error)
+        return failed(error)
     except OSError as error:
-        return _failed(WriteError(EXIT_IO, f"the disk does not take the image: {error}"))
+        return failed(WriteError(EXIT_IO, f"the disk does not take the image: {error}"))
     os.write(1, (json.dumps(summary) + "\n").encode())
     return 0
 

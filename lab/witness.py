@@ -15,7 +15,7 @@ LINE: Final = re.compile(
     r"|(?P<boot>\[ +0\.000000\] Linux version )"
 )
 STEP: Final = re.compile(r"(?P<job>\d+)-(?P<name>.+)-(?P<process>[0-9a-f]{8})-(?P<number>\d+)")
-ONCE: Final = ("sgdisk", "wipefs", "mkfs.")
+ONCE: Final = ("sgdisk", "rf-wipe", "mkfs.")
 """Programs whose step reads before it acts: finished once, they have nothing to do a second time.
 
 `rf-write` is none of them: after a crash between its end and the journal's row it starts again, finds every

@@ -54,12 +54,18 @@ class Disk(Fact):
     `serial` and `wwn` are its identity. `found` says in words what was seen on it ("gpt with 3
     partitions", "linux_raid_member of rf:system"); empty means blank, which is the only content that
     `destroy: allow` covers without an install record.
+
+    A namespace of an NVMe drive that has several bears no serial of its own: it is known by its WWN, and
+    `drive_serial` is what its siblings bear too.
     """
 
     device: str
     serial: str | None = None
     wwn: str | None = None
+    drive_serial: str | None = None
     by_path: str | None = None
+    other_paths: tuple[str, ...] = ()
+    """Further names of `/dev/disk/by-path` that lead to it: udev gives SATA disks two."""
     size_bytes: int
     logical_block_bytes: int = 512
     model: str | None = None
@@ -72,6 +78,10 @@ class Disk(Fact):
     found: tuple[str, ...] = ()
     partition_table: str | None = None
     partitions: tuple[PartitionFact, ...] = ()
+    erases: tuple[str, ...] | None = None
+    """How it can be erased beside being overwritten, the best way first; only the boot OS can ask."""
+    erase_problem: str | None = None
+    """Why it may not erase itself now: frozen, locked, other namespaces."""
 
     @property
     def identity(self) -> str | None:
@@ -273,7 +283,28 @@ class InstallRecord(Fact):
     specset: str
     layout_hash: str
     disks: tuple[str, ...] = ()
+    root_disks: tuple[str, ...] = ()
+    """Of `disks`, those that the root is on: what `rootDevice` meant when the host was installed."""
     root_uuid: str | None = None
+
+
+class WipeReport(BaseModel):
+    """What an erasing did to one disk, and what was read of it afterwards; as rf-wipe says it, and closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    identity: Annotated[str, StringConstraints(max_length=256)]
+    method: Literal["metadata", "discard", "sanitize", "overwrite"]
+    how: Annotated[str, StringConstraints(max_length=300)]
+    size_bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
+    began: Annotated[
+        float, Field(ge=0, lt=1 << 40, description="seconds of the epoch, by the machine's clock")
+    ]
+    ended: Annotated[float, Field(ge=0, lt=1 << 40)]
+    samples: Annotated[int, Field(ge=0, lt=1 << 31)]
+    zero_samples: Annotated[int, Field(ge=0, lt=1 << 31)]
+    proven: bool
+    """Whether what was read is what the method promises; else the drive's word alone stands."""
 
 
 class SystemFacts(Fact):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from specs.explain import suggestion
+from specs.identity import serial_identity
 from specs.lint_disks import lint_disks
 from specs.lint_raid import lint_raid, size_turned
 from specs.model import Bond, DeviceRule, Ethernet, Host, Link, Vlan
@@ -22,6 +23,7 @@ OWN_FILES: Final[dict[str, str]] = {
 }
 """Files that other fields of the spec write, and which."""
 
+BY_PATH: Final = "/dev/disk/by-path/"
 _MAX_INTERFACE_NAME: Final = 15
 _KEY_TYPES: Final = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _KEY_TYPES_MORE: Final = (
@@ -79,6 +81,20 @@ def _device_rules(place: Place, host: Host) -> Iterator[Finding]:
             yield place(*path).finding("raid stands alone in a device rule", "leave the other keys out")
         if size_turned(rule.min_size, rule.max_size):
             yield place(*path).finding("minSize is greater than maxSize", None)
+        yield from _identities(place, path, rule)
+
+
+def _identities(place: Place, path: tuple[str | int, ...], rule: DeviceRule) -> Iterator[Finding]:
+    """What can name no disk: kernel names, placeholders, a medium that the transport never has."""
+    if rule.by_path and rule.by_path.startswith("/") and not rule.by_path.startswith(BY_PATH):
+        told = f"{rule.by_path} is no place on a bus: a kernel's name may be another disk's at the next boot"
+        yield place(*path, "byPath").finding(told, f"write a name that ls {BY_PATH} shows")
+    if rule.serial is not None and serial_identity(rule.serial) is None:
+        told = f"{rule.serial!r} is what drives report that know no serial"
+        yield place(*path, "serial").finding(told, "name the disk by wwn or byPath")
+    if rule.media and rule.transport and (rule.media == "nvme") != (rule.transport == "nvme"):
+        told = f"no disk of transport {rule.transport} has medium {rule.media}"
+        yield place(*path, "media").finding(told, "NVMe drives have media: nvme; leave one of the two out")
 
 
 def _links(place: Place, host: Host) -> Iterator[Finding]:

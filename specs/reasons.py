@@ -94,6 +94,12 @@ REASONS: Final[dict[str, Reason]] = {
             "rackflow host NAME lists its disks; name one by serial or WWN, then rackflow spec publish.",
         ),
         Reason(
+            "root-disk-changed",
+            "The rule for the root disk now gives another disk than the one that the host was installed on.",
+            "rackflow host NAME lists its disks; name the one meant by serial or WWN in rootDevice, "
+            "then rackflow spec publish.",
+        ),
+        Reason(
             "not-enough-drives",
             "A RAID volume asks for more drives than fit.",
             "rackflow host NAME lists its disks; mend the rule, then rackflow spec publish.",
@@ -133,6 +139,12 @@ REASONS: Final[dict[str, Reason]] = {
             "layout-impossible",
             "The partitions do not fit the disk.",
             "rackflow host NAME lists its disks; make the partitions smaller, then rackflow spec publish.",
+        ),
+        Reason(
+            "wipe-impossible",
+            "A disk can't be erased by the method asked for: it has no such way, or is frozen or locked.",
+            "rackflow host NAME lists its disks; cut the power of a frozen one for a moment, unlock a "
+            "locked one, or choose wipe: overwrite.",
         ),
         Reason(
             "destroy-never",

@@ -151,6 +151,6 @@ def stage_of(machine: Machine) -> str:
         return "BMC set-up"
     if command.startswith("rf-write"):
         return "image write"
-    if command.startswith(("sgdisk", "mkfs", "wipefs", "mdadm", "blkdiscard", "e2fsck", "resize2fs")):
+    if command.startswith(("sgdisk", "mkfs", "rf-wipe", "mdadm", "blkdiscard", "e2fsck", "resize2fs")):
         return "partitioning"
     return "first boot" if machine.starts_system else "other"

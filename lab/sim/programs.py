@@ -18,6 +18,7 @@ from lab.sim.fence import Answer, Step
 from lab.sim.image_writer import rf_write
 from lab.sim.root import Root
 from lab.sim.system import System, hex_digits
+from metal.testing.wipe_report import wipe_report
 
 OK: Answer = (0, "", "")
 SHORT_S = 0.1
@@ -83,16 +84,17 @@ def _blkdiscard(step: Step) -> Answer:
     return OK
 
 
-def _wipefs(step: Step) -> Answer:
-    """Signatures go, other data stays: a disk that bore an image is not blank afterwards."""
+def _rf_wipe(step: Step) -> Answer:
+    """Signatures go, and what lies within their places; by any other method all."""
     step.pause(TOOL_S)
+    if "--release" in step.request.argv:
+        return OK
     with step.change() as system:
         disk = system.disk(step.identities[0])
         if disk is not None:
             disk.leave_array()
-        content = _content(step)
-        content.parts, content.roots, content.whole = {}, {}, False
-    return OK
+        _content(step).erase()
+    return 0, wipe_report(step.request.argv), ""
 
 
 def _mdadm(step: Step) -> Answer:
@@ -301,7 +303,7 @@ _PROGRAMS: dict[str, Callable[[Step], Answer]] = {
     "true": _nothing,
     "sync": _nothing,
     "blkdiscard": _blkdiscard,
-    "wipefs": _wipefs,
+    "rf-wipe": _rf_wipe,
     "mdadm": _mdadm,
     "rf-slow-sync": _nothing,
     "blockdev": _nothing,

@@ -15,7 +15,7 @@ from typing import Literal
 
 STEP = re.compile(r"(?P<job>\d+)-(?P<name>.+)-(?P<writer>[0-9a-f]{8})-(?P<number>\d+)")
 DESTRUCTIVE = (
-    "wipefs",
+    "rf-wipe",
     "sgdisk",
     "rf-write",
     "mkfs.",

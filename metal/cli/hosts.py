@@ -12,6 +12,9 @@ from metal.cli.raid_tables import show_raid
 from metal.cli.secret import read_value
 from metal.edge_client import EdgeClient
 from metal.errors import SpecError
+from metal.planning.attested import WIPE_HEADER, wipe_row
+from metal.planning.disks import SECTOR_4KN_BYTES
+from metal.planning.root_disk import recorded_root
 from specs.facts import Hardware
 from specs.records import HostRecord, JobRecord
 from specs.sizes import human_size
@@ -74,8 +77,10 @@ def show(name: str, *, json: Json = False) -> None:
     with EdgeClient() as edge:
         host = edge.host(name)
         job = newest_job(edge, host)
+        wipes = edge.wipes(host.name) if job else []
     if json:
-        show_json(host.model_dump(mode="json") | {"job": job.model_dump(mode="json") if job else None})
+        told = host.model_dump(mode="json") | {"job": job.model_dump(mode="json") if job else None}
+        show_json(told | {"wipes": [one.model_dump(mode="json") for one in wipes]})
         return
     pairs: list[tuple[str, object]] = [
         ("name", host.name),
@@ -91,6 +96,7 @@ def show(name: str, *, json: Json = False) -> None:
         ("bmc", host.bmc_address),
         ("held by", holder_words(host.lease, now=datetime.now(UTC)) if host.lease else None),
         *job_pairs(job),
+        ("root disk", ", ".join(recorded_root(host.installed))),
         ("last run", run_url(host.last_run)),
     ]
     pairs += [(c.type, f"{c.status}: {c.message}" if c.message else c.status) for c in host.conditions]
@@ -98,6 +104,8 @@ def show(name: str, *, json: Json = False) -> None:
     if host.observation and host.observation.hardware:
         show_hardware(host.observation.hardware)
         show_raid(host.observation.hardware)
+    if wipes:
+        show_table(WIPE_HEADER, [wipe_row(one) for one in wipes])
 
 
 def job_pairs(job: JobRecord | None) -> list[tuple[str, object]]:
@@ -122,16 +130,17 @@ def show_hardware(hardware: Hardware) -> None:
         [(n.name, n.mac, LINK_WORDS[n.link], n.driver, n.pci_address) for n in hardware.nics],
     )
     show_table(
-        ("disk", "serial", "wwn", "size", "medium", "model", "found"),
+        ("disk", "serial", "wwn", "size", "medium", "model", "found", "erases by"),
         [
             (
                 d.device,
-                d.serial,
+                f"namespace of {d.drive_serial}" if d.drive_serial else d.serial,
                 d.wwn,
                 human_size(d.size_bytes),
-                d.medium,
+                f"{d.medium}{' 4Kn' if d.logical_block_bytes == SECTOR_4KN_BYTES else ''}",
                 d.model,
                 "; ".join(d.found) or "blank",
+                d.erase_problem or ", ".join(d.erases or ()),
             )
             for d in hardware.disks
         ],

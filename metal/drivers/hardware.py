@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from metal.drivers.bmc import in_band
 from metal.drivers.bundle import Query, read_bundle
+from metal.drivers.erasing import ERASERS, parse_erasers
 from metal.drivers.identity.dmi import DMIDECODE, DmiIdentity, parse_dmi_sysfs, parse_dmidecode
 from metal.drivers.identity.platform import LSCPU, PLATFORM, Cpu, Platform, parse_lscpu, parse_platform
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS, parse_nics
@@ -42,6 +43,7 @@ QUERIES: Final[tuple[Query, ...]] = (
     DISK_SYSFS,
     BY_PATH,
     DISK_HEADS,
+    ERASERS,
     MD_DETAIL,
     LVM,
     *in_band.QUERIES,
@@ -137,6 +139,7 @@ def _disks(answers: Mapping[str, Output], lsblk: str, sysfs: str) -> tuple[Disk,
         parse_disk_sysfs(sysfs),
         parse_by_path(answers[BY_PATH.name].stdout),
         parse_heads(answers[DISK_HEADS.name].stdout),
+        parse_erasers(answers[ERASERS.name].stdout),
     )
 
 

@@ -110,6 +110,8 @@ class Device:
     partitions: tuple[PartitionFact, ...]
     found: tuple[str, ...] = ()
     raid: bool = False
+    holders: tuple[str, ...] = ()
+    """What the kernel has built on it: arrays, volumes, containers."""
 
     def partition(self, number: int) -> PartitionFact | None:
         """The partition with this number."""
@@ -117,7 +119,8 @@ class Device:
 
 
 def _disk_device(disk: Disk) -> Device:
-    return Device(disk.device, disk.size_bytes, disk.logical_block_bytes, disk.partitions, disk.found)
+    size_bytes, block_bytes = disk.size_bytes, disk.logical_block_bytes
+    return Device(disk.device, size_bytes, block_bytes, disk.partitions, disk.found, holders=disk.holders)
 
 
 def read_block(shell: Shell) -> BlockView:
@@ -282,13 +285,3 @@ def table_command(target: Target, device: Device, laid: Sequence[Extent], *, fre
         if extent.name:
             argv.append(f"--change-name={extent.number}:{extent.name}")
     return Command(argv=(*argv, "{disk0}"), says=f"partition {target}", disks=(target.guard,))
-
-
-def wipe_command(target: Target, device: Device) -> Command:
-    """Erase every signature on the device and its partitions, both partition tables included."""
-    parts = tuple(f"{{disk0:p{part.number}}}" for part in device.partitions)
-    return Command(
-        argv=("wipefs", "--all", "--force", *parts, "{disk0}"),
-        says=f"erase the signatures on {target}",
-        disks=(target.guard,),
-    )

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from metal.edge_client.wire import EdgeWire
-from specs.facts import Observation
+from specs.facts import Observation, WipeReport
 from specs.phases import Phase
 from specs.records import (
     BmcCredential,
@@ -162,6 +162,17 @@ class RunCalls(EdgeWire):
     def journal_rows(self, name: str, *, job: int | None = None) -> list[JournalRow]:
         """The journal, oldest first."""
         return [JournalRow.model_validate(r) for r in self.items(f"/v1/hosts/{name}/journal", job=job)]
+
+    def wipes(self, name: str) -> list[WipeReport]:
+        """The newest report of an erasing by disk, as the journal keeps them, oldest first."""
+        found: dict[str, WipeReport] = {}
+        for row in self.items(f"/v1/hosts/{name}/journal", kind="wipe"):
+            told = JournalRow.model_validate(row).detail.get("wipe")
+            if told is not None:
+                report = WipeReport.model_validate(told)
+                found.pop(report.identity, None)
+                found[report.identity] = report
+        return list(found.values())
 
     def finish(
         self,

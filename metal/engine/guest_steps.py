@@ -162,6 +162,7 @@ def _record(work: Work) -> InstallRecord:
         specset=str(args.get("specset") or ""),
         layout_hash=str(args["layout_hash"]),
         disks=tuple(args.get("disks") or ()),
+        root_disks=tuple(args.get("root_disks") or ()),
         root_uuid=str(args.get("root_uuid") or work.root_uuid()),
     )
 

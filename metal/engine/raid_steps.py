@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from metal.drivers import erasing
 from metal.drivers.bundle import read_bundle
-from metal.drivers.partitions import MEMBER_SIGNATURE, BlockView
+from metal.drivers.partitions import MEMBER_SIGNATURE, BlockView, Target
 from metal.drivers.raid import MD
 from metal.drivers.raid.md import FAST_ZERO
 from metal.drivers.raid.volume import Member, Volume, find_array
@@ -13,6 +14,7 @@ from metal.engine import hardware_raid
 from metal.engine.controllers import is_hardware
 from metal.engine.work import Handler, Work
 from metal.planning.plan import StepKind
+from metal.planning.report import erased_disks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class RaidCreate:
         half = find_array(view.arrays, volume.uuid)
         if half is not None:
             work.send(MD.delete(volume, half))
+        for member in (*volume.members, *volume.spares):
+            if half is None and view.disk(member.identity).holders:
+                drive = Target(identity=member.identity)
+                work.send((erasing.release_command(drive, erased_disks(work.plan)),))
         names = {
             view.disk(m.identity).device.removeprefix("/dev/") for m in (*volume.members, *volume.spares)
         }

@@ -7,7 +7,7 @@ was written), the journal does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from metal.drivers.storage.disks import PROBE_AGAIN
@@ -53,6 +53,8 @@ class StepOutcome:
     writes: int
     seconds: float
     message: str
+    reported: dict[str, Any] = field(default_factory=dict)
+    """What the journal tells beside the message: `wipe`, the report of an erasing."""
 
 
 def run_step(
@@ -89,9 +91,11 @@ def run_step(
         _write(work, "failed", {"reason": error.reason, "message": error.message, "writes": work.writes})
         raise
     seconds = around.clock() - began
-    _write(work, "done", {"message": message, "writes": work.writes, "seconds": round(seconds, 1)})
+    told = {"message": message, "writes": work.writes, "seconds": round(seconds, 1)}
+    _write(work, "done", told | work.reported)
     log(f"{step_id}: {message} ({work.writes} writes, {seconds:.1f} s)")
-    return StepOutcome(step_id, needed and work.writes > 0, work.writes, seconds, message)
+    changed = needed and work.writes > 0
+    return StepOutcome(step_id, changed, work.writes, seconds, message, work.reported)
 
 
 def _enter(work: Work, *, trusted: bool = True) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from metal.drivers import filesystems, image, partitions
+from metal.drivers import erasing, filesystems, image, partitions
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
 from metal.drivers.partitions import (
@@ -19,35 +19,50 @@ from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
+from metal.planning.report import erased_disks
 
 
 @dataclass(frozen=True, slots=True)
 class Wipe:
-    """Erase signatures, so that nothing old is found later."""
+    """Erase by the plan's method, have it proven, and keep the report."""
 
     blind: bool = False
 
     def differences(self, work: Work) -> tuple[str, ...]:
-        """Say what is found on the target."""
-        return work.block().on(work.target()).found
+        """Say what is found on the target; that more than signatures was erased only its report says."""
+        target, method = work.target(), _method(work)
+        found = work.block().on(target).found
+        if found or method == "metadata" or work.acted:
+            return found
+        return (f"{target} is not known to be erased ({method})",)
 
     def act(self, work: Work) -> None:
-        """Erase the signatures; other methods are refused rather than replaced by a weaker one."""
-        if work.args.get("method", "metadata") != "metadata":
-            raise Refused(
-                f"wipe by {work.args['method']} is not known here", host=work.host, reason="step-failed"
-            )
+        """Erase; a method that is not known is refused rather than replaced by a weaker one."""
+        method = _method(work)
+        if method not in erasing.METHODS:
+            raise Refused(f"wipe by {method} is not known here", host=work.host, reason="step-failed")
         work.unmount()
         target, device = _found(work)
+        if device.holders:
+            work.send((erasing.release_command(target, erased_disks(work.plan)),))
         if work.interrupted:
             # What an earlier start has erased may be gone from the disk and not from the kernel.
             work.send((image.reread_table(target),))
             target, device = _found(work)
-            if not device.found and not device.partitions:
+            if method == "metadata" and not device.found and not device.partitions:
                 return
-        work.send((partitions.wipe_command(target, device),))
+        name = work.made(f"wipe:{target.guard.identity}")
+        command = erasing.wipe_command(target, device.size_bytes, method, name=name)
+        try:
+            work.send((command,), progress=method != "metadata")
+        except Refused as error:
+            if f"ended with {erasing.EXIT_REFUSED}" in error.message:
+                raise Refused(error.message, host=work.host, reason="wipe-impossible") from error
+            raise
+        report = erasing.parse_report(work.host, work.said)
+        work.reported["wipe"] = report.model_dump(mode="json")
         if work.block().on(target).partitions:
-            # The kernel keeps the partitions that it knew; wipefs asks it once, and udev may be in the way.
+            # The kernel keeps the partitions that it knew.
             work.send((image.reread_table(target),))
 
 
@@ -158,6 +173,10 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
     "partition": Partition(),
     "mkfs": Mkfs(),
 }
+
+
+def _method(work: Work) -> str:
+    return str(work.args.get("method", "metadata"))
 
 
 def _filesystem(work: Work) -> FilesystemWish:

@@ -6,7 +6,7 @@ its lease, so the reading after a step is the reading before the next.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
@@ -62,6 +62,8 @@ class Work:
     writes: int = 0
     said: Output | None = None
     """What the last change that was sent said."""
+    reported: dict[str, Any] = field(default_factory=dict)
+    """What the step's outcome in the journal tells beside its message: the report of an erasing."""
     _record: HostRecord | None = None
 
     def has_begun(self, step_id: str) -> bool:

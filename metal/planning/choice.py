@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from metal.planning.disks import Refusal
+from metal.planning.disks import Refusal, describe
 from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
 from metal.planning.mounting import ENCRYPTED, formatted
+from metal.planning.root_disk import changed_root, recorded_root
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
 from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
 from specs.facts import Disk, Hardware, PartitionFact
@@ -17,8 +18,8 @@ from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
-WIPE_METHODS: Final = ("metadata",)
-"""Methods that an installation can carry out."""
+VOLUME_METHODS: Final = ("metadata", "discard", "overwrite")
+"""What may be done to a RAID volume: only a drive can erase itself."""
 
 MEMBER_SIGNATURE: Final = "linux_raid_member"
 
@@ -49,6 +50,9 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     """Decide on image, disks and partitions."""
     storage = choose_storage(spec, hardware)
     refusals = dict(storage.refusals)
+    changed = changed_root(spec, recorded_root(order.host.installed), storage, hardware)
+    if changed is not None:
+        refusals["rootDevice"] = changed
     image = _image(spec, order, hardware)
     usable = image if isinstance(image, ImageRecord) else None
     if isinstance(image, Refusal):
@@ -175,9 +179,22 @@ def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
     lvm = next((part.name for part in layout.partitions if part.lvm and part.mount == "/"), None)
     if lvm:
         return Refusal("unsupported", f"{target.name}: partition {lvm} asks for lvm; / comes from the image")
-    if layout.wipe not in WIPE_METHODS:
-        return Refusal("unsupported", f"{target.name}: wipe {layout.wipe}; known: {', '.join(WIPE_METHODS)}")
-    return None
+    if target.volume is not None and layout.wipe not in VOLUME_METHODS:
+        known = f"known: {', '.join(VOLUME_METHODS)} for a volume"
+        return Refusal("unsupported", f"{target.name}: wipe {layout.wipe}; {known}")
+    return unwipeable(target.disk, layout.wipe) if target.disk else None
+
+
+def unwipeable(disk: Disk, method: str) -> Refusal | None:
+    """Why a disk can't be erased by a method; None where it can, or where only the boot OS will know."""
+    if method not in ("discard", "sanitize") or (disk.erases is None and disk.erase_problem is None):
+        return None
+    ways = [way for way in disk.erases or () if (way == "discard") == (method == "discard")]
+    if ways and not (method == "sanitize" and disk.erase_problem):
+        return None
+    why = disk.erase_problem if method == "sanitize" and disk.erase_problem else "the disk knows no way to"
+    told = f"{describe(disk)}: wipe {method} is not possible: {why}; wipe: overwrite is for every disk"
+    return Refusal("wipe-impossible", told)
 
 
 def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:

@@ -97,6 +97,8 @@ class Plan(PlanValue):
     notes: tuple[str, ...] = ()
     basis: dict[str, Any] = {}
     """The fields that the planner read, in canonical form: what must still hold when the plan runs."""
+    root_disks: tuple[str, ...] = ()
+    """The disks that `rootDevice` came to mean, by serial, else WWN."""
     image_digest: str | None = None
     layout_hash: str | None = None
 

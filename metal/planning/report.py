@@ -64,8 +64,9 @@ def diff_block(plan: Plan) -> str:
 def markdown(plan: Plan) -> str:
     """The whole plan as a Prefect artifact shows it."""
     parts = [f"**{_safe(summary(plan))}**", f"plan `{plan.hash}`, seen from {plan.seen_from}"]
+    parts += [f"root disk: {_safe(', '.join(plan.root_disks))}"] if plan.root_disks else []
     if plan.steps:
-        parts.append(_table(HEADER, table_rows(plan)))
+        parts.append(safe_table(HEADER, table_rows(plan)))
     if erased_disks(plan):
         parts.append("Erased, and what was found there:")
         found = [
@@ -73,7 +74,7 @@ def markdown(plan: Plan) -> str:
             for step in plan.steps
             for one in step.destroys
         ]
-        parts.append(_table(("disk", "size", "found"), found))
+        parts.append(safe_table(("disk", "size", "found"), found))
     block = diff_block(plan)
     if block:
         parts.append(f"```diff\n{block.replace('```', '')}\n```")
@@ -90,6 +91,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "hash": plan.hash,
         "observed_at": plan.observed_at,
         "in_sync": plan.in_sync,
+        "root_disks": list(plan.root_disks),
         "steps": steps,
         "drift": list(plan.drift),
         "notes": list(plan.notes),
@@ -109,7 +111,8 @@ def _why(step: Step) -> str:
     return f"{step.reason} [{step.blocked_by}]" if step.blocked_by else step.reason
 
 
-def _table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def safe_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A markdown table whose cells can't break it."""
     lines = [header, ["---"] * len(header), *body]
     return "\n".join("| " + " | ".join(_safe(cell) for cell in line) + " |" for line in lines)
 
@@ -136,12 +139,12 @@ def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
     if hardware.bmc:
         facts["BMC"] = f"{hardware.bmc.address or 'no address'}, MAC {hardware.bmc.mac or UNKNOWN}"
         facts["BMC firmware"] = hardware.bmc.firmware
-    parts = [_table(("fact", "value"), [(name, _or_unknown(value)) for name, value in facts.items()])]
+    parts = [safe_table(("fact", "value"), [(name, _or_unknown(value)) for name, value in facts.items()])]
     nics = [
         (nic.name, nic.mac, _link(nic), nic.driver or UNKNOWN, "yes" if nic.booted else "")
         for nic in hardware.nics
     ]
-    parts.append(_table(("NIC", "MAC", "link", "driver", "booted"), nics))
+    parts.append(safe_table(("NIC", "MAC", "link", "driver", "booted"), nics))
     disks = [
         (
             disk.device,
@@ -153,13 +156,13 @@ def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
         )
         for disk in hardware.disks
     ]
-    parts.append(_table(("disk", "identity", "size", "kind", "model", "content"), disks))
+    parts.append(safe_table(("disk", "identity", "size", "kind", "model", "content"), disks))
     if hardware.raids:
         raids = [
             (array.name or array.uuid, array.level, human_size(array.size_bytes), ", ".join(array.members))
             for array in hardware.raids
         ]
-        parts.append(_table(("array", "level", "size", "members"), raids))
+        parts.append(safe_table(("array", "level", "size", "members"), raids))
     parts += [f"- {_safe(path)} is not known: {_safe(why)}" for path, why in sorted(unknown.items())]
     return "\n\n".join(parts) + "\n"
 

@@ -56,7 +56,7 @@ _ROWS: Final = (
     RestartRule(
         "wipe",
         "observe",
-        "Signatures that are still found are erased; an overwriting wipe asks a person.",
+        "Signatures still found are erased; an overwrite and a sanitize ask a person, and then go on.",
         destroys=True,
     ),
     RestartRule(

@@ -11,6 +11,7 @@ from metal.planning.diff import Difference, differences
 from metal.planning.install import install_steps
 from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import declared
+from metal.planning.root_disk import root_drift, root_identities
 from metal.planning.wish import layout_hash, wish_of
 from specs.facts import Hardware, Observation
 from specs.model import Host
@@ -66,6 +67,7 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
         reinstall=reinstall,
         steps=steps,
         basis=basis_of(observation, "hardware"),
+        root_disks=root_identities(chosen.storage.root),
         image_digest=order.image.digest if order.image else None,
         layout_hash=layout_hash(spec),
     )
@@ -77,7 +79,9 @@ def _repair(order: WorkOrder, spec: Host, observation: Observation) -> Plan:
         hardware = order.host.observation.hardware
     wish = wish_of(spec, order, hardware.nics if hardware else None)
     ours = order.host.phase != Phase.ADOPTED
-    found = differences(spec, order, wish, observation, ours=ours)
+    found = list(differences(spec, order, wish, observation, ours=ours))
+    moved = root_drift(spec, order.host.installed, observation.hardware) if observation.hardware else None
+    found += [moved] if moved else []
     seen: dict[StepKind, tuple[str, str]] = {}
     for kind in ADJUSTABLE:
         of_kind = [one for one in found if one.repair == kind]

@@ -21,9 +21,11 @@ from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
 from metal.drivers.storage.lvm import LVM
 from metal.drivers.storage.opened import LIST
+from metal.errors import Refused
 from metal.protocols import Change, Command, Output
 from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
+from metal.testing.wipe_report import wipe_report
 
 MEMBER: Final = "linux_raid_member"
 MIB: Final = 1 << 20
@@ -82,6 +84,7 @@ class FakeMachine(FakeShell):
         """Forget what only a kernel knew: assembled arrays, mounts, partitions that a table no longer has."""
         self.array, self.mounted, self.left_open = None, False, []
         for disk in self.disks.values():
+            disk["holders"] = []
             self._reread(disk)
 
     def read(
@@ -128,14 +131,19 @@ class FakeMachine(FakeShell):
     def _node(self, disk: Place) -> dict[str, Any]:
         signature = MEMBER if disk.get("member") else disk.get("signature")
         node = {"name": disk["kname"], "kname": disk["kname"], "type": "disk", "size": disk["size"]}
-        node |= {"fstype": signature}
+        node |= {"fstype": signature} | disk.get("lsblk", {})
         if self.array and disk["kname"] in self.array["knames"]:
             inner = {"name": ARRAY, "kname": ARRAY, "type": "raid1", "size": self.array["size"]}
             return node | {"children": [inner | _children(ARRAY, self.array["parts"])]}
         return node | _children(disk["kname"], disk["parts"])
 
     def _sysfs(self) -> str:
-        text = "".join(f"disk {d['kname']}\nserial {serial}\n" for serial, d in self.disks.items())
+        text = "".join(
+            f"disk {d['kname']}\nserial {d.get('serial', serial)}\n"
+            + (f"wwid {d['wwn']}\n" if d.get("wwn") else "")
+            + "".join(f"holder {one}\n" for one in d.get("holders", ()))
+            for serial, d in self.disks.items()
+        )
         return text + (f"disk {ARRAY}\n" if self.array else "")
 
     def _detail(self) -> str:
@@ -166,6 +174,7 @@ class FakeMachine(FakeShell):
         """Have a command's effect, or half of it."""
         assert isinstance(change, Command)  # the engine's file writes go through one program
         argv, tear, self.tear = change.argv, self.tear, False
+        self._guard(change)
         if argv[0] in self.deaf:
             return None
         if self.left_open and change.disks:
@@ -173,6 +182,8 @@ class FakeMachine(FakeShell):
         tool = {"mdadm": self._mdadm, "lvm": self._lvm, "dmsetup": self._dmsetup}.get(argv[0])
         if tool is not None:
             return tool(change, tear=tear)
+        if argv[0].endswith("rf-wipe"):
+            return self._wipe(change, tear=tear)
         if argv[: len(PYTHON)] == PYTHON and argv != PYTHON:
             return self._program(change, json.loads(change.stdin or b""), tear=tear)
         if argv == PYTHON:
@@ -192,13 +203,26 @@ class FakeMachine(FakeShell):
             self._mkfs(place, argv, tear=tear)
         elif argv[0] == "wipefs" and "{disk0}" not in argv:
             place["parts"][_number(argv[-1])] |= {} if tear else {"fstype": None, "uuid": None}
-        elif argv[0] == "wipefs":
-            place["stale"] = True
-            place["signature"] = place.get("signature") if tear else None
         elif argv[0] == "blkdiscard":
             place |= {"parts": {}, "signature": None, "member": None}
         elif argv[0] == "blockdev":
             self._reread(place)
+
+    def _guard(self, change: Command) -> None:
+        """Refuse as rf-exec does: every guarded disk is there once, and of the size that was planned."""
+        for guard in change.disks:
+            if guard.identity.startswith("md-uuid:"):
+                continue
+            named = [
+                disk
+                for serial, disk in self.disks.items()
+                if guard.identity in (disk.get("serial", serial), disk.get("wwn"))
+            ]
+            if len(named) != 1 or guard.size_bytes not in (None, named[0]["size"]):
+                what = "no disk" if not named else "more than one disk" if len(named) > 1 else "another size"
+                raise Refused(f"rf-exec: {what} has this identity: {guard.identity}", host=self.host)
+            if named[0].get("holders"):
+                raise Refused(f"rf-exec: /dev/{named[0]['kname']} is in use", host=self.host)
 
     def _place(self, change: Command) -> Place:
         guards = [guard.identity for guard in change.disks]
@@ -226,6 +250,17 @@ class FakeMachine(FakeShell):
             for disk in members:
                 disk |= {"member": None, "signature": None}
         return None
+
+    def _wipe(self, change: Command, *, tear: bool) -> Output:
+        """Erase signatures, those of partitions first; the kernel still knows the table."""
+        if tear:
+            return Output(change.argv, 143, "", "")
+        if change.argv[1] == "--release":
+            self.disks[change.argv[2]]["holders"] = []
+            return Output(change.argv, 0, "", "")
+        place = self._place(change)
+        place |= {"stale": True, "signature": None}
+        return Output(change.argv, 0, wipe_report(change.argv), "")
 
     def _image(self, place: Place, *, tear: bool) -> None:
         place["stale"] = False

@@ -180,11 +180,11 @@ def append_journal(name: str, body: b.JournalBody, registry: Reg, _: Worker) -> 
 
 @router.get("/v1/hosts/{name}/journal")
 def read_journal(
-    name: str, registry: Reg, _: Anybody, job: int | None = None, after: int = 0
+    name: str, registry: Reg, _: Anybody, job: int | None = None, kind: str | None = None, after: int = 0
 ) -> b.Page[JournalRow]:
-    """Journal rows, oldest first."""
+    """Journal rows, of one job or one kind of step, oldest first."""
     with registry.db.read() as session:
-        rows = journal.read(session, hosts.get(session, name), job=job, after=after, limit=PAGE)
+        rows = journal.read(session, hosts.get(session, name), job=job, kind=kind, after=after, limit=PAGE)
         return b.Page(
             items=[records.journal(row) for row in rows], next=str(rows[-1].no) if len(rows) == PAGE else None
         )

@@ -60,10 +60,12 @@ def _was_done(session: Session, host: HostRow, job: int, step: str) -> bool:
 
 
 def read(
-    session: Session, host: HostRow, *, job: int | None, after: int, limit: int
+    session: Session, host: HostRow, *, job: int | None, kind: str | None = None, after: int, limit: int
 ) -> list[JournalEntryRow]:
-    """Rows after a number, oldest first."""
+    """Rows after a number, of one job or one kind of step, oldest first."""
     query = select(JournalEntryRow).where(JournalEntryRow.host_id == host.id, JournalEntryRow.no > after)
     if job is not None:
         query = query.where(JournalEntryRow.job == job)
+    if kind is not None:
+        query = query.where(JournalEntryRow.kind == kind)
     return list(session.scalars(query.order_by(JournalEntryRow.no).limit(limit)))

@@ -99,7 +99,9 @@ def test_every_recipe_line_is_used_once() -> None:
         assert len(set(entries)) == len(entries)
 
 
-@pytest.mark.parametrize(("name", "code"), [("rf-exec", 66), ("bring-up", None), ("rf-write", None)])
+@pytest.mark.parametrize(
+    ("name", "code"), [("rf-exec", 66), ("bring-up", None), ("rf-write", None), ("rf-wipe", None)]
+)
 def test_joined_programs_stand_alone(tmp_path: Path, name: str, code: int | None) -> None:
     text = one_file.program(name)
     assert "bootos." not in "\n".join(

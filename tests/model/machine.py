@@ -22,6 +22,7 @@ from metal.engine.enter import BOOT_ID
 from metal.errors import Refused, Unreachable
 from metal.protocols import BootFlags, Output
 from metal.testing.fake_shell import FakeShell
+from metal.testing.wipe_report import wipe_report
 from tests.model.clock import Clock
 from tests.model.processes import TransportLost, Violation
 
@@ -30,10 +31,10 @@ DISK = "RF-D1"
 ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
 IMAGE_KEY = "ssh-ed25519 AAAAimage"
 NO_FLAGS = BootFlags("none", persistent=False, efi=False)
-DESTRUCTIVE = ("wipefs", "/usr/lib/rackflow/rf-write", "mkfs.ext4")
+DESTRUCTIVE = ("/usr/lib/rackflow/rf-wipe", "/usr/lib/rackflow/rf-write", "mkfs.ext4")
 POST_S, BOOT_S = 10.0, 20.0
 """From power-on to the choice what to boot, and from there to a system that speaks."""
-SECONDS = {"wipefs": 4.0, "/usr/lib/rackflow/rf-write": 40.0, "mkfs.ext4": 4.0}
+SECONDS = {"/usr/lib/rackflow/rf-wipe": 4.0, "/usr/lib/rackflow/rf-write": 40.0, "mkfs.ext4": 4.0}
 BUSY = "busy"
 EMPTY_GUEST: dict[str, Any] = {
     "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {}, "network": {},
@@ -273,11 +274,12 @@ class Machine:
     def _done(self, command: Command) -> None:
         self.running.remove(command)
         status = self._effect(command.argv, command.stdin)
-        command.output = Output(command.argv, status, "", "" if status == 0 else "it failed")
+        said = wipe_report(command.argv) if command.argv[0].endswith("rf-wipe") else ""
+        command.output = Output(command.argv, status, said, "" if status == 0 else "it failed")
 
     def _effect(self, argv: tuple[str, ...], stdin: bytes | None) -> int:
         disk = self.disk
-        if argv[0] == "wipefs":
+        if argv[0].endswith("rf-wipe"):
             disk.signature, disk.parts, disk.guest = None, {}, None
         elif argv[0].endswith("rf-write"):
             disk.signature = None

@@ -113,6 +113,17 @@ HOST = [
         "minSize is greater than maxSize",
     ),
     (
+        "rootDevice: {raid: sys}",
+        "rootDevice: {byPath: /dev/sda}",
+        "/dev/sda is no place on a bus: a kernel's name may be another disk's at the next boot",
+    ),
+    ("rootDevice: {raid: sys}", "rootDevice: {serial: '0000'}", "what drives report that know no serial"),
+    (
+        "rootDevice: {raid: sys}",
+        "rootDevice: {media: ssd, transport: nvme}",
+        "no disk of transport nvme has medium ssd",
+    ),
+    (
         "disks: [{device: root",
         "firmware: {bootMode: bios}\ndisks: [{device: root",
         "boots by uefi, not by bios",

@@ -8,7 +8,7 @@ first 64 KiB are not zero, or could not be read, is not blank even if no signatu
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from metal.drivers.bundle import Query
 from metal.drivers.storage.identity import Sysfs, SysfsDisk, normalise_wwn
@@ -55,7 +55,40 @@ _VOLUME_MODEL = re.compile(r"^(LOGICAL VOLUME|PERC|MR\d|AVAGO|SAS\d{4}|RAID)", r
 _RAID_DRIVERS: Final = frozenset(
     {"megaraid_sas", "hpsa", "smartpqi", "aacraid", "mpt3sas", "arcmsr", "3w-sas"}
 )
-_TRANSPORTS: Final = frozenset({"sata", "sas", "nvme", "usb", "virtio", "fc", "iscsi", "spi", "ata", "mmc"})
+_TRANSPORTS: Final = frozenset(
+    {"sata", "sas", "nvme", "usb", "virtio", "fc", "fcoe", "iscsi", "srp", "sbp", "spi", "ata", "mmc"}
+)
+_SAN_DRIVERS: Final[Mapping[str, str]] = {
+    "lpfc": "fc",
+    "qla2xxx": "fc",
+    "bfa": "fc",
+    "zfcp": "fc",
+    "fnic": "fcoe",
+    "bnx2fc": "fcoe",
+    "qedf": "fcoe",
+    "fcoe": "fcoe",
+    "iscsi_tcp": "iscsi",
+    "iscsi_iser": "iscsi",
+    "ib_iser": "iscsi",
+    "bnx2i": "iscsi",
+    "be2iscsi": "iscsi",
+    "qla4xxx": "iscsi",
+    "qedi": "iscsi",
+    "ib_srp": "srp",
+}
+"""`proc_name` of SCSI hosts that lead to a SAN: lsblk has no word for some of them."""
+
+
+class Erases(Protocol):
+    """How a disk can be erased, and what is in the way."""
+
+    @property
+    def can(self) -> tuple[str, ...]:
+        """Ways, the best first."""
+
+    @property
+    def problem(self) -> str | None:
+        """What is in the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +135,20 @@ def walk(nodes: tuple[BlockNode, ...]) -> Iterator[BlockNode]:
 def build_disks(
     nodes: tuple[BlockNode, ...],
     sysfs: Sysfs,
-    by_path: Mapping[str, str],
+    by_path: Mapping[str, tuple[str, ...]],
     heads: Mapping[str, bool] | None,
+    erasers: Mapping[str, "Erases"] | None = None,
 ) -> tuple[Disk, ...]:
     """All real disks, in the order of their kernel names; `heads` is None where nobody asked for them."""
     disks = {
-        node.kname: _disk(node, sysfs, by_path.get(node.kname), heads)
+        node.kname: _disk(node, sysfs, by_path.get(node.kname, ()), heads)
         for node in nodes
         if node.type == "disk" and not _NOT_DISKS.match(node.kname) and node.size_bytes > 0
     }
+    for kname, one in (erasers or {}).items():
+        if kname in disks:
+            told = {"erases": one.can, "erase_problem": one.problem}
+            disks[kname] = disks[kname].model_copy(update=told)
     return tuple(disks[kname] for kname in sorted(disks, key=lambda name: (len(name), name)))
 
 
@@ -145,7 +183,7 @@ def found_on(
     return tuple(dict.fromkeys(words))
 
 
-def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, heads: Mapping[str, bool] | None) -> Disk:
+def _disk(node: BlockNode, sysfs: Sysfs, paths: tuple[str, ...], heads: Mapping[str, bool] | None) -> Disk:
     seen = sysfs.disks.get(node.kname, SysfsDisk(node.kname, None, None, (), {}))
     driver = sysfs.host_drivers.get(_scsi_host(node.value("hctl")))
     model = " ".join((node.value("model") or "").replace("_", " ").split()) or None
@@ -156,15 +194,17 @@ def _disk(node: BlockNode, sysfs: Sysfs, by_path: str | None, heads: Mapping[str
     virtual_media = bool(_VIRTUAL_MEDIA.search(described))
     return Disk(
         device=node.device,
-        serial=seen.serial or serial_identity(node.value("serial")),
+        serial=None if seen.drive_serial else seen.serial or serial_identity(node.value("serial")),
         wwn=seen.wwn or normalise_wwn(node.value("wwn")),
-        by_path=by_path,
+        drive_serial=seen.drive_serial,
+        by_path=paths[0] if paths else None,
+        other_paths=paths[1:],
         size_bytes=node.size_bytes,
         logical_block_bytes=int(node.value("log-sec") or 512),
         model=model,
         vendor=vendor,
         medium=_medium(node),
-        transport=_transport(node, driver, model),
+        transport=_fabric(seen) or _transport(node, driver, model),
         removable=bool(node.flags.get("rm")) or virtual_media,
         read_only=bool(node.flags.get("ro")),
         holders=seen.holders,
@@ -193,7 +233,14 @@ def _transport(node: BlockNode, driver: str | None, model: str | None) -> str | 
     ):
         return "raid"
     stated = node.value("tran")
-    return stated if stated in _TRANSPORTS else None
+    san = _SAN_DRIVERS.get(driver or "")
+    return (stated if stated in _TRANSPORTS else None) or san
+
+
+def _fabric(seen: SysfsDisk) -> str | None:
+    """NVMe over a network is a SAN, although lsblk calls it nvme: `nvme-tcp`, `nvme-rdma`, `nvme-fc`."""
+    network = next((one for one in seen.fabrics if one != "pcie"), None)
+    return f"nvme-{network}" if network and seen.kname.startswith("nvme") else None
 
 
 def _scsi_host(hctl: str | None) -> int:

@@ -9,7 +9,7 @@ only where sysfs has none, and rf-exec accepts it too.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers.bundle import Query
@@ -23,8 +23,9 @@ DISK_SYSFS: Final = Query(
         r"""for d in /sys/block/*; do n=${d##*/}
 case $n in loop*|ram*|zram*|fd*|sr*|nbd*) continue ;; esac
 echo "disk $n"
-for f in serial device/serial wwid device/wwid; do
+for f in serial device/serial wwid device/wwid device/transport; do
 v=; [ -r "$d/$f" ] && { read -r v <"$d/$f"; [ -n "$v" ] && echo "$f $v"; }; done
+for f in "$d"/device/nvme*/transport; do [ -r "$f" ] && { read -r v <"$f"; echo "fabric $v"; }; done
 [ -r "$d/device/vpd_pg80" ] && echo "vpd $(tail -c +5 "$d/device/vpd_pg80" | tr -d '\000\n')"
 for h in "$d"/holders/*; do [ -e "$h" ] && echo "holder ${h##*/}"; done
 for p in "$d/$n"*; do [ -r "$p/partition" ] && { read -r v <"$p/partition"; echo "part ${p##*/} $v"
@@ -50,6 +51,10 @@ class SysfsDisk:
     holders: tuple[str, ...]
     partitions: dict[str, int]
     """Kernel name of the partition -> its number."""
+    drive_serial: str | None = None
+    """The serial that all namespaces of its drive bear; then `serial` is None."""
+    fabrics: tuple[str, ...] = ()
+    """How an NVMe drive's controllers are reached: `pcie`, or a network (`tcp`, `rdma`, `fc`, `loop`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +76,37 @@ def parse_disk_sysfs(text: str) -> Sysfs:
         words = line.split()
         if len(words) == 3 and words[0] == "host" and words[1].isdigit():
             hosts[int(words[1])] = words[2]
-    return Sysfs(disks, hosts)
+    return Sysfs(_namespaces_apart(disks), hosts)
 
 
-def parse_by_path(text: str) -> dict[str, str]:
-    """Kernel name -> `/dev/disk/by-path/…`, of whole disks; of several names the shortest."""
-    found: dict[str, str] = {}
+def _namespaces_apart(disks: dict[str, SysfsDisk]) -> dict[str, SysfsDisk]:
+    """Take the drive's serial from NVMe namespaces that share it: their WWNs tell them apart (NVMe 4.5.1).
+
+    Where one of them has no WWN they stay of one serial, and so are no target; and so do two devices of one
+    WWN, which are two paths to one namespace.
+    """
+    wwns: dict[str, set[str | None]] = {}
+    for disk in disks.values():
+        if disk.serial and disk.kname.startswith("nvme"):
+            wwns.setdefault(disk.serial, set()).add(disk.wwn)
+    shared = {serial for serial, known in wwns.items() if len(known) > 1 and None not in known}
+    return {
+        name: replace(disk, serial=None, drive_serial=disk.serial)
+        if disk.kname.startswith("nvme") and disk.serial in shared
+        else disk
+        for name, disk in disks.items()
+    }
+
+
+def parse_by_path(text: str) -> dict[str, tuple[str, ...]]:
+    """Kernel name -> its names `/dev/disk/by-path/…`, of whole disks, the shortest first."""
+    found: dict[str, list[str]] = {}
     for line in text.splitlines():
         match = _LINK.search(line)
         if not match or re.search(r"-part\d+$", match[1]):
             continue
-        path, kname = f"/dev/disk/by-path/{match[1]}", match[2]
-        if kname not in found or (len(path), path) < (len(found[kname]), found[kname]):
-            found[kname] = path
-    return found
+        found.setdefault(match[2], []).append(f"/dev/disk/by-path/{match[1]}")
+    return {kname: tuple(sorted(paths, key=lambda one: (len(one), one))) for kname, paths in found.items()}
 
 
 def normalise_wwn(text: str | None) -> str | None:
@@ -113,6 +135,7 @@ def _disk(name: str, lines: list[str]) -> SysfsDisk:
     values: dict[str, str] = {}
     holders: dict[str, None] = {}
     partitions: dict[str, int] = {}
+    fabrics: dict[str, None] = {}
     for line in lines:
         key, _, value = line.partition(" ")
         if key == "holder":
@@ -121,6 +144,8 @@ def _disk(name: str, lines: list[str]) -> SysfsDisk:
             part, _, number = value.partition(" ")
             if number.isdigit():
                 partitions[part] = int(number)
+        elif key in ("device/transport", "fabric"):
+            fabrics[value.strip()] = None
         elif key in ("serial", "device/serial", "vpd", "wwid", "device/wwid"):
             values.setdefault(key, value.strip())
     serials = (serial_identity(values.get(key)) for key in ("serial", "device/serial", "vpd"))
@@ -130,4 +155,5 @@ def _disk(name: str, lines: list[str]) -> SysfsDisk:
         wwn=normalise_wwn(values.get("wwid") or values.get("device/wwid")),
         holders=tuple(holders),
         partitions=partitions,
+        fabrics=tuple(fabrics),
     )

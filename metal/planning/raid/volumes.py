@@ -354,7 +354,7 @@ def fits(rule: DriveRule, one: Candidate) -> bool:
             rule.min_size is None or disk.size_bytes >= rule.min_size,
             rule.max_size is None or disk.size_bytes <= rule.max_size,
             rule.media is None or rule.media == disk.medium,
-            rule.transport is None or rule.transport == disk.transport,
+            rule.transport == disk.transport if rule.transport else disk.transport != "usb" or rule.serials,
             rule.model is None or fnmatchcase((disk.model or "").strip().lower(), rule.model.strip().lower()),
         )
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from metal.cli import plan_file
+from specs.facts import Disk, Hardware, Observation
 from specs.model import Host
 from specs.records import HostRecord, JobRecord, LeaseRecord
 from tests.metal.cli.conftest import NOW, FakeEdge, Rackflow
@@ -174,6 +175,49 @@ def test_hosts_in_a_pipe_are_plain_lines(edge: FakeEdge, rackflow: Rackflow, hos
         "name\tphase\tjob\tin sync\taddress\tbmc\tspec",
         "web-01\tready\t\tUnknown\t\t\tweb-01",
     ]
+
+
+def test_host_name_shows_how_disks_can_be_erased_and_were(
+    edge: FakeEdge, rackflow: Rackflow, host: HostRecord
+) -> None:
+    frozen = Disk(
+        device="/dev/sda", serial="AAA1", size_bytes=1 << 40, erases=(), erase_problem="it is frozen"
+    )
+    whole = Disk(
+        device="/dev/nvme0n1", wwn="eui.01", drive_serial="NVM6", size_bytes=1 << 40, medium="nvme",
+        logical_block_bytes=4096, erases=("nvme-crypto", "discard"),
+    )  # fmt: skip
+    seen = Observation(at=NOW, seen_from="boot-os", hardware=Hardware(disks=(frozen, whole)))
+    edge.knows(
+        host.model_copy(update={"observation": seen, "installed": {"root_disks": ["AAA1"]}, "last_job": 7})
+    )
+    job = JobRecord(
+        host=host.name, host_id=host.id, no=7, verb="apply", state="done", by="me", created_at=NOW
+    )
+    edge.ends(job)
+    report = {"identity": "AAA1", "method": "overwrite", "how": "zeros", "size_bytes": 1 << 40, "began": 0.0}
+    report |= {"ended": 60.0, "samples": 64, "zero_samples": 64, "proven": True}
+    row = {
+        "no": 3,
+        "job": 7,
+        "epoch": 1,
+        "step": "wipe:AAA1",
+        "kind": "wipe",
+        "phase": "done",
+        "at": str(NOW),
+    }
+    older = row | {"detail": {"wipe": report | {"method": "metadata"}}}
+    items = [older, row | {"detail": {}}, row | {"detail": {"wipe": report}}]
+    edge.answers[f"GET /v1/hosts/{host.name}/journal"] = (200, {"items": items})
+
+    shown = rackflow("host", host.name).out.splitlines()
+
+    assert "/dev/sda\tAAA1\t\t1 TiB\tunknown\t\tblank\tit is frozen" in shown
+    assert "/dev/nvme0n1\tnamespace of NVM6\teui.01\t1 TiB\tnvme 4Kn\t\tblank\tnvme-crypto, discard" in shown
+    told = "AAA1\t1 TiB\toverwrite\tzeros\t1970-01-01 00:00:00 UTC\t1970-01-01 00:01:00 UTC"
+    assert f"{told}\t64 read, 64 zero\tby reading" in shown
+    assert "root disk\tAAA1" in shown
+    assert rackflow("host", host.name, "--json").json["wipes"] == [report]
 
 
 def test_host_name_shows_and_host_add_registers(edge: FakeEdge, rackflow: Rackflow, host: HostRecord) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metal.drivers.erasing import parse_erasers
 from metal.drivers.storage.disks import DISK_HEADS, build_disks, parse_heads, parse_lsblk
 from metal.drivers.storage.identity import normalise_wwn, parse_by_path, parse_disk_sysfs
 from metal.errors import Unparsable
@@ -219,3 +220,59 @@ def test_the_look_at_a_disk_that_does_not_read_is_no_zero(tmp_path):
     )
     said = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, timeout=20)
     assert parse_heads(said.stdout) == {"sda": False, "sdb": True}
+
+
+def test_namespaces_that_share_a_serial_are_known_by_their_wwns():
+    sysfs = "".join(
+        f"disk nvme0n{n}\nwwid eui.000000000000010{n}\ndevice/serial NVM6\ndevice/transport pcie\n"
+        for n in (1, 2)
+    )
+    seen = disks(row("nvme0n1", **{"log-sec": 4096}), row("nvme0n2"), sysfs=sysfs)
+    first, second = seen["/dev/nvme0n1"], seen["/dev/nvme0n2"]
+    assert (first.serial, first.identity, first.drive_serial) == (None, "eui.0000000000000101", "NVM6")
+    assert (second.identity, first.logical_block_bytes) == ("eui.0000000000000102", 4096)
+
+
+@pytest.mark.parametrize(
+    "wwns", [("eui.01", "eui.01"), ("eui.01", None)], ids=["two paths", "one without a WWN"]
+)
+def test_devices_that_their_wwns_do_not_tell_apart_keep_the_serial_they_share(wwns):
+    lines = [f"wwid {wwn}\n" if wwn else "" for wwn in wwns]
+    sysfs = "".join(f"disk nvme{n}n1\n{line}device/serial NVM6\n" for n, line in enumerate(lines))
+    seen = disks(row("nvme0n1"), row("nvme1n1"), sysfs=sysfs)
+    assert [one.identity for one in seen.values()] == ["NVM6", "NVM6"]
+
+
+def test_what_lies_behind_a_network_is_told_as_such():
+    sysfs = (
+        "disk nvme0n1\ndevice/serial NVM6\nfabric tcp\ndisk nvme1n1\ndevice/serial NVM7\nfabric pcie\n"
+        "disk sda\nvpd LUN8\nhost 4 ib_srp\n"
+    )
+    seen = disks(
+        row("nvme0n1", tran="nvme"), row("nvme1n1", tran="nvme"), row("sda", hctl="4:0:0:0"), sysfs=sysfs
+    )
+    assert [one.transport for one in seen.values()] == ["srp", "nvme-tcp", "nvme"]
+
+
+def test_every_name_of_a_path_is_kept_the_shortest_first():
+    seen = disks(PARTED)["/dev/sda"]
+    assert seen.by_path == "/dev/disk/by-path/pci-0000:00:1f.2-ata-1"
+    assert seen.other_paths == ("/dev/disk/by-path/pci-0000:00:1f.2-ata-1.0",)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "nonsense", '{"sda": []}', '{"sda": {"can": "all"}}', '{"sda": null}']
+)
+def test_what_is_no_answer_of_rf_wipe_leaves_it_unknown_how_a_disk_can_be_erased(text):
+    assert parse_erasers(text) == {}
+
+
+def test_how_a_disk_can_be_erased_is_told_bounded():
+    told = parse_erasers(
+        json.dumps({"sda": {"can": ["x" * 99] * 99, "problem": "y" * 999}, "sdb": {"can": []}})
+    )
+    assert (len(told["sda"].can), len(told["sda"].can[0]), len(told["sda"].problem or "")) == (16, 40, 300)
+    assert (told["sdb"].can, told["sdb"].problem) == ((), None)
+    nodes = parse_lsblk(json.dumps({"blockdevices": [row("sda"), row("sdc")]}))
+    first, second = build_disks(nodes, parse_disk_sysfs(""), {}, None, told)
+    assert (len(first.erases), second.erases) == (16, None)

@@ -36,6 +36,7 @@ ANSWERS = {
     "disk-sysfs": "disk vda\nserial RF0001\n",
     "by-path": "",
     "disk-heads": "vda zero\n",
+    "erasers": '{"vda": {"can": ["discard"], "problem": null}}\n',
     "md-detail": "",
     "lvm": '{"report": []}',
     "bmc-mc-info": MC_INFO,
@@ -64,6 +65,7 @@ def test_everything_is_read_in_one_round_trip():
     assert (hardware.firmware, hardware.arch, hardware.memory_bytes) == ("bios", "amd64", 512 << 20)
     assert hardware.nics[0].booted
     assert (hardware.disks[0].serial, hardware.disks[0].found) == ("RF0001", ())
+    assert hardware.disks[0].erases == ("discard",)
     assert (hardware.bmc.channel, hardware.bmc.address, hardware.bmc.gateway) == (2, "10.77.9.30", None)
     assert hardware.bmc.guid == "a4b5c6d7-0102-4304-8506-0708090a0b0c"
     assert machine.writes == 0

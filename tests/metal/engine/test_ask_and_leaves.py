@@ -68,9 +68,8 @@ def test_an_interrupted_overwriting_wipe_waits_for_a_consent_that_is_newer_than_
         run(rig, plan, "wipe")
     consent(rig, plan, later_s=5)
     assert may_run(rig.edge, CLAIM, plan)
-    rig.machine.disks["RF-D0"]["signature"] = "ext4"
-    with pytest.raises(Refused):  # it is begun again; that this method is not known is another matter
-        run(rig, plan, "wipe")
+    run(rig, plan, "wipe")  # it is begun again, and rf-wipe goes on from where it came to
+    assert rig.machine.sent[-1].change.argv[:3] == ("/usr/lib/rackflow/rf-wipe", "--method", "overwrite")
 
 
 def test_a_step_for_a_person_that_fell_silent_is_not_begun_again_by_its_tasks_next_try(rig):

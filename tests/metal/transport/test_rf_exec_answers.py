@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from bootos.rf_held import EXIT_IO, failed
 from bootos.rf_image import EXIT_UNREACHABLE, WriteError
 from bootos.rf_records import EXIT_BUSY, EXIT_DISK
-from bootos.rf_write import EXIT_IO, _failed
 from metal.errors import LeaseLost, Refused
 from metal.protocols import Output
 from metal.transport.rf_exec import failure
@@ -33,6 +33,6 @@ def test_a_lower_epoch_and_a_fence_are_a_lost_lease():
 @pytest.mark.parametrize("code", [EXIT_UNREACHABLE, EXIT_IO])
 def test_an_image_writer_that_failed_is_no_refusal_of_rf_exec(code, capfd):
     """It says so in the same shape; a server that was away is then asked again."""
-    status = _failed(WriteError(code, "http://e/m could not be reached"))
+    status = failed(WriteError(code, "http://e/m could not be reached"))
     told = capfd.readouterr().err
     assert failure("web-01", Output(("rf-write",), status, "", told), RF_EXEC) is None
