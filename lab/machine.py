@@ -131,6 +131,11 @@ class Machine:
         devices = {"disk": disks, "pxe": ["nic0"]}
         return [device for kind in order for device in devices[kind]]
 
+    def bootable(self) -> list[str]:
+        """QEMU ids of all devices that may have a place in the boot order."""
+        shown = [disk.name for disk in self.raid_disks()]
+        return [*shown, *["disk0"][: len(self.definition.disks)], "nic0"]
+
     def command(self, accelerator: str, *, boot_first: str | None = None, resume: bool = False) -> list[str]:
         """QEMU's argv, to be run in the taps' network namespace and in the machine's directory.
 

@@ -305,10 +305,12 @@ class MachinePower:
         """Bootindex is a live property; firmware reads the order anew at each reset."""
         async with self._order_lock:
             order = self._machine.boot_ids(device(self._boot.flags))
-            for indices in ([-1] * len(order), range(1, len(order) + 1)):
-                for name, value in zip(order, indices, strict=True):
-                    path = f"/machine/peripheral/{name}"
-                    await self.execute("qom-set", path=path, property="bootindex", value=value)
+            # None may hold a place that another one gets: also not a volume that was the first one before.
+            places = [(name, -1) for name in self._machine.bootable()]
+            places += [(name, place) for place, name in enumerate(order, 1)]
+            for name, place in places:
+                path = f"/machine/peripheral/{name}"
+                await self.execute("qom-set", path=path, property="bootindex", value=place)
 
     async def execute(self, command: str, **arguments: object) -> Any:
         """Ask QEMU; None when the machine is off, or when it refused, which the log then says."""

@@ -207,6 +207,7 @@ async def test_the_volume_that_the_controller_starts_from_is_the_first_disk(fold
     made = Cabinet.of(folder, ()).controllers[0].volumes[1]
     assert racked.boot_ids() == [f"disk-v{made.wwn}", "nic0"]
     assert qemu.reorders == 2
+    assert set(racked.bootable()) == {*qemu.devices, "nic0"}
 
 
 @running
