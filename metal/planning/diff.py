@@ -18,7 +18,7 @@ from metal.planning.plan import StepKind
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
 from specs.model import Formatted, Host
-from specs.raid_health import found_for, health_of, why_unknown
+from specs.raid_health import found_for, health_of, name_of, why_unknown
 from specs.records import WorkOrder
 
 
@@ -164,9 +164,18 @@ def _arrays(spec: Host, observation: Observation) -> Iterator[Difference]:
 
 
 def drives_to_replace(spec: Host, observation: Observation) -> tuple[Difference, ...]:
-    """Members of volumes that failed, are missing or about to fail: for people, no step repairs them."""
+    """Members of the spec's volumes that failed, are missing or about to fail: no step repairs them.
+
+    What else lies on a machine's drives is no part of what was asked for.
+    """
+    hardware = observation.hardware
+    own = {name_of(array) for volume in spec.raid if hardware and (array := found_for(volume, hardware))}
     health = health_of(observation, spec.raid)
-    return tuple(Difference(f"raid.{one.volume}", "every drive in order", one.text) for one in health.replace)
+    return tuple(
+        Difference(f"raid.{one.volume}", "every drive in order", one.text.removeprefix("is "))
+        for one in health.replace
+        if one.volume in own
+    )
 
 
 def _hostname(wish: Wish, system: SystemFacts) -> Iterator[Difference]:

@@ -30,10 +30,11 @@ def changed_root(spec: Host, was: Sequence[str], storage: Storage, hardware: Har
     """A refusal where the rule now gives another disk than the one installed; None where it does not.
 
     An array is another one when none of its old members is in it, or when one that still is there was left
-    out: a member that is gone was replaced, which is what arrays are for.
+    out: a member that is gone was replaced, which is what arrays are for. Where the spec asks for another
+    level or number of drives than the array that is there, other drives are what it asks for.
     """
     root = storage.root
-    if not was or not isinstance(root, Target) or _is_named(spec, root):
+    if not was or not isinstance(root, Target) or _is_named(spec, root) or _is_reshaped(root, was, hardware):
         return None
     chosen = {name for disk in root.disks for name in _names(disk)}
     seen = [disk for disk in hardware.disks if _names(disk) & set(was)]
@@ -69,6 +70,18 @@ def _is_named(spec: Host, root: Target) -> bool:
         return bool(named) and all(disk.serial in named for disk in root.disks)
     rule = spec.root_device or DeviceRule(raid="none")
     return rule.serial is not None or rule.wwn is not None
+
+
+def _is_reshaped(root: Target, was: Sequence[str], hardware: Hardware) -> bool:
+    if root.volume is None:
+        return False
+    wished = root.volume.spec
+    installed = [one for one in hardware.raids if set(was) & set(one.members)]
+    return bool(installed) and all(
+        one.level != wished.level
+        or (isinstance(wished.drives.count, int) and len(one.members) != wished.drives.count)
+        for one in installed
+    )
 
 
 def _way_out(root: Target) -> str:

@@ -109,10 +109,11 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     )
     groups = []
     if draw(st.booleans()):
-        # A group over the root disk's end and, where there is one, a partition of the data volume.
+        # A group over the root disk's end and, where there is one, a partition of the data volume; half of it
+        # is enough for XFS.
         layout[0]["partitions"] = [
             {"name": "root", "size": "2GiB", "mount": "/"},
-            {"name": "pv0", "size": f"{draw(st.integers(600, 900))}MiB", "lvm": {"vg": "sys"}},
+            {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
         ]
         own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
         if draw(st.booleans()):

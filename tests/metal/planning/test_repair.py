@@ -231,6 +231,14 @@ def test_a_member_that_failed_is_drift_that_no_step_repairs(make_order, installe
     assert found.notes == (f"volume {array.name}: is degraded",)
 
 
+def test_what_another_life_left_on_further_drives_is_no_drift(make_order, installed) -> None:
+    (array,) = installed.hardware.raids
+    more = {"name": "any:old", "uuid": "0:0", "members": ("SN-X",), "failed": ("SN-X",), "state": "inactive"}
+    other = array.model_copy(update=more)
+    found = plan(make_order, with_hardware(installed, raids=(array, other)))
+    assert (found.steps, found.drift) == ((), ())
+
+
 def test_a_rebuild_is_told_and_no_drift(make_order, installed) -> None:
     (array,) = installed.hardware.raids
     busy = array.model_copy(update={"state": "rebuilding", "progress": 12.5})

@@ -227,6 +227,34 @@ def test_a_mirror_may_lose_a_member_and_not_its_identity(
     assert [step.reason for step in plan.steps if step.blocked_by] == ([says] if says else [])
 
 
+@pytest.mark.parametrize(
+    ("level", "count", "refused"),
+    [("raid1", 2, True), ("raid10", 2, False), ("raid1", 4, False)],
+    ids=["as it was", "another level", "more drives"],
+)
+def test_a_spec_that_asks_for_another_array_may_take_other_drives(
+    level: str, count: int, refused, make_order, observe, hosts
+) -> None:
+    volume = {"name": "system", "level": "raid1", "drives": {"count": 2, "transport": "sata"}}
+    wish = {"raid": [volume], "root_device": {"raid": "system"}, "disks": []}
+    spec = Host.model_validate({**hosts["db-01"].model_dump(mode="json"), **wish})
+    order = make_order("db-01", spec=spec, phase=Phase.ACTIVE)
+    installed = {"root_disks": ["AAA1", "BBB2"]}
+    order = order.model_copy(update={"host": order.host.model_copy(update={"installed": installed})})
+    old = {"name": "any:system", "driver": "md", "uuid": "u", "device": None, "size_bytes": GIB}
+    array = {**old, "level": level, "members": ["AAA1", "BBB2", "CCC3", "DDD4"][:count]}
+    nics = [{"name": "eth0", "mac": f"52:54:00:77:01:0{n}"} for n in range(2)]
+    disks = (
+        disk("a", "NEW8"),
+        disk("b", "NEW9"),
+        *(disk("c", one, transport="sas") for one in array["members"]),
+    )
+    seen = Hardware.model_validate({"firmware": "bios", "nics": nics, "disks": disks, "raids": [array]})
+    plan = make_plan(order, observe(seen), reinstall=True)
+    assert ("root-disk-changed" in {step.blocked_by for step in plan.steps}) is refused
+    assert refused or set(plan.root_disks) == {"NEW8", "NEW9"}
+
+
 def test_a_running_host_says_that_its_rule_gives_another_disk(make_order, observe, hosts) -> None:
     spec = Host.model_validate(
         {**hosts["db-01"].model_dump(mode="json"), "raid": [], "root_device": {"min_size": "50GiB"}}
