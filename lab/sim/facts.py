@@ -234,6 +234,11 @@ def _nic_sysfs(system: System) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _erasers(system: System) -> str:
+    can = {"virtio": ["discard"], "sata": []}
+    return json.dumps({disk.kname: {"can": can[disk.bus], "problem": None} for disk in system.disks})
+
+
 def _pci_storage(system: System) -> str:
     """Mass storage on the PCI bus: a function for each virtio disk, one AHCI controller for all others."""
     rows = [
@@ -261,4 +266,5 @@ _SECTIONS: dict[str, Callable[[System], str]] = {
     "fast-zero": _fast_zero,
     "pci-storage": _pci_storage,
     "raid-tools": lambda _system: "",
+    "erasers": _erasers,
 }

@@ -84,7 +84,7 @@ class FakeMachine(FakeShell):
         """Forget what only a kernel knew: assembled arrays, mounts, partitions that a table no longer has."""
         self.array, self.mounted, self.left_open = None, False, []
         for disk in self.disks.values():
-            disk["holders"] = []
+            disk.pop("holders", None)
             self._reread(disk)
 
     def read(

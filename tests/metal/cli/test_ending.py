@@ -172,6 +172,7 @@ def test_hosts_and_host_show_what_a_job_waits_for(
     edge.answers["GET /v1/hosts"] = (200, {"items": [at_work.model_dump(mode="json")]})
     edge.answers["GET /v1/hosts/web-01"] = (200, at_work.model_dump(mode="json"))
     edge.answers[f"{JOBS}/7"] = (200, doing.model_dump(mode="json"))
+    edge.answers["GET /v1/hosts/web-01/journal"] = (200, {"items": []})
 
     assert f"apply #7 {told}" in rackflow("hosts").out
     assert f"job\tapply #7 of t: {told}" in rackflow("host", "web-01").out

@@ -9,12 +9,11 @@ from metal.drivers.hardware import read_hardware
 from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.engine.claim import Claim
 from metal.engine.steps import HANDLERS, run_step
-from metal.errors import Cancelled, LeaseLost, Refused, Unparsable, Unreachable, UnsafeChange
+from metal.errors import Cancelled, LeaseLost, Refused, Unreachable, UnsafeChange
 from metal.planning.basis import basis_of
 from metal.planning.ids import derived_uuid
-from metal.planning.plan import Destroyed, Plan, Step, StepKind
+from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import declared
-from metal.protocols import Output
 from specs.facts import Observation
 
 CLAIM = Claim("web-01", 7, "run-1", 4)
@@ -453,61 +452,3 @@ def test_members_of_an_array_that_nobody_assembled_lose_their_superblock(rig):
     assert {sent.change.argv[1] for sent in rig.machine.sent} == {"--zero-superblock"}
     rig.machine.deaf.clear()
     assert run(rig, plan)[0].writes == 1
-
-
-def test_a_wiped_disk_whose_old_partitions_the_kernel_keeps_is_read_again(rig):
-    rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048, "fstype": "ext4"}}
-    plan = plan_of(step("wipe", {"target": DISK, "method": "metadata"}, destructive=True))
-    assert run(rig, plan)[0].writes == 2
-    wipe, reread = (sent.change for sent in rig.machine.sent)
-    assert wipe.argv[:5] == ("/usr/lib/rackflow/rf-wipe", "--method", "metadata", "--disk", "RF-D0")
-    assert (wipe.disks[0].identity, wipe.disks[0].mode) == ("RF-D0", "hold")
-    assert reread.argv[:2] == ("blockdev", "--rereadpt")
-
-
-def test_a_wipe_that_is_asked_for_and_not_known_is_refused_not_weakened(rig):
-    rig.machine.disks["RF-D0"]["parts"] = {1: {"size": GIB, "start": 2048}}
-    with pytest.raises(Refused, match="shred is not known"):
-        run(rig, plan_of(step("wipe", {"target": DISK, "method": "shred"}, destructive=True)))
-    assert rig.machine.sent == []
-
-
-@pytest.mark.parametrize("method", ["discard", "sanitize", "overwrite"])
-def test_an_erasing_is_attested_in_the_journal_also_of_a_disk_that_shows_nothing(rig, method):
-    plan = plan_of(step("wipe", {"target": DISK, "method": method}, destructive=True))
-    outcome = run(rig, plan)[0]
-    assert outcome.changed
-    report = rig.edge.rows[-1].detail["wipe"]
-    assert report == outcome.reported["wipe"]
-    assert (report["identity"], report["method"], report["proven"]) == ("RF-D0", method, True)
-    assert run(rig, plan)[0].writes == 0, "done before"
-
-
-@pytest.mark.parametrize(
-    ("status", "told", "says"),
-    [
-        (65, "", "ended with 65: it is frozen"),
-        (66, "", "ended with 66: it is frozen"),
-        (0, "", "rf-wipe's report could not be read: ''"),
-        (0, '{"identity": "RF-D0", "proven": "perhaps"}\n', "rf-wipe's report could not be read: '{"),
-    ],
-)
-def test_an_erasing_that_is_not_attested_is_none(rig, status, told, says):
-    rig.machine.on_change = lambda change: Output(change.argv, status, told, "it is frozen" if status else "")
-    with pytest.raises((Refused, Unparsable)) as caught:
-        run(rig, plan_of(step("wipe", {"target": DISK, "method": "sanitize"}, destructive=True)))
-    assert says in str(caught.value)
-    assert caught.value.reason == {65: "wipe-impossible", 66: "step-failed", 0: "unparsable"}[status]
-    assert [row.phase for row in rig.edge.rows][-1] == "failed"
-
-
-def test_what_holds_a_disk_is_taken_down_before_it_is_erased_among_the_disks_of_the_plan(rig):
-    rig.machine.disks["RF-D0"] |= {"holders": ["dm-0"], "signature": "LVM2_member"}
-    erased = Destroyed(serial="RF-D1", size_bytes=8 * GIB, found="ext4")
-    other = step("mkfs", {"target": DISK}, id="other", destructive=True, destroys=(erased,))
-    plan = plan_of(step("wipe", {"target": DISK, "method": "metadata"}, destructive=True), other)
-    assert run(rig, plan, "wipe")[0].writes == 2
-    release, wipe = (sent.change for sent in rig.machine.sent)
-    assert release.argv[1:] == ("--release", "RF-D0", "--among", "RF-D0,RF-D1")
-    assert wipe.argv[1] == "--method"
-    assert rig.machine.disks["RF-D0"]["signature"] is None

@@ -109,8 +109,7 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     )
     groups = []
     if draw(st.booleans()):
-        # A group over the root disk's end and, where there is one, a partition of the data volume; half of it
-        # is enough for XFS.
+        # A group over the root disk's end and a part of the data volume; half of it is enough for XFS.
         layout[0]["partitions"] = [
             {"name": "root", "size": "2GiB", "mount": "/"},
             {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
