@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from metal.drivers.raid.family import VolumeWish
+from metal.drivers.raid.family import NamesLater, VolumeWish
 from metal.drivers.raid.listing import Drive, VirtualDrive
 from metal.engine.controllers import LOOK_FOR_DISKS, Listed, listed
 from metal.engine.work import Work
@@ -36,7 +36,7 @@ def create_differences(work: Work) -> tuple[str, ...]:
         return (f"volume {name} is {volume.state}",)
     missing = [one for one in here.drives(work.args.get("spares") or ()) if one.state != "spare"]
     told = [f"drive {one.serial} is {one.state} and no spare" for one in missing]
-    if here.family.name_volume(here.tool, here.controller, volume, name):
+    if _naming(here, volume, name):
         told.append(f"volume {name} has no name")
     if here.array(volume).device is None:
         told.append(f"volume {name} {here.unseen(volume)}")
@@ -55,11 +55,19 @@ def create(work: Work) -> None:
     if volume is None:
         tell(work, here.family.create(here.tool, here.controller, _wish(here, args)))
     else:
-        tell(work, here.family.name_volume(here.tool, here.controller, volume, str(args["name"])))
+        tell(work, _naming(here, volume, str(args["name"])))
         for drive in here.drives(args.get("spares") or ()):
             if drive.state != "spare":
                 tell(work, here.family.add_spare(here.tool, here.controller, volume, drive))
     wait_for_disks(work, lambda: create_differences(work))
+
+
+def _naming(here: Listed, volume: VirtualDrive, name: str) -> tuple[Command, ...]:
+    """What is left to do for a volume's name."""
+    family = here.family
+    return (
+        family.name_volume(here.tool, here.controller, volume, name) if isinstance(family, NamesLater) else ()
+    )
 
 
 def _wish(here: Listed, args: Mapping[str, Any]) -> VolumeWish:

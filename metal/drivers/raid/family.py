@@ -13,7 +13,7 @@ Each must end by itself: with the tool's own word against questions, and no stan
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from metal.drivers.bundle import NOT_ANSWERED, Query
 from metal.drivers.raid.listing import Controller, Drive, Level, VirtualDrive
@@ -90,13 +90,18 @@ class RaidFamily(Protocol):
     ) -> tuple[Command, ...]:
         """Give a volume a further hot spare."""
 
+    def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
+        """Make the controller start from this volume; nothing where it can't be told."""
+
+
+@runtime_checkable
+class NamesLater(Protocol):
+    """A family whose `create` names a volume by a second command, before which a run may die."""
+
     def name_volume(
         self, tool: str, controller: Controller, volume: VirtualDrive, name: str
     ) -> tuple[Command, ...]:
-        """Give a volume the name that an interrupted `create` owes it; nothing where that was one command."""
-
-    def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
-        """Make the controller start from this volume; nothing where it can't be told."""
+        """Give a volume the name that an interrupted `create` owes it; nothing where it has one."""
 
 
 TIMED_OUT: Final = 124

@@ -133,16 +133,6 @@ class Arcconf:
         id_of(volume)
         return (self._keep(tool, controller, volume, drive),)
 
-    def name_volume(
-        self,
-        tool: str,  # noqa: ARG002 - the protocol's shape
-        controller: Controller,  # noqa: ARG002
-        volume: VirtualDrive,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-    ) -> tuple[Command, ...]:
-        """Nothing: a volume is made with its name."""
-        return ()
-
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make the controller start from a volume."""
         kind = ("TYPE", "Primary") if is_smart(controller) else ()

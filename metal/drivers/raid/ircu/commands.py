@@ -139,16 +139,6 @@ class IrcuFamily:
         id_of(volume)
         return (_spare(tool, controller, drive),)
 
-    def name_volume(
-        self,
-        tool: str,  # noqa: ARG002 - the protocol's shape
-        controller: Controller,  # noqa: ARG002
-        volume: VirtualDrive,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-    ) -> tuple[Command, ...]:
-        """Nothing: a volume is made with its name."""
-        return ()
-
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make it the primary boot device."""
         says = f"start from volume {id_of(volume)}"

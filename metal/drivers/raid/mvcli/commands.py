@@ -124,16 +124,6 @@ class MvcliFamily:
         """Raises Refused: a boot card has no spares."""
         raise _refused(f"drive {drives_told((drive,))}: a boot card has no spares")
 
-    def name_volume(
-        self,
-        tool: str,  # noqa: ARG002 - the protocol's shape
-        controller: Controller,  # noqa: ARG002
-        volume: VirtualDrive,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-    ) -> tuple[Command, ...]:
-        """Nothing: a volume is made with its name."""
-        return ()
-
     def boot_from(
         self,
         tool: str,  # noqa: ARG002 - the protocol's shape

@@ -138,16 +138,6 @@ class SsacliFamily:
         place = _array_of(controller, volume)
         return (_spares(tool, controller, place, (drive,), volume.name or f"volume {volume.id}"),)
 
-    def name_volume(
-        self,
-        tool: str,  # noqa: ARG002 - the protocol's shape
-        controller: Controller,  # noqa: ARG002
-        volume: VirtualDrive,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-    ) -> tuple[Command, ...]:
-        """Nothing: volumes are known by their numbers here."""
-        return ()
-
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make it the primary boot volume."""
         says = f"start from volume {id_of(volume)}"

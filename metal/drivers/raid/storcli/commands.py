@@ -143,16 +143,6 @@ class Storcli:
         words = ("add", "hotsparedrive", f"dgs={group}")
         return (self._command(tool, _path(controller, drive), *words, says=says),)
 
-    def name_volume(
-        self,
-        tool: str,  # noqa: ARG002 - the protocol's shape
-        controller: Controller,  # noqa: ARG002
-        volume: VirtualDrive,  # noqa: ARG002
-        name: str,  # noqa: ARG002
-    ) -> tuple[Command, ...]:
-        """Nothing: a volume is made with its name."""
-        return ()
-
     def boot_from(self, tool: str, controller: Controller, volume: VirtualDrive) -> tuple[Command, ...]:
         """Make the controller's own firmware start from this volume."""
         at = f"/c{index_of(controller)}/v{_number(volume)}"
