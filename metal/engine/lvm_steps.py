@@ -92,5 +92,6 @@ def _volume(work: Work, wish: FilesystemWish) -> tuple[GroupWish, LogicalVolumeF
             f"no logical volume {group.name}/{wish.name} is on {', '.join(map(str, group.places.guards))}",
             host=work.host,
             reason="no-matching-disk",
+            hint=f"rackflow plan {work.host} --refresh shows what is there now",
         )
     return group, volume
