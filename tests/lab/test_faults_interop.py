@@ -303,7 +303,7 @@ class TestPower:
         serve = [sys.executable, "-m", "http.server", "8080", "--bind", EDGE_ADDRESS, "-d", str(tmp_path)]
         argv = ["curl", "--silent", "--show-error", "--max-time", "60", "-o", str(tmp_path / "got")]
         argv += ["--retry", "40", "--retry-delay", "1", "--retry-connrefused"]
-        # A whole transfer takes 10 ms: at this rate the BMC, which counts and cuts, has seconds to be scheduled.
+        # At this rate the BMC, which counts and cuts, may be late by seconds.
         slowly = ["--limit-rate", "8M"]
 
         def get(*options):
