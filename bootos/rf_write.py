@@ -164,10 +164,12 @@ class Writer:
         ]
         for worker in workers:
             worker.start()
-        while any(worker.is_alive() for worker in workers):
+        running = True
+        while running:
             workers[0].join(1.0)
             for worker in workers[1:]:
                 worker.join(0.01)
+            running = any(worker.is_alive() for worker in workers)  # before the bytes: the last note has all
             seconds = max(time.monotonic() - begun, 0.001)
             progress = {"stage": stage, "done_bytes": self._bytes, "total_bytes": total}
             if len(self._new) >= COMMIT_CHUNKS:
