@@ -4,6 +4,8 @@ PY := .venv/bin/python
 # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
 export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
+# What waits for machines in one process, the rest beside it: tests/conftest.py.
+LANES := -n 2 --dist loadgroup
 .PHONY: help setup demo test lint unit rack test-rack soak fuzz bench bench-edge lock docs
 
 help:
@@ -30,13 +32,13 @@ lint: setup
 	.venv/bin/lint-imports
 
 unit: setup
-	$(PY) -m pytest -q -m "not rack and not long"
+	$(PY) -m pytest -q $(LANES) -m "not rack and not long"
 
 rack: setup
 	$(PY) -m pytest -q -m "rack and chosen"
 
 test: lint
-	$(PY) -m pytest -q -m "(not rack or chosen) and not long"
+	$(PY) -m pytest -q $(LANES) -m "(not rack or chosen) and not long"
 
 test-rack:
 	@scripts/setup --arm64
