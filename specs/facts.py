@@ -285,6 +285,8 @@ class InstallRecord(Fact):
     disks: tuple[str, ...] = ()
     root_disks: tuple[str, ...] = ()
     """Of `disks`, those that the root is on: what `rootDevice` meant when the host was installed."""
+    volumes: dict[str, tuple[str, ...]] = {}
+    """RAID volume of the spec -> its drives: how it is known again where the controller keeps no names."""
     root_uuid: str | None = None
 
 

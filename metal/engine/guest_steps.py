@@ -163,6 +163,7 @@ def _record(work: Work) -> InstallRecord:
         layout_hash=str(args["layout_hash"]),
         disks=tuple(args.get("disks") or ()),
         root_disks=tuple(args.get("root_disks") or ()),
+        volumes={name: tuple(drives) for name, drives in (args.get("volumes") or {}).items()},
         root_uuid=str(args.get("root_uuid") or work.root_uuid()),
     )
 

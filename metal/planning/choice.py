@@ -10,7 +10,7 @@ from typing import Final
 from metal.planning.disks import Refusal, describe
 from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
 from metal.planning.mounting import ENCRYPTED, formatted
-from metal.planning.root_disk import changed_root, recorded_root
+from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
 from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
 from specs.facts import Disk, Hardware, PartitionFact
@@ -48,7 +48,7 @@ class Chosen:
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     """Decide on image, disks and partitions."""
-    storage = choose_storage(spec, hardware)
+    storage = choose_storage(spec, hardware, recorded_volumes(spec, order.host.installed))
     refusals = dict(storage.refusals)
     changed = changed_root(spec, recorded_root(order.host.installed), storage, hardware)
     if changed is not None:

@@ -10,7 +10,7 @@ from metal.planning.layout import label_of
 from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
-from metal.planning.root_disk import root_identities
+from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
 from metal.planning.wish import Wish, layout_hash, secret_ref
@@ -307,6 +307,7 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
         "layout_hash": layout_hash(spec),
         "disks": identities,
         "root_disks": list(root_identities(chosen.storage.root)),
+        "volumes": drives_of_volumes(chosen.storage.volumes),
     }
     yield _plain(
         "host-key", "", "the system gets its SSH host key before its first boot, so that it is known"

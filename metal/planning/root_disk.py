@@ -5,12 +5,12 @@ died and a data disk fits too, or somebody put a disk into its slot. What it mea
 the registry under the host's install record; another answer is refused until a person names the new disk.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from metal.planning.diff import Difference
 from metal.planning.disks import Refusal, describe, find_disk
-from metal.planning.storage import Storage, Target
+from metal.planning.storage import Storage, Target, Volume
 from specs.facts import Disk, Hardware
 from specs.model import DeviceRule, Host
 
@@ -24,6 +24,18 @@ def recorded_root(installed: Mapping[str, Any] | None) -> tuple[str, ...]:
     listed = (installed or {}).get("disk_serials") or ()
     chosen = known or (listed if len(listed) == 1 else ())
     return tuple(str(one) for one in chosen)
+
+
+def recorded_volumes(spec: Host, installed: Mapping[str, Any] | None) -> Mapping[str, Collection[str]]:
+    """RAID volume of the spec -> the drives that it was installed on, as far as the registry has them."""
+    known = {str(name): tuple(drives) for name, drives in ((installed or {}).get("volumes") or {}).items()}
+    root = spec.root_device.raid if spec.root_device else None
+    return known if known or root is None else {root: recorded_root(installed)}
+
+
+def drives_of_volumes(volumes: Iterable[Volume]) -> dict[str, list[str]]:
+    """What is recorded of the volumes of an installation."""
+    return {one.spec.name: sorted(_name(disk) for disk in one.members) for one in volumes}
 
 
 def changed_root(spec: Host, was: Sequence[str], storage: Storage, hardware: Hardware) -> Refusal | None:

@@ -1,6 +1,6 @@
 """Which disks and arrays a spec means on this machine, and what has to go before they can be made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,11 +120,12 @@ class Storage:
         return self.root.volume if isinstance(self.root, Target) else None
 
 
-def choose_storage(spec: Host, hardware: Hardware) -> Storage:
+def choose_storage(spec: Host, hardware: Hardware, recorded: Mapping[str, Collection[str]]) -> Storage:
     """Choose a disk or volume for every rule of the spec; refusals stand where a choice failed.
 
     A rule that names exactly one disk takes it first; then the volumes take their drives in the spec's
-    order; rules that were wider get what is left, and must then fit exactly one.
+    order; rules that were wider get what is left, and must then fit exactly one. `recorded` are the drives
+    that each volume was installed on.
     """
     disks = hardware.disks
     refusals: dict[str, Refusal] = {}
@@ -134,7 +135,8 @@ def choose_storage(spec: Host, hardware: Hardware) -> Storage:
     pools = pools_of(hardware)
     unusable = [one for one in hardware.controllers if one.problem is not None]
     for index, wished in enumerate(spec.raid):
-        choice = choose_volume(wished, pools, [one.choice for one in volumes], used, unusable)
+        lay_on = recorded.get(wished.name, ())
+        choice = choose_volume(wished, pools, [one.choice for one in volumes], used, unusable, lay_on)
         volume = choice if isinstance(choice, Refusal) else _volume(choice, spec)
         if isinstance(volume, Refusal):
             refusals[f"raid[{index}]"] = volume

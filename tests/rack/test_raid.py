@@ -74,8 +74,8 @@ CASES = {
         ("drive-failed", "--slot", "RFRM03"), ("RFRM03", "252:2"), "storcli64", {"count": 4},
     ),
     "sas3ircu": Case(
-        "ri", "52:54:00:77:23:00", "10.77.1.33", {"slots": ["1:0", "1:2"], "count": 2},
-        ("drive-failed", "--slot", "RFRI03"), ("RFRI03", "1:2"), "sas3ircu", {"count": 4},
+        "ri", "52:54:00:77:23:00", "10.77.1.33", {"slots": ["1:0", "1:1"], "count": 2},
+        ("drive-failed", "--slot", "RFRI02"), ("RFRI02", "1:1"), "sas3ircu", {"count": 4},
     ),
     "mvcli": Case(
         "rv", "52:54:00:77:24:00", "10.77.1.34", {"count": 2},

@@ -64,11 +64,13 @@ def choose_volume(
     earlier: Sequence[VolumeChoice] = (),
     used: Collection[str] = (),
     unusable: Sequence[RaidController] = (),
+    lay_on: Collection[str] = (),
 ) -> VolumeChoice | Refusal:
     """Choose controller and drives.
 
     `used` are identities that other rules have taken, `unusable` controllers whose tool is missing: unless
-    the spec names another one, such a controller may be the one meant.
+    the spec names another one, such a controller may be the one meant. `lay_on` are the drives that the
+    volume was installed on.
     """
     if wished.drives.sharing is not None:
         return _share(wished, earlier)
@@ -81,7 +83,7 @@ def choose_volume(
         return Refusal("no-matching-disk", f"no controller is {wished.controller}; seen: {seen}")
     taken = {*used, *(one.identity for choice in earlier for one in (*choice.members, *choice.spares))}
     claimed = {choice.existing.uuid for choice in earlier if choice.existing}
-    tried = [(pool, _attempt(wished, pool, taken, claimed)) for pool in named]
+    tried = [(pool, _attempt(wished, pool, taken, claimed, lay_on)) for pool in named]
     return _decide(wished, tried)
 
 
@@ -116,14 +118,14 @@ def _named(name: str | None, pool: Pool) -> bool:
 
 
 def _attempt(
-    wished: RaidVolume, pool: Pool, taken: Collection[str], claimed: Collection[str]
+    wished: RaidVolume, pool: Pool, taken: Collection[str], claimed: Collection[str], lay_on: Collection[str]
 ) -> VolumeChoice | _No:
     """The volume on one controller, or why not."""
     rule = wished.drives
     meant = [one for one in pool.candidates if fits(rule, one)]
     if not meant:
         return _No(f"no drive fits; seen: {listing(pool.candidates)}", fits=False)
-    existing = _existing(wished, pool, claimed)
+    existing = _existing(wished, pool, claimed, lay_on)
     standing = _standing(wished, pool, meant)
     held = {*existing.members, *existing.spares} if existing else set(standing)
     free = [one for one in meant if one.why_not is None and one.identity not in taken]
@@ -197,20 +199,29 @@ def _why_not(wished: RaidVolume, pool: Pool, count: int) -> str | None:
     return next((told for holds, told in limits if holds), None)
 
 
-def _existing(wished: RaidVolume, pool: Pool, claimed: Collection[str]) -> RaidArray | None:
-    """The volume that this one already is: by its name, else, where it has none, by its drives."""
+def _existing(
+    wished: RaidVolume, pool: Pool, claimed: Collection[str], lay_on: Collection[str]
+) -> RaidArray | None:
+    """The volume that this one already is: by its name, else, where it has none, by its drives.
+
+    Those that it was installed on say so whatever its level is now: a mirror that was to become something
+    else and stayed would be a second disk with the same system.
+    """
     if wished.level == "jbod":
         return None
     unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
     named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
     if named:
         return named[0]
+    nameless = [one for one in unclaimed if not pool.family.names or not one.name]
+    installed = [one for one in nameless if set(one.members) & set(lay_on)]
+    if installed:
+        return max(installed, key=lambda one: (len(set(one.members) & set(lay_on)), one.uuid))
     if wished.drives.count == "all":
         return None
     fitting = {one.identity for one in pool.candidates if fits(wished.drives, one)}
-    same = [one for one in unclaimed if one.level == wished.level and set(one.members) <= fitting]
+    same = [one for one in nameless if one.level == wished.level and set(one.members) <= fitting]
     same = [one for one in same if len(one.members) == wished.drives.count]
-    same = [one for one in same if not pool.family.names or not one.name]
     return min(same, key=lambda one: one.volume or one.uuid) if same else None
 
 

@@ -16,7 +16,7 @@ DISKS = tuple(
 
 def choose(spec: dict[str, object], *, raids: tuple[RaidArray, ...] = ()) -> Storage:
     host = Host.model_validate({"metadata": {"name": "h"}, **spec})
-    return choose_storage(host, Hardware(disks=DISKS, raids=raids))
+    return choose_storage(host, Hardware(disks=DISKS, raids=raids), {})
 
 
 def volume(name: str, level: str, count: int, **drives: object) -> dict[str, object]:
