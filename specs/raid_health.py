@@ -14,7 +14,7 @@ from specs.facts import Hardware, Observation, PhysicalDrive, RaidArray, RaidCon
 from specs.model import RaidVolume
 
 SOFTWARE: Final = "md"
-_LOST: Final = ("failed", "missing", "offline")
+LOST: Final = ("failed", "missing", "offline")
 """States of a drive that is to be replaced."""
 _BROKEN: Final = ("failed", "offline", "inactive", "broken")
 _WORN: Final = ("degraded", "partially-degraded", "rebuilding", "recover")
@@ -159,7 +159,7 @@ def _lost_drives(array: RaidArray, hardware: Hardware) -> Iterator[str]:
         return
     for drive in controller.drives:
         if drive.identity in (*array.members, *array.spares) or _is_of(drive, array):
-            if drive.state in _LOST:
+            if drive.state in LOST:
                 yield f"{drive_told(drive, controller)} is {drive.state}; replace it"
             elif is_failing(drive, controller):
                 yield f"{drive_told(drive, controller)} is about to fail; replace it"
@@ -175,7 +175,7 @@ def _let_go(array: RaidArray, hardware: Hardware) -> Iterator[str]:
     if controller is None:
         return
     for drive in controller.drives:
-        if drive.state in _LOST and drive.volume is None and drive.identity not in used:
+        if drive.state in LOST and drive.volume is None and drive.identity not in used:
             yield f"{drive_told(drive, controller)} is {drive.state}, and in no volume now; replace it"
 
 

@@ -16,7 +16,7 @@ from metal.planning.disks import (
     volume_name,
 )
 from metal.planning.layout import array_size_bytes
-from metal.planning.raid.pools import Candidate, drives_of, is_volume, pools_of
+from metal.planning.raid.pools import Candidate, drives_of, gone_from, is_volume, pools_of
 from metal.planning.raid.volumes import VolumeChoice, choose_volume
 from specs.facts import Disk, Hardware, RaidArray, RaidController
 from specs.model import DeviceRule, DiskLayout, Host, RaidVolume
@@ -113,6 +113,8 @@ class Storage:
     """Field path -> why nothing was chosen for it."""
     shown: tuple[Disk, ...] = ()
     """Disks by which hardware controllers show the volumes that stand now."""
+    gone: tuple[Disk, ...] = ()
+    """Drives that volumes have lost: they go with them, and nothing is written to them."""
 
     @property
     def root_volume(self) -> Volume | None:
@@ -160,7 +162,9 @@ def choose_storage(spec: Host, hardware: Hardware, recorded: Mapping[str, Collec
     removed, foreign = _standing_arrays(spec, volumes, targets.values(), hardware)
     refusals |= foreign
     shown = tuple(disk for disk in disks if is_volume(disk, hardware.raids))
-    return Storage(root, tuple(volumes), layouts, removed, refusals, shown)
+    names = gone_from(hardware.controllers)
+    gone = tuple(disk for disk in drives_of(hardware) if disk.identity in names)
+    return Storage(root, tuple(volumes), layouts, removed, refusals, shown, gone)
 
 
 def keeps(layout: DiskLayout, spec: Host) -> bool:
@@ -250,7 +254,8 @@ def _standing_arrays(
     standing = [array for disk in building.values() for array in arrays_of(disk, hardware.raids)]
     standing += [volume.existing for volume in volumes if volume.existing]
     stays = {volume.existing.uuid for volume in volumes if volume.kept and volume.existing}
-    known = drives_of(hardware)
+    gone = gone_from(hardware.controllers)
+    known = [one for one in drives_of(hardware) if one.identity not in gone]
     removed: dict[str, RaidArray] = {}
     refusals: dict[str, Refusal] = {}
     for array in standing:

@@ -14,6 +14,7 @@ from typing import Final
 from metal.planning.disks import plain_wwn, unfit
 from metal.planning.raid.families import FAMILIES, SOFTWARE, Family
 from specs.facts import Disk, Hardware, PhysicalDrive, RaidArray, RaidController
+from specs.raid_health import LOST
 
 UNFIT_STATES: Final[Mapping[str, str]] = {
     "failed": "failed",
@@ -96,6 +97,12 @@ def pools_of(hardware: Hardware) -> tuple[Pool, ...]:
     )
     behind = [_of_controller(controller, hardware) for controller in controllers]
     return (*behind, _software(hardware))
+
+
+def gone_from(controllers: Iterable[RaidController]) -> set[str]:
+    """The drives, by identity, that volumes have lost: they lie on their other members alone."""
+    drives = (drive for one in controllers for drive in one.drives if drive.state in LOST)
+    return {drive.identity for drive in drives if drive.identity}
 
 
 def drives_of(hardware: Hardware) -> tuple[Disk, ...]:

@@ -38,9 +38,10 @@ def raid_steps(
 
 def _delete(array: RaidArray, storage: Storage, disks: Sequence[Disk], erased: Erased) -> Step:
     held = list({disk.device: disk for disk in members_of(array, disks)}.values())
+    lying = [*held, *members_of(array, storage.gone)]
     name = array.name or array.uuid
     alone = sum((other.name or other.uuid) == name for other in storage.removed) == 1
-    args: dict[str, Any] = {"name": name, "uuid": array.uuid, "members": [named(disk) for disk in held]}
+    args: dict[str, Any] = {"name": name, "uuid": array.uuid, "members": [named(disk) for disk in lying]}
     leaves = [array_path(array.uuid), *contents(held)]
     if array.controller is not None:
         args |= {"driver": array.driver, "controller": array.controller, "level": array.level}

@@ -14,7 +14,7 @@ from typing import Final, Literal
 from metal.planning.disks import Refusal, describe
 from metal.planning.raid.giving_way import in_order
 from metal.planning.raid.levels import LEVELS, data_bytes, spans_of, why_impossible
-from metal.planning.raid.pools import Candidate, Pool
+from metal.planning.raid.pools import Candidate, Pool, gone_from
 from specs.facts import RaidArray, RaidController
 from specs.model import DriveRule, RaidVolume
 from specs.sizes import human_size
@@ -137,13 +137,22 @@ def _attempt(
     group = _one_kind(pool, free, count + wished.spares, held)
     if isinstance(group, str):
         return _No(f"{group}; seen: {listing(pool.candidates, taken)}")
-    group = in_order(pool.volumes, group, held, count, wished.spares)
+    group = in_order(_lying(pool), group, held, count, wished.spares)
     members = tuple(one for one in group if not one.spare or one.identity in held)[:count]
     rest = [one for one in group if one not in members]
     spares = tuple(sorted(rest, key=lambda one: not one.spare))[: wished.spares]
     if len(members) < count or len(spares) < wished.spares:
         return _No(f"{len(members)} of {count} drives are no spares already")
     return _made(wished, pool, members, spares, existing, standing)
+
+
+def _lying(pool: Pool) -> list[RaidArray]:
+    """The pool's volumes on the drives that they have left."""
+    gone = gone_from([pool.controller]) if pool.controller else set()
+    return [
+        one.model_copy(update={"members": tuple(drive for drive in one.members if drive not in gone)})
+        for one in pool.volumes
+    ]
 
 
 def _one_kind(

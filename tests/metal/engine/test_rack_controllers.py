@@ -43,6 +43,12 @@ def seen(rig) -> Observation:
     return Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
 
 
+def fail_a_drive(case: Case, world: World) -> None:
+    one = world.machine.controller
+    model.fail(one, next(drive for drive in one.drives if drive.serial == case.fault[-1]), gone=False)
+    world.machine.known.clear()
+
+
 @pytest.fixture(params=[name for name, case in CASES.items() if case.tool is not None])
 def case(request) -> Case:
     return CASES[request.param]
@@ -66,10 +72,7 @@ def test_the_mirror_is_made_of_the_drives_named_and_stays(case, mirrored):
 
 
 def test_a_failed_drive_is_told_as_the_rack_expects(case, mirrored):
-    serial = case.fault[-1]
-    one = mirrored.machine.controller
-    model.fail(one, next(drive for drive in one.drives if drive.serial == serial), gone=False)
-    mirrored.machine.known.clear()
+    fail_a_drive(case, mirrored)
 
     health = health_of(
         seen(mirrored.rig), [RaidVolume.model_validate(each) for each in case.volumes("raid1")]
@@ -79,9 +82,12 @@ def test_a_failed_drive_is_told_as_the_rack_expects(case, mirrored):
     assert all(word in health.message for word in case.told), health.message
 
 
-def test_raid_10_takes_the_place_of_the_mirror(case, mirrored):
+@pytest.mark.parametrize("worn", [False, True])
+def test_raid_10_takes_the_place_of_the_mirror(case, mirrored, worn):
     if case.ten is None:
         return
+    if worn:
+        fail_a_drive(case, mirrored)
     rig = mirrored.rig
     rig.edge.rows.clear()
     edge, installed = rig.edge, {"installed": rig.edge.put["install"]}
