@@ -5,7 +5,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
 # What waits for machines in one process, the rest beside it: tests/conftest.py.
-LANES := -n 2 --dist loadgroup
+LANES := -n 2
 .PHONY: help setup demo test lint unit rack test-rack soak fuzz bench bench-edge lock docs
 
 help:
