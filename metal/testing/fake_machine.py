@@ -259,7 +259,7 @@ class FakeMachine(FakeShell):
             self.disks[change.argv[2]]["holders"] = []
             return Output(change.argv, 0, "", "")
         place = self._place(change)
-        place |= {"stale": True, "signature": None}
+        place |= {"stale": True, "signature": None, "member": None}
         return Output(change.argv, 0, wipe_report(change.argv), "")
 
     def _image(self, place: Place, *, tear: bool) -> None:
