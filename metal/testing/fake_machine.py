@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, Final
 
+from metal.drivers.erasing import ERASERS
 from metal.drivers.filesystems import CHECKS, read_subvolumes
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
@@ -122,6 +123,7 @@ class FakeMachine(FakeShell):
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),
             LVM.argv: self.lvm.report(),
+            ERASERS.argv: json.dumps({d["kname"]: d["erases"] for d in self.disks.values() if "erases" in d}),
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
             PYTHON: json.dumps(self.guest),
