@@ -95,11 +95,18 @@ def _tell_health(edge: RunCalls, record: HostRecord, order: WorkOrder, observati
     """Set `Healthy` by the machine's RAID volumes, where there are any, and where it is not so already."""
     told = health_of(observation, order.spec.raid if order.spec else ())
     known = next((one for one in record.conditions if one.type == "Healthy"), None)
-    if told.status is None or (known and (known.status, known.message) == (told.status, told.message)):
+    status, message = told.status, told.message
+    if status is None and known is not None and known.status != "True" and _shows_volumes(observation):
+        # A verdict on volumes that are gone, as after a wipe, would stand for ever.
+        status, message = "True", "no RAID volume is there"
+    if status is None or (known and (known.status, known.message) == (status, message)):
         return
-    edge.put_condition(
-        record.name, "Healthy", status=told.status, reason=told.reason, message=told.message[:MOST_TOLD]
-    )
+    edge.put_condition(record.name, "Healthy", status=status, reason=told.reason, message=message[:MOST_TOLD])
+
+
+def _shows_volumes(observation: Observation) -> bool:
+    """Whether a volume that is there would have been seen."""
+    return observation.seen_from == "boot-os" and "hardware.raids" not in observation.unknown
 
 
 def _needs_boot_os(
