@@ -52,16 +52,16 @@ def hold_basis(work: Work) -> None:
 
 def _impossible(work: Work, hardware: Hardware) -> Iterator[Refusal]:
     """Why disks that this plan has not begun to erase can't be erased by its methods."""
-    steps = {
-        step.args["target"].get("identity"): step
+    methods = {
+        step.args["target"].get("identity"): str(step.args.get("method", "metadata"))
         for step in work.plan.steps
         if step.kind == "wipe" and "target" in step.args and not work.has_begun(step.id)
     }
     for disk in hardware.disks:
-        step = steps.get(disk.identity)
-        refusal = unwipeable(disk, str(step.args.get("method", "metadata"))) if step else None
-        if refusal is not None:
-            yield refusal
+        if disk.identity is not None and disk.identity in methods:
+            refusal = unwipeable(disk, methods[disk.identity])
+            if refusal is not None:
+                yield refusal
 
 
 def _left(work: Work, hardware: Hardware) -> Iterator[str]:

@@ -62,6 +62,7 @@ def make_wipe_plan(order: WorkOrder, observation: Observation | None, wish: Wipe
         notes=(
             *(() if wish.method else notes),
             *_of_chosen(chosen, how, hardware),
+            *_not_known(wish, observation),
             *_of_left(host, chosen, hardware),
         ),
         basis=basis_of(observation, "disks"),
@@ -279,6 +280,13 @@ def _of_chosen(chosen: Sequence[Disk], how: Methods, hardware: Hardware) -> Iter
     limit = DEADLINE_S[Phase.WIPING] / 3600
     if hours > limit:
         yield f"one disk after the other takes about {hours:.0f} h, a wipe may take {limit:.0f} h: name fewer"
+
+
+def _not_known(wish: WipeWish, observation: Observation) -> Iterator[str]:
+    """What could not be read of arrays and groups, where only a part of the disks is erased."""
+    for field, what in (("hardware.raids", "arrays"), ("hardware.volume_groups", "volume groups")):
+        if wish.disks != "all" and field in observation.unknown:
+            yield f"{what} could not be read ({observation.unknown[field]}): a disk may be a part of one"
 
 
 def _of_left(host: HostRecord, chosen: Sequence[Disk], hardware: Hardware) -> Iterator[str]:

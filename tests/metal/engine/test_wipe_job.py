@@ -20,7 +20,7 @@ from specs.erasure import WipeWish
 from specs.facts import Disk, Hardware, Observation
 from specs.model import Host
 from specs.phases import Phase
-from specs.records import Consent, JobRecord
+from specs.records import Condition, Consent, JobRecord
 from tests.metal.engine.world import World
 
 GIB = 1 << 30
@@ -320,6 +320,17 @@ def test_reports_of_another_job_count_for_nothing(erased, bare):
     bare.edge.rows[:] = other
     with pytest.raises(Refused, match="RF-D0 has no report"):
         attest(bare.edge, CLAIM, erased, around=bare.around)
+
+
+@pytest.mark.parametrize("status", ["False", "Unknown", "True"])
+def test_a_verdict_on_volumes_goes_with_them(status, erased, bare):
+    told = Condition(type="Healthy", status=status, reason="r", message="m", since=bare.edge.now)
+    bare.edge.record = bare.edge.record.model_copy(update={"conditions": (told,)})
+    attest(bare.edge, CLAIM, erased, around=bare.around)
+    said = bare.edge.put.get("Healthy")
+    assert said == (None if status == "True" else {
+        "status": "True", "reason": "ok", "message": "no RAID volume is there",
+    })  # fmt: skip
 
 
 def test_a_wiped_host_is_planned_as_a_blank_machine(erased, bare):

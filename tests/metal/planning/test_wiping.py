@@ -319,6 +319,14 @@ def test_half_of_an_array_or_a_group_is_not_erased(seen: Hardware, says: str, wi
     assert erased_disks(wiped(seen)) == ["AAA1", "BBB2"]
 
 
+def test_what_was_not_read_of_arrays_is_told_where_a_part_is_erased(make_order) -> None:
+    unknown = {"hardware.volume_groups": "lvm is missing"}
+    read = Observation(at=NOW, seen_from="boot-os", hardware=hardware(A, B), unknown=unknown)
+    told = "volume groups could not be read (lvm is missing): a disk may be a part of one"
+    assert told in make_wipe_plan(bare(make_order), read, WipeWish(disks=("AAA1",))).notes
+    assert told not in make_wipe_plan(bare(make_order), read, WipeWish()).notes
+
+
 def test_a_system_that_stays_is_told_and_no_system_any_more(make_order, observe) -> None:
     order = bare(make_order)
     record = {"job": 3, "root_disks": ["AAA1"], "disk_serials": ["AAA1", "BBB2"]}
