@@ -49,7 +49,9 @@ class Tasks:
     consents: bool = True
     asked: list[str] = field(default_factory=list)
     attests: Any = REPORTS
-    steps: Callable[[str], StepOutcome] = lambda name: StepOutcome(name, changed=True, writes=2, seconds=1.0)
+    steps: Callable[[str], StepOutcome] = lambda name: StepOutcome(
+        name, changed=True, writes=2, seconds=1.0, message="done"
+    )
 
     def observe(self, _claim: Any) -> str:
         self.asked.append("observe")
