@@ -113,6 +113,8 @@ def _needs_boot_os(
     edge: RunCalls, order: WorkOrder, record: HostRecord, claim: Claim, around: Surroundings
 ) -> bool:
     """Whether this job installs or wipes the host, has not done so, and finds no boot OS to do it from."""
+    if record.phase not in TO_INSTALL | TO_WIPE:
+        return False
     verb = edge.job(claim.host, claim.job).verb
     if verb == "wipe":
         return record.phase in TO_WIPE and boot_id(edge, record, around) is None
