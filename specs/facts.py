@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from specs.erasure import WipeMethod
+
 FirmwareMode = Literal["bios", "uefi"]
 SeenFrom = Literal["boot-os", "running-os", "bmc"]
 
@@ -296,7 +298,7 @@ class WipeReport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     identity: Annotated[str, StringConstraints(max_length=256)]
-    method: Literal["metadata", "discard", "sanitize", "overwrite"]
+    method: WipeMethod
     how: Annotated[str, StringConstraints(max_length=300)]
     size_bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
     began: Annotated[

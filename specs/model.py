@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from specs.erasure import WipeMethod
 from specs.identity import Mac, Uuid
 from specs.shapes import (
     API_VERSION,
@@ -218,7 +219,7 @@ class DiskLayout(Spec):
     """Partitions of one disk; `root` is the disk the image is written to."""
 
     device: Literal["root"] | DeviceRule
-    wipe: Literal["metadata", "discard", "sanitize", "overwrite"] = "metadata"
+    wipe: WipeMethod = "metadata"
     partitions: tuple[Partition, ...] = ()
 
 

@@ -151,6 +151,11 @@ REASONS: Final[dict[str, Reason]] = {
             "The spec forbids destroying.",
             "Set lifecycle.destroy to ask or allow, then rackflow spec publish.",
         ),
+        Reason(
+            "person-needed",
+            "A program asked for what only a person may: erasing the disks of a running host.",
+            "rackflow wipe NAME",
+        ),
         Reason("waiting-consent", "The plan destroys data and waits for consent.", "rackflow approve NAME"),
         Reason(
             "foreign-content",
@@ -225,3 +230,12 @@ REASONS: Final[dict[str, Reason]] = {
         ),
     )
 }
+
+
+def next_step(code: str | None, verb: str) -> str | None:
+    """What to do about a code that a job of this verb ended with: a wipe is asked for again as a wipe."""
+    known = REASONS.get(code or "")
+    if known is None or verb != "wipe":
+        return known.next_step if known else None
+    again = known.next_step.replace("rackflow apply NAME", "rackflow wipe NAME")
+    return again.replace("rackflow plan NAME --refresh", "rackflow plan NAME --wipe")

@@ -32,7 +32,7 @@ class Wipe:
         """Say what is found on the target; that more than signatures was erased only its report says."""
         target, method = work.target(), _method(work)
         found = work.block().on(target).found
-        if found or method == "metadata" or work.acted:
+        if found or work.acted or (method == "metadata" and not _is_attested(work)):
             return found
         return (f"{target} is not known to be erased ({method})",)
 
@@ -49,7 +49,8 @@ class Wipe:
             # What an earlier start has erased may be gone from the disk and not from the kernel.
             work.send((image.reread_table(target),))
             target, device = _found(work)
-            if method == "metadata" and not device.found and not device.partitions:
+            erased = method == "metadata" and not device.found and not device.partitions
+            if erased and not _is_attested(work):
                 return
         name = work.made(f"wipe:{target.guard.identity}")
         command = erasing.wipe_command(target, device.size_bytes, method, name=name)
@@ -173,6 +174,11 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
     "partition": Partition(),
     "mkfs": Mkfs(),
 }
+
+
+def _is_attested(work: Work) -> bool:
+    """Whether the step's report is what it is for, also of a disk on which nothing is seen."""
+    return bool(work.args.get("attest"))
 
 
 def _method(work: Work) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from metal.planning.disks import Refusal, describe
+from metal.planning.disks import Refusal
+from metal.planning.erasing import VOLUME_METHODS, unwipeable
 from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
 from metal.planning.mounting import ENCRYPTED, formatted
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
@@ -17,9 +18,6 @@ from specs.facts import Disk, Hardware, PartitionFact
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
-
-VOLUME_METHODS: Final = ("metadata", "discard", "overwrite")
-"""What may be done to a RAID volume: only a drive can erase itself."""
 
 MEMBER_SIGNATURE: Final = "linux_raid_member"
 
@@ -183,18 +181,6 @@ def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
         known = f"known: {', '.join(VOLUME_METHODS)} for a volume"
         return Refusal("unsupported", f"{target.name}: wipe {layout.wipe}; {known}")
     return unwipeable(target.disk, layout.wipe) if target.disk else None
-
-
-def unwipeable(disk: Disk, method: str) -> Refusal | None:
-    """Why a disk can't be erased by a method; None where it can, or where only the boot OS will know."""
-    if method not in ("discard", "sanitize") or (disk.erases is None and disk.erase_problem is None):
-        return None
-    ways = [way for way in disk.erases or () if (way == "discard") == (method == "discard")]
-    if ways and not (method == "sanitize" and disk.erase_problem):
-        return None
-    why = disk.erase_problem if method == "sanitize" and disk.erase_problem else "the disk knows no way to"
-    told = f"{describe(disk)}: wipe {method} is not possible: {why}; wipe: overwrite is for every disk"
-    return Refusal("wipe-impossible", told)
 
 
 def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:

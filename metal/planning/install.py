@@ -1,11 +1,11 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
-from metal.planning.erasing import Erased
+from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.layout import label_of
 from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
@@ -17,8 +17,6 @@ from metal.planning.wish import Wish, layout_hash, secret_ref
 from specs.model import Formatted, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
-
-_WRITE_BYTES_PER_MINUTE: Final = 60 * 100_000_000
 
 
 def install_steps(
@@ -82,7 +80,6 @@ def _blocked(chosen: Chosen) -> Iterator[Step]:
 
 def _wipe(cut: Cut, erased: Erased) -> Step:
     method = cut.layout.wipe if cut.layout else "metadata"
-    minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
     volume = cut.target.volume
     held = volume.existing if volume and volume.kept else None
     destroys = erased.first(cut.target.disks, "; ".join(held.found) if held else "")
@@ -95,7 +92,7 @@ def _wipe(cut: Cut, erased: Erased) -> Step:
         reason="a disk starts clean, so that nothing old is found on it later",
         destructive=True,
         destroys=destroys,
-        minutes=round(minutes, 1),
+        minutes=erase_minutes(method, cut.target.size_bytes),
         leaves=cut.target.leaves,
         args={"target": cut.target.args, "method": method},
     )
@@ -109,7 +106,7 @@ def _write_image(target: Target, image: ImageRecord) -> Step:
         new=f"{image.name} {image.digest[:19]} on {target.name}",
         reason=f"as the spec asks; only the manifest with sha256 {image.manifest_sha256[:12]} is accepted",
         destructive=True,
-        minutes=round(max(0.2, image.blob_bytes / _WRITE_BYTES_PER_MINUTE), 1),
+        minutes=round(max(0.2, image.blob_bytes / WRITE_BYTES_PER_MINUTE), 1),
         leaves=target.leaves,
         args={
             "target": target.args,

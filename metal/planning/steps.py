@@ -38,7 +38,9 @@ def make_plan(order: WorkOrder, observation: Observation | None, *, reinstall: b
         raise SpecError("no spec is bound to this host", host=host.name, reason="no-spec", hint=hint)
     if host.phase in BUSY:
         told = f"no spec is applied while the host is {host.phase.value}"
-        raise SpecError(told, host=host.name, reason="no-work-due", hint=f"rackflow host {host.name}")
+        wiped = host.phase in (Phase.WIPING, Phase.WIPE_FAILED)
+        hint = f"rackflow wipe {host.name} makes it ready again" if wiped else f"rackflow host {host.name}"
+        raise SpecError(told, host=host.name, reason="no-work-due", hint=hint)
     if observation is None:
         hint = f"rackflow plan {host.name} --refresh"
         raise SpecError("nothing was read of this host yet", host=host.name, reason="unreachable", hint=hint)

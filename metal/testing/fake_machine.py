@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, Final
 
+from metal.drivers.erasing import ERASERS
 from metal.drivers.filesystems import CHECKS, read_subvolumes
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.hardware import QUERIES
@@ -122,6 +123,7 @@ class FakeMachine(FakeShell):
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),
             LVM.argv: self.lvm.report(),
+            ERASERS.argv: json.dumps({d["kname"]: d["erases"] for d in self.disks.values() if "erases" in d}),
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
             PYTHON: json.dumps(self.guest),
@@ -259,7 +261,7 @@ class FakeMachine(FakeShell):
             self.disks[change.argv[2]]["holders"] = []
             return Output(change.argv, 0, "", "")
         place = self._place(change)
-        place |= {"stale": True, "signature": None}
+        place |= {"stale": True, "signature": None, "member": None}
         return Output(change.argv, 0, wipe_report(change.argv), "")
 
     def _image(self, place: Place, *, tear: bool) -> None:

@@ -15,17 +15,22 @@ import pytest
 from lab.raid import model
 from lab.raid import ssacli as smart_array
 from lab.raid.model import Drive
+from metal.drivers.erasing import RF_WIPE
 from metal.drivers.hardware import read_hardware
 from metal.errors import RackflowError
 from metal.planning.basis import basis_of
 from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import RESTARTS, declared
 from metal.planning.steps import make_plan
+from metal.planning.wiping import make_wipe_plan
+from metal.protocols import BootFlags
+from specs.erasure import WipeWish
 from specs.facts import Observation
 from specs.model import Host
+from specs.phases import Phase
 from specs.records import ImageRecord
 from tests.metal.engine.raid_machine import RaidMachine
-from tests.metal.engine.world import World
+from tests.metal.engine.world import REPEATED, World
 
 GIB, MIB = 1 << 30, 1 << 20
 ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
@@ -207,7 +212,36 @@ def preserved(rig) -> World:
     return World(rig, planned(rig, PRESERVED))
 
 
+BLANKED = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [{"device": "root"}, {"device": {"serial": "RF-D1"}, "wipe": "discard"}],
+}
+
+
+def wipe(rig, **more) -> World:
+    """A host whose disks are erased: a system on one, half of an array that nobody assembled on the other."""
+    rig.machine.macs = ("52:54:00:77:02:00",)
+    rig.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    rig.machine.disks["RF-D1"]["member"] = {"uuid": OLD_UUID, "name": "old", "knames": ["sdb"], "size": GIB}
+    rig.bmc.flags = BootFlags("disk", persistent=True, efi=False)
+    hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
+    rig.edge.order_ = rig.edge.order_.model_copy(update={"spec": Host.model_validate(BLANKED)})
+    seen_from = "running-os" if more else "boot-os"
+    seen = Observation(at=rig.edge.now, seen_from=seen_from, hardware=hardware)
+    plan = make_wipe_plan(rig.edge.order("web-01"), seen, WipeWish())
+    assert [step.kind for step in plan.steps if step.kind != "boot-os"] == ["wipe", "wipe", "boot-order"]
+    rewritten = (*REPEATED, RF_WIPE)  # a report that got lost is made anew: nothing was written since
+    return World(rig, plan, phase=Phase.WIPING, repeated=rewritten, **more)
+
+
+def wipe_active(rig) -> World:
+    """The same of a host whose system runs until then."""
+    return wipe(rig, running="os")
+
+
 JOBS = {
+    "wipe": wipe,
+    "wipe-active": wipe_active,
     "volumes": volumes,
     "preserved": preserved,
     "hardware": hardware,
@@ -268,6 +302,22 @@ def test_what_follows_a_death_converges_and_repeats_nothing(job, death, make_rig
             wrong.append(f"{told}: the BMC was sent {world.rig.bmc.sent}")
         wrong += [f"{told}: sent again: {line}" for line in world.late]
     assert wrong == []
+
+
+@pytest.mark.parametrize("make", [wipe, wipe_active])
+def test_a_wiped_host_has_blank_disks_a_report_of_each_and_a_bmc_that_insists_on_none(make, make_rig):
+    world = make(make_rig())
+    world.drive()
+    assert [(disk.get("parts"), disk.get("member")) for disk in world.machine.disks.values()] == [
+        ({}, None)
+    ] * 2
+    reports = [row.detail["wipe"] for row in world.rig.edge.rows if "wipe" in row.detail]
+    assert [(one["identity"], one["method"]) for one in reports] == [
+        ("RF-D0", "metadata"),
+        ("RF-D1", "discard"),
+    ]
+    assert world.rig.bmc.flags.target == "none"
+    assert world.running == "boot-os"
 
 
 def differing(found: dict, wanted: dict) -> dict:
