@@ -1,7 +1,7 @@
-"""What lies in a raw disk image: GPT partitions, file systems, what it can be booted by. Pure parsing.
+"""What lies in a raw disk image: partitions, file systems, what it can be booted by. Pure parsing.
 
-GPT: UEFI 2.10 section 5.3. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS: xfs_dsb. btrfs:
-btrfs_super_block, at 64 KiB.
+GPT and MBR: UEFI 2.10 sections 5.3 and 5.2.1. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS:
+xfs_dsb. btrfs: btrfs_super_block, at 64 KiB.
 """
 
 import struct
@@ -17,6 +17,11 @@ ESP_TYPE: Final = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT_TYPE: Final = "21686148-6449-6e6f-744e-656564454649"
 _EMPTY_TYPE: Final = "00000000-0000-0000-0000-000000000000"
 _ENTRIES_MAX: Final = 1024
+MBR_ESP_TYPE: Final = "0xef"
+_SECTOR_BYTES: Final = 512
+_CODE_BYTES: Final = 440
+_ACTIVE: Final = 0x80
+_PROTECTIVE: Final = 0xEE
 _BTRFS_SUPER_BYTES: Final = 64 << 10
 _ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
@@ -75,6 +80,37 @@ def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartit
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Mbr:
+    """The partition table in an image's first sector."""
+
+    partitions: tuple[ImagePartition, ...]
+    active: int | None
+    has_code: bool
+
+
+def mbr(read: Reader) -> Mbr | None:
+    """The MBR of an image that has no GPT; None where the first sector is none, but a file system's."""
+    sector = read(0, _SECTOR_BYTES)
+    if len(sector) < _SECTOR_BYTES or sector[510:] != b"\x55\xaa":
+        return None
+    signature = struct.unpack_from("<I", sector, 440)[0]
+    found, active = [], None
+    for number in range(1, 5):
+        status, kind, first, count = struct.unpack_from("<B3xB3xII", sector, 430 + 16 * number)
+        if status not in (0, _ACTIVE) or kind == _PROTECTIVE:
+            return None
+        if not kind or not first or not count:
+            continue
+        active = number if status else active
+        start = first * _SECTOR_BYTES
+        inside = filesystem(read, start)
+        uuid = f"{signature:08x}-{number:02x}" if signature else ""
+        size_bytes = count * _SECTOR_BYTES
+        found.append(ImagePartition(number, start, size_bytes, f"0x{kind:x}", uuid, "", *inside))
+    return Mbr(tuple(found), active, any(sector[:_CODE_BYTES])) if found else None
+
+
 def filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | None]:
     """Kind, label and UUID of the file system that starts here; None where nothing is known."""
     head = read(start, 2048)
@@ -118,14 +154,17 @@ def describe(
 ) -> dict[str, Any]:
     """The image's info as plans read it."""
     sector_bytes, found = partitions(read)
+    old = None if found else mbr(read)
+    found = list(old.partitions) if old else found
     root = root_partition(found, label=label, uuid=uuid, number=number)
     types = {partition.type_guid for partition in found}
     return {
-        "partition_table": "gpt" if found else None,
+        "partition_table": "mbr" if old else "gpt" if found else None,
+        **({"active_partition": old.active} if old else {}),
         "sector_bytes": sector_bytes,
         "partitions": [asdict(partition) for partition in found],
-        "has_esp": ESP_TYPE in types,
-        "has_bios_boot": BIOS_BOOT_TYPE in types,
+        "has_esp": bool(types & {ESP_TYPE, MBR_ESP_TYPE}),
+        "has_bios_boot": old.has_code if old else BIOS_BOOT_TYPE in types,
         "root_partition": root.number if root else None,
         "root_filesystem": root.filesystem if root else None,
         "root_label": root.label if root else None,
