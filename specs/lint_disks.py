@@ -15,6 +15,9 @@ LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat
 RESERVED_VOLUMES: Final = ("snapshot", "pvmove")
 """How no logical volume may begin (lvm(8), "VALID NAMES")."""
 
+MBR_PARTITIONS: Final = 4
+"""Entries of the table in the first sector; logical partitions inside an extended one are not made here."""
+
 OWN_OPTIONS: Final = ("subvol", "subvolid")
 """Mount options that other fields give."""
 
@@ -149,6 +152,7 @@ def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> I
         return place("disks", index, "partitions", number, "size")
 
     yield from _sizes(at_size, sizes, "partition of size rest on one disk")
+    yield from _table(place, index, layout, is_root=is_root)
     if is_root and layout.partitions and not any(part.mount == "/" for part in layout.partitions):
         told = "the root disk is laid out without a partition mounted at /"
         yield place("disks", index, "partitions").finding(told, "add {name: root, size: …, mount: /}")
@@ -157,6 +161,16 @@ def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> I
         if part.mount == "/":
             yield from _root(at, part, is_root=is_root)
         yield from _filesystem(at, part)
+
+
+def _table(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
+    if is_root and "table" in layout.model_fields_set:
+        told = "the root disk has the partition table of its image"
+        yield place("disks", index, "table").finding(told, "leave table out")
+    elif layout.table == "mbr" and len(layout.partitions) > MBR_PARTITIONS:
+        told = f"an MBR holds {MBR_PARTITIONS} partitions, these are {len(layout.partitions)}"
+        hint = "use table: gpt, or a volume group; extended partitions are not supported"
+        yield place("disks", index, "partitions", MBR_PARTITIONS).finding(told, hint)
 
 
 def _root(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]:

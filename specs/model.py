@@ -218,6 +218,7 @@ class DiskLayout(Spec):
     """Partitions of one disk; `root` is the disk the image is written to."""
 
     device: Literal["root"] | DeviceRule
+    table: Literal["gpt", "mbr"] = "gpt"
     wipe: Literal["metadata", "discard", "sanitize", "overwrite"] = "metadata"
     partitions: tuple[Partition, ...] = ()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from metal.drivers import erasing, filesystems, image, partitions
+from metal.drivers import erasing, filesystems, image, mbr, partitions
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
 from metal.drivers.partitions import (
@@ -20,6 +20,7 @@ from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
 from metal.planning.report import erased_disks
+from metal.protocols import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,14 @@ class Partition:
         return partitions.differences(device, _extents(work, view))
 
     def act(self, work: Work) -> None:
-        """One sgdisk call, if the table is not right yet; then check and grow the root."""
+        """One call of sgdisk or sfdisk, if the table is not right yet; then check and grow the root."""
         work.unmount()
         view = work.block()
         target, device = _found(work, view)
         laid = _extents(work, view)
         root = work.args.get("root")
         if partitions.differences(device, laid):
-            work.send((partitions.table_command(target, device, laid, fresh=root is None),))
+            work.send((_table_command(work, target, device, laid),))
         if root is None:
             return
         number = int(root["number"])
@@ -200,5 +201,31 @@ def _has_root(view: BlockView, target: Target, fs_uuid: str) -> bool:
 def _extents(work: Work, view: BlockView) -> tuple[Extent, ...]:
     root = work.args.get("root")
     wish = RootWish(int(root["number"]), root.get("size_bytes"), work.args.get("root_uuid")) if root else None
-    added = [NewPartition.of(new, work.made(f"part:{new['name']}")) for new in work.args.get("add", ())]
-    return partitions.extents(view.on(work.target()), wish, added, work.host)
+    device = view.on(work.target())
+    signature = _signature(work, device)
+    added = [
+        NewPartition.of(
+            new,
+            mbr.part_uuid(signature, int(new["number"])) if signature else work.made(f"part:{new['name']}"),
+        )
+        for new in work.args.get("add", ())
+    ]
+    return partitions.extents(device, wish, added, work.host)
+
+
+def _signature(work: Work, device: Device) -> str | None:
+    """The id of an MBR: the image's own where it has one, else the job's; None where the table is a GPT."""
+    if work.args.get("table") != "mbr":
+        return None
+    own = mbr.signature_of(device) if work.args.get("root") else None
+    return own or mbr.signature_from(work.made(f"table:{work.target().guard.identity}"))
+
+
+def _table_command(work: Work, target: Target, device: Device, laid: tuple[Extent, ...]) -> Command:
+    fresh = work.args.get("root") is None
+    signature = _signature(work, device)
+    if signature is None:
+        return partitions.table_command(target, device, laid, fresh=fresh)
+    kept = () if fresh else device.partitions
+    table = mbr.Table(signature, laid, kept, work.args.get("active"), fresh=fresh)
+    return table.command(target, device.block_bytes)

@@ -125,6 +125,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     if cut.kept:
         return
     root = {"number": cut.plan.root_number, "size_bytes": cut.plan.root_size_bytes}
+    table = {"table": "mbr", "active": cut.plan.active_number} if cut.plan.table == "mbr" else {}
     added = [
         {
             "number": one.number,
@@ -153,6 +154,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
             "root": root if cut.plan.root_number is not None else None,
             "add": added,
             "root_uuid": root_uuid or None,
+            **table,
         },
     )
 

@@ -5,6 +5,7 @@ cut leaves it. What lies on disks outlives a restart (`restart`), what a kernel 
 """
 
 import base64
+import copy
 import hashlib
 import json
 import re
@@ -53,6 +54,9 @@ class FakeMachine(FakeShell):
         }
         self.array: Place | None = None
         """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": root_uuid}
+        self.image_parts: dict[int, Place] = {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        """What the image that is written brings."""
         self.lvm = FakeLvm()
         self.macs: tuple[str, ...] = ()
         self.fast_zero = False
@@ -191,14 +195,16 @@ class FakeMachine(FakeShell):
         elif argv[0] in ("mount", "umount"):
             self.mounted = argv[0] == "mount"
         else:
-            self._block(self._place(change), argv, tear=tear)
+            self._block(self._place(change), argv, change.stdin or b"", tear=tear)
         return None
 
-    def _block(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
+    def _block(self, place: Place, argv: tuple[str, ...], stdin: bytes, *, tear: bool) -> None:
         if argv[0].endswith("rf-write"):
             self._image(place, tear=tear)
         elif argv[0] == "sgdisk" and not tear:  # it writes the table once, at its end
             _table(place, argv)
+        elif argv[0] == "sfdisk" and not tear:  # one sector
+            _mbr(place, stdin.decode())
         elif argv[0].startswith("mkfs"):
             self._mkfs(place, argv, tear=tear)
         elif argv[0] == "wipefs" and "{disk0}" not in argv:
@@ -264,8 +270,7 @@ class FakeMachine(FakeShell):
 
     def _image(self, place: Place, *, tear: bool) -> None:
         place["stale"] = False
-        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
-        place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        place["parts"] = {} if tear else copy.deepcopy(self.image_parts)
 
     def _lvm(self, change: Command, *, tear: bool) -> Output | None:
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
@@ -373,8 +378,8 @@ class FakeMachine(FakeShell):
             if path.startswith("/etc/sudoers.d/rackflow-"):
                 self.guest["users"][path.removeprefix("/etc/sudoers.d/rackflow-")]["sudo"] = data.decode()
             self.guest["texts"][path] = data.decode()
-        for copy in document["copies"]:
-            self.guest["present"][copy["path"]] = True
+        for file in document["copies"]:
+            self.guest["present"][file["path"]] = True
 
 
 def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -382,7 +387,8 @@ def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
         part | {"name": _part_name(kname, n), "kname": _part_name(kname, n), "type": "part"}
         for n, part in parts.items()
     ]
-    return {"children": rows, "pttype": "gpt"} if rows else {}
+    signed = any(str(part.get("parttype", "")).startswith("0x") for part in parts.values())
+    return {"children": rows, "pttype": "dos" if signed else "gpt"} if rows else {}
 
 
 def _part_name(kname: str, number: int) -> str:
@@ -406,6 +412,19 @@ def _number(word: str) -> int:
 def _option(argv: tuple[str, ...], name: str) -> str | None:
     prefix = f"--{name}="
     return next((word.removeprefix(prefix) for word in argv if word.startswith(prefix)), None)
+
+
+def _mbr(place: Place, script: str) -> None:
+    """A table of its own: what the script does not name is gone."""
+    found = re.search(r"^label-id: 0x([0-9a-f]{8})$", script, re.MULTILINE)
+    assert found is not None  # without it sfdisk draws one by lot
+    rows = re.findall(r"^(\d+) : start=(\d+), size=(\d+), type=(\w+)(.*)$", script, re.MULTILINE)
+    place["parts"] = {
+        int(number): place["parts"].get(int(number), {})
+        | {"start": int(start), "size": int(size) * 512, "parttype": f"0x{kind}"}
+        | {"partuuid": f"{found[1]}-{int(number):02x}", "partflags": "0x80" if "bootable" in more else None}
+        for number, start, size, kind, more in rows
+    }
 
 
 def _table(place: Place, argv: tuple[str, ...]) -> None:

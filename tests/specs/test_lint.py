@@ -172,6 +172,20 @@ HOST = [
         "LVM keeps names like 'snapshot' for itself",
     ),
     ("mount: /}", "mount: /, lvm: {vg: sys}}", "/ comes from the image and is put on no logical volume"),
+    (
+        "device: root, partitions",
+        "device: root, table: gpt, partitions",
+        "the root disk has the partition table of its image",
+    ),
+    (
+        "mount: /d}]}]",
+        (
+            "mount: /d}]}, {device: {serial: B1}, table: mbr, partitions: "
+            "[{name: p1, size: 1GiB}, {name: p2, size: 1GiB}, {name: p3, size: 1GiB}, "
+            "{name: p4, size: 1GiB}, {name: p5, size: 1GiB}]}]"
+        ),
+        "an MBR holds 4 partitions, these are 5",
+    ),
     ("size: rest", "size: 101%", "or a share from 1% to 100% or rest, got '101%'"),
     (
         "{name: root, size: 4GiB, mount: /}",

@@ -73,11 +73,11 @@ PLAIN = COMMON | {
 }
 
 
-def planned(rig, spec: dict) -> Plan:
+def planned(rig, spec: dict, image: ImageRecord = IMAGE) -> Plan:
     """As the planner makes it, on this machine as it is."""
     rig.machine.macs = ("52:54:00:77:02:00",)
     hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
-    update = {"spec": Host.model_validate(spec), "image": IMAGE, "secrets": {"disk": 1}}
+    update = {"spec": Host.model_validate(spec), "image": image, "secrets": {"disk": 1}}
     order = rig.edge.order_.model_copy(update=update)
     rig.edge.order_ = order
     seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
@@ -126,6 +126,28 @@ VOLUMES = COMMON | {
         {"name": "data", "size": "rest", "filesystem": "btrfs", "mount": "/data", "luks": KEY},
     ]}],
 }  # fmt: skip
+
+MBR_IMAGE = IMAGE.model_copy(update={"info": {
+    "partition_table": "mbr", "active_partition": 1, "sector_bytes": 512,
+    "partitions": [
+        {"number": 1, "start_bytes": MIB, "size_bytes": 980 * MIB, "type_guid": "0x83", "name": ""},
+    ],
+    "root_partition": 1, "root_uuid": ROOT_UUID, "has_esp": False, "has_bios_boot": True,
+}})  # fmt: skip
+OLD_TABLES = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root", "partitions": [{"name": "root", "size": "4GiB", "mount": "/"}, DATA]},
+        {
+            "device": {"serial": "RF-D1"},
+            "table": "mbr",
+            "partitions": [
+                {"name": "log", "size": "1GiB", "filesystem": "ext4", "mount": "/var/log"},
+                {"name": "srv", "size": "rest", "filesystem": "ext4", "mount": "/srv"},
+            ],
+        },
+    ],
+}
 
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
@@ -195,6 +217,15 @@ def volumes(rig) -> World:
     return World(rig, planned(rig, VOLUMES))
 
 
+def old_tables(rig) -> World:
+    """An image with an MBR that is grown and added to, and a data disk that is cut by one."""
+    root = {"size": 980 * MIB, "start": 2048, "fstype": "ext4", "uuid": ROOT_UUID}
+    rig.machine.image_parts = {1: root | {"parttype": "0x83", "partuuid": "0badcafe-01"}}
+    for disk in rig.machine.disks.values():
+        disk |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    return World(rig, planned(rig, OLD_TABLES, MBR_IMAGE))
+
+
 def preserved(rig) -> World:
     """An encrypted partition that stays, and that the same key opens."""
     key = base64.b64encode(b"hunter2").decode()
@@ -209,6 +240,7 @@ def preserved(rig) -> World:
 
 JOBS = {
     "volumes": volumes,
+    "old tables": old_tables,
     "preserved": preserved,
     "hardware": hardware,
     "mirror": mirror,
@@ -231,7 +263,7 @@ def moments(job: str, whole: World) -> list[int]:
         same = event.what.startswith("after ") and after == "before the outcome"
         if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
             continue
-        if job not in ("plain", "volumes", "preserved") or event.step.startswith(
+        if job not in ("plain", "volumes", "preserved", "old tables") or event.step.startswith(
             STORAGE
         ):  # the rest is as on the mirror
             chosen.append(number)
