@@ -165,6 +165,7 @@ def _record(work: Work) -> InstallRecord:
         root_disks=tuple(args.get("root_disks") or ()),
         volumes={name: tuple(drives) for name, drives in (args.get("volumes") or {}).items()},
         root_uuid=str(args.get("root_uuid") or work.root_uuid()),
+        root_volume=args.get("root_volume"),
     )
 
 

@@ -15,6 +15,8 @@ from metal.drivers.partitions import (
     RootWish,
     Target,
 )
+from metal.drivers.storage.lvm import read_groups
+from metal.drivers.storage.lvm_root import RootVolume
 from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
@@ -75,7 +77,7 @@ class WriteImage:
 
     def differences(self, work: Work) -> tuple[str, ...]:
         """Say whether the kernel sees the image's root on the target."""
-        target, wanted = work.target(), work.root_uuid()
+        target, wanted = work.target(), work.root_id()
         if _has_root(work.block(), target, wanted):
             return ()
         work.send((image.reread_table(target),))
@@ -107,7 +109,9 @@ class Partition:
         """Compare the table with the plan's."""
         view = work.block()
         device = view.on(work.target())
-        return partitions.differences(device, _extents(work, view))
+        found = partitions.differences(device, _extents(work, view))
+        volume = _root_volume(work)
+        return found or (volume.differences(read_groups(work.shell())) if volume else ())
 
     def act(self, work: Work) -> None:
         """One call of sgdisk or sfdisk, if the table is not right yet; then check and grow the root."""
@@ -121,6 +125,10 @@ class Partition:
         if root is None:
             return
         number = int(root["number"])
+        volume = _root_volume(work)
+        if volume is not None:
+            work.send(volume.grow(target, number, read_groups(work.shell())))
+            return
         part = device.partition(number)
         if part is not None:
             work.send(filesystems.grow_root(target, number, part.filesystem or ""))
@@ -200,7 +208,8 @@ def _has_root(view: BlockView, target: Target, fs_uuid: str) -> bool:
 
 def _extents(work: Work, view: BlockView) -> tuple[Extent, ...]:
     root = work.args.get("root")
-    wish = RootWish(int(root["number"]), root.get("size_bytes"), work.args.get("root_uuid")) if root else None
+    held = work.args.get("root_volume", {}).get("pv_uuid") or work.args.get("root_uuid")
+    wish = RootWish(int(root["number"]), root.get("size_bytes"), held) if root else None
     device = view.on(work.target())
     signature = _signature(work, device)
     added = [
@@ -211,6 +220,11 @@ def _extents(work: Work, view: BlockView) -> tuple[Extent, ...]:
         for new in work.args.get("add", ())
     ]
     return partitions.extents(device, wish, added, work.host)
+
+
+def _root_volume(work: Work) -> RootVolume | None:
+    held = work.args.get("root_volume")
+    return RootVolume.of(held) if held else None
 
 
 def _signature(work: Work, device: Device) -> str | None:

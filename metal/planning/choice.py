@@ -12,7 +12,7 @@ from metal.planning.layout import TABLE_NAMES, DiskPlan, label_of, lay_out_data,
 from metal.planning.mounting import ENCRYPTED, formatted
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
-from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
+from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, namesakes, split_groups
 from specs.facts import Disk, Hardware, PartitionFact
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
@@ -22,6 +22,7 @@ VOLUME_METHODS: Final = ("metadata", "discard", "overwrite")
 """What may be done to a RAID volume: only a drive can erase itself."""
 
 MEMBER_SIGNATURE: Final = "linux_raid_member"
+MEMBER_OF_GROUP: Final = "LVM2_member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,10 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     if not refusals:
         groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
         refusals |= wrong
-        refusals |= dict(split_groups(hardware, _erased(storage, cuts), _remade(cuts, groups), _stay(groups)))
+        erased = _erased(storage, cuts)
+        refusals |= dict(split_groups(hardware, erased, _remade(cuts, groups), _stay(groups)))
+        own = root.plan.root_volume if root else None
+        refusals |= dict(namesakes(str(own["vg"]), spec, hardware, erased)) if own else {}
     return Chosen(root, tuple(data), usable, storage, refusals, groups)
 
 
@@ -152,28 +156,43 @@ def _cut_root(spec: Host, layout: DiskLayout | None, target: Target, image: Imag
     if target.size_bytes < image.size_bytes:
         sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
         return Refusal("layout-impossible", f"the image needs {sizes}")
-    existing = target.volume.existing if target.volume else None
-    parts = [*(existing.partitions if existing else ()), *(one for d in target.disks for one in d.partitions)]
-    seen = {part.name for part in parts}
-    unsupported = _unsupported(layout, target) if layout else None
-    if unsupported:
-        return unsupported
-    for part in layout.partitions if layout else ():
-        stays = part.preserve or (part.lvm is not None and part.lvm.vg in preserved_groups(spec))
-        if stays and (part.name in seen or _unread_array(target)):
-            told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
-            return Refusal("layout-impossible", told)
-    asked = (
-        next((part.filesystem for part in layout.partitions if part.mount == "/"), None) if layout else None
-    )
-    held = str(image.info.get("root_filesystem") or "unknown")
-    if asked and held not in ("unknown", asked):
-        return Refusal("image-unfit", f"the spec asks for {asked} on /, the root of {image.name} is {held}")
+    unfit = (_unsupported(layout, target) or _lost(spec, layout, target)) if layout else None
+    if unfit:
+        return unfit
     found = read_image(image.info, target.sector_bytes)
     if isinstance(found, Refusal):
         return found
+    asked = next((one.filesystem for one in layout.partitions if one.mount == "/"), None) if layout else None
+    held = str(image.info.get("root_filesystem") or "unknown")
+    if asked and held not in ("unknown", asked):
+        return Refusal("image-unfit", f"the spec asks for {asked} on /, the root of {image.name} is {held}")
+    if found.volume and target.volume and target.volume.controller is None:
+        told = f"image {image.name} has its root on LVM, and {target.name} is software RAID, whose members"
+        return Refusal("unsupported", f"{told} LVM would see too: use a disk or a controller's volume")
     plan = lay_out_root(layout.partitions if layout else (), target.size_bytes, found)
     return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
+
+
+def _lost(spec: Host, layout: DiskLayout, target: Target) -> Refusal | None:
+    """Refuse to erase with the root disk what the spec says to preserve on it."""
+    existing = target.volume.existing if target.volume else None
+    parts = [*(existing.partitions if existing else ()), *(one for d in target.disks for one in d.partitions)]
+    for part in layout.partitions:
+        stays = part.preserve or (part.lvm is not None and part.lvm.vg in preserved_groups(spec))
+        if stays and (_stands(part, parts) or _unread_array(target)):
+            told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
+            return Refusal("layout-impossible", told)
+    return None
+
+
+def _stands(part: Partition, parts: Sequence[PartitionFact]) -> bool:
+    """Whether a partition may be among those seen: by its name, or by what is in it where it has none."""
+    nameless = [one for one in parts if not one.name]
+    if part.lvm or part.luks:
+        inside = any(one.filesystem in (MEMBER_OF_GROUP, ENCRYPTED) for one in nameless)
+    else:
+        inside = any((one.label or "").casefold() == label_of(part).casefold() for one in nameless)
+    return inside or any(one.name == part.name for one in parts)
 
 
 def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:

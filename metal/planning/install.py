@@ -6,7 +6,7 @@ from typing import Any, Final
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.erasing import Erased
-from metal.planning.layout import label_of
+from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
@@ -139,7 +139,9 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     told = [f"{one.part.name} {human_size(one.size_bytes)}" for one in cut.plan.added]
     if cut.plan.root_number is not None:
         size_bytes = cut.plan.root_size_bytes
-        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}")
+        held = cut.plan.root_volume
+        inside = f" ({held['vg']}/{held['lv']})" if held else ""
+        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}{inside}")
     yield Step(
         id=f"partition:{cut.target.name}",
         kind="partition",
@@ -155,6 +157,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
             "add": added,
             "root_uuid": root_uuid or None,
             **table,
+            **({"root_volume": cut.plan.root_volume} if cut.plan.root_volume else {}),
         },
     )
 
@@ -303,7 +306,7 @@ def _lines(part: Formatted, held: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:
     identities = sorted({disk.identity or "" for target in _targets(chosen) for disk in target.disks})
-    record = {
+    record: dict[str, Any] = {
         "image_digest": digest,
         "specset": order.specset,
         "layout_hash": layout_hash(spec),
@@ -311,6 +314,9 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
         "root_disks": list(root_identities(chosen.storage.root)),
         "volumes": drives_of_volumes(chosen.storage.volumes),
     }
+    held = chosen.root.plan.root_volume if chosen.root else None
+    if held:
+        record["root_volume"] = {key: held[key] for key in ROOT_VOLUME}
     yield _plain(
         "host-key", "", "the system gets its SSH host key before its first boot, so that it is known"
     )

@@ -45,6 +45,9 @@ MBR_TYPES: Final[dict[str, str]] = {"linux": "0x83", "swap": "0x82", "vfat": "0x
 TABLE_NAMES: Final[dict[str, str]] = {"dos": "mbr"}
 """How a spec calls the partition tables that blkid calls otherwise."""
 
+ROOT_VOLUME: Final = ("vg", "lv", "vg_uuid", "lv_uuid", "pv_uuid", "filesystem")
+"""What steps and the install record carry of a root that is a logical volume."""
+
 Table = Literal["gpt", "mbr"]
 
 Size = int | Percent | str
@@ -63,6 +66,16 @@ class ImageLayout:
     table: Table = "gpt"
     active_number: int | None = None
     """The partition that an MBR marks as active; writing the table anew keeps the mark."""
+    volume: Mapping[str, Any] | None = None
+    """The logical volume that the root is in, as the image's inspection tells it."""
+
+    def grown_volume(self, partition_bytes: int) -> dict[str, Any] | None:
+        """The root's volume when its partition has this size: it takes all that the group's others leave."""
+        if self.volume is None:
+            return None
+        room = partition_bytes - int(self.volume["first_extent_bytes"])
+        extents = room // int(self.volume["extent_bytes"]) - int(self.volume["other_extents"])
+        return {key: self.volume[key] for key in ROOT_VOLUME} | {"extents": extents}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +110,7 @@ class DiskPlan:
     added: tuple[NewPartition, ...]
     table: Table = "gpt"
     active_number: int | None = None
+    root_volume: dict[str, Any] | None = None
 
 
 def label_of(part: Formatted) -> str:
@@ -146,6 +160,10 @@ def read_image(info: Mapping[str, Any], disk_sector_bytes: int) -> ImageLayout |
     if behind:
         told = f"partition {behind[0]} of the image lies behind its root, which therefore cannot grow"
         return Refusal("image-unfit", told)
+    volume: Mapping[str, Any] | None = info.get("root_volume")
+    if volume is not None and volume["problem"]:
+        told = f"the image's root is in volume group {volume['vg']}, which cannot be grown"
+        return Refusal("image-unfit", f"{told}: {volume['problem']}")
     return ImageLayout(
         root_number=int(root["number"]),
         root_start_bytes=int(root["start_bytes"]),
@@ -154,6 +172,7 @@ def read_image(info: Mapping[str, Any], disk_sector_bytes: int) -> ImageLayout |
         sector_bytes=sector_bytes,
         table="mbr" if info.get("partition_table") == "mbr" else "gpt",
         active_number=info.get("active_partition"),
+        volume=volume,
     )
 
 
@@ -196,7 +215,8 @@ def lay_out_root(parts: Sequence[Partition], size_bytes: int, image: ImageLayout
         return Refusal(added.reason, f"{added.message} (root {told_root}, {human_size(size_bytes)} in all)")
     alone = wished == "rest" and not others
     grown = None if alone else root_bytes
-    return DiskPlan(image.root_number, grown, added, image.table, image.active_number)
+    volume = image.grown_volume(root_bytes)
+    return DiskPlan(image.root_number, grown, added, image.table, image.active_number, volume)
 
 
 def lay_out_data(

@@ -198,6 +198,26 @@ def split_groups(
         yield f"lvm:{group.name}", Refusal("foreign-content", message)
 
 
+def namesakes(
+    name: str, spec: Host, hardware: Hardware, erased: Iterable[Disk]
+) -> Iterator[tuple[str, Refusal]]:
+    """Groups that would bear the name of the one that the image has its root in.
+
+    The installed system finds its root by that name, and LVM opens neither of two.
+    """
+    if any(part.lvm and part.lvm.vg == name for layout in spec.disks for part in layout.partitions):
+        told = f"{name} is the volume group of the image's own root: call the spec's another name"
+        yield f"disks:lvm.{name}", Refusal("layout-impossible", told)
+    owners, gone = _owners(hardware), {disk.identity for disk in erased}
+    for group in hardware.volume_groups:
+        below = [disk for pv in group.physical_volumes for disk in owners.get(pv.device, ())]
+        stay = {disk.identity: disk for disk in below if disk.identity not in gone}
+        if group.name == name and stay:
+            told = "; ".join(describe(disk) for disk in stay.values())
+            message = f"the image has its root in volume group {name}, and one of that name stays on {told}"
+            yield f"lvm:{name}", Refusal("foreign-content", f"{message}; erase it or rename it (vgrename)")
+
+
 def _owners(hardware: Hardware) -> Mapping[str, tuple[Disk, ...]]:
     """Device of a disk or partition -> the disks below it."""
     found: dict[str, tuple[Disk, ...]] = {}

@@ -57,6 +57,8 @@ class FakeMachine(FakeShell):
         root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": root_uuid}
         self.image_parts: dict[int, Place] = {14: {"size": 2 * MIB, "start": 2048}, 1: root}
         """What the image that is written brings."""
+        self.image_groups: dict[str, Place] = {}
+        """The volume groups that it brings, over partitions by number."""
         self.lvm = FakeLvm()
         self.macs: tuple[str, ...] = ()
         self.fast_zero = False
@@ -72,7 +74,10 @@ class FakeMachine(FakeShell):
         self.guest: dict[str, Any] = {
             "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
             "network": {}, "fstab": "", "host_key": None, "texts": {}, "live": None,
-            "present": {"/usr/sbin/lvm": True, "/usr/lib/systemd/systemd-cryptsetup": True},
+            "present": {
+                "/usr/sbin/lvm": True, "/usr/sbin/thin_check": True,
+                "/usr/lib/systemd/systemd-cryptsetup": True,
+            },
         }  # fmt: skip
 
     @property
@@ -271,8 +276,14 @@ class FakeMachine(FakeShell):
     def _image(self, place: Place, *, tear: bool) -> None:
         place["stale"] = False
         place["parts"] = {} if tear else copy.deepcopy(self.image_parts)
+        for name, group in ({} if tear else copy.deepcopy(self.image_groups)).items():
+            pvs = {_part_name(place["kname"], number): uuid for number, uuid in group["pvs"].items()}
+            self.lvm.groups[name] = group | {"pvs": pvs}
 
     def _lvm(self, change: Command, *, tear: bool) -> Output | None:
+        if change.argv[1] == "lvchange":  # opened to be mounted
+            self.left_open = [self._opened({"open": change.argv})]
+            return None
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
 
     def _dmsetup(self, change: Command, *, tear: bool) -> Output | None:
@@ -328,9 +339,13 @@ class FakeMachine(FakeShell):
 
     def _in_volume(self, document: dict[str, Any], *, tear: bool) -> Output | None:
         """A file system in a logical volume; its mark comes last."""
-        opened = next(one["open"] for one in document["layers"] if one["open"][0] == "lvm")
+        *_, opened = [one["open"] for one in document["layers"] if one["open"][0] == "lvm"]
+        volume = self.lvm.volume(opened[-1])
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
-        self.lvm.volume(opened[-1])["made"] = None if tear else made[-1][:-1]
+        if made:
+            volume["made"] = None if tear else made[-1][:-1]
+        elif not tear:
+            volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
         return None

@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from pxe_edge.images import lvm
+from pxe_edge.images.lvm import ImageGroup, ImageVolume
+
 Reader = Callable[[int, int], bytes]
 """Offset and length -> bytes; fewer at the end of the image."""
 
@@ -126,23 +129,54 @@ def filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | 
     super_block = read(start + _BTRFS_SUPER_BYTES, 555)
     if super_block[64:72] == b"_BHRfS_M" and len(super_block) == 555:
         return "btrfs", _text(super_block[299:]), str(UUID(bytes=super_block[32:48]))
-    return None, None, None
+    header = lvm.header(read, start)
+    return (lvm.SIGNATURE, None, header.uuid) if header else (None, None, None)
 
 
 def _text(raw: bytes) -> str | None:
     return raw.split(b"\0")[0].decode("utf-8", "replace").strip() or None
 
 
-def root_partition(
-    found: Sequence[ImagePartition], *, label: str | None, uuid: str | None, number: int | None
-) -> ImagePartition | None:
-    """The root by number, file system UUID or label; else the only Linux file system that is there."""
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A file system of the image that may be its root: in a partition, or in a logical volume on it."""
+
+    partition: ImagePartition
+    filesystem: str | None
+    label: str | None
+    fs_uuid: str | None
+    group: ImageGroup | None = None
+    volume: ImageVolume | None = None
+
+    @property
+    def start_bytes(self) -> int | None:
+        """Where it begins in the image; None where it is not in one piece."""
+        return self.volume.start_bytes if self.volume else self.partition.start_bytes
+
+
+def roots(read: Reader, found: Sequence[ImagePartition]) -> list[Root]:
+    """All file systems, those in logical volumes among them."""
+    inside = []
+    for part in found:
+        group = lvm.group(read, part.start_bytes) if part.filesystem == lvm.SIGNATURE else None
+        for volume in group.volumes if group else ():
+            if volume.start_bytes is not None:
+                held = filesystem(read, volume.start_bytes)
+                inside.append(Root(part, *held, group, volume))
+    return [*(Root(part, part.filesystem, part.label, part.fs_uuid) for part in found), *inside]
+
+
+def root_of(found: Sequence[Root], *, label: str | None, uuid: str | None, number: int | None) -> Root | None:
+    """The root by partition, file system UUID or label; else the only Linux file system that is there."""
+    linux = [one for one in found if one.filesystem in _ROOT_FILESYSTEMS]
     if number is not None:
-        return next((p for p in found if p.number == number), None)
+        there = [one for one in found if one.partition.number == number]
+        inside = [one for one in linux if one in there and one.volume is not None]
+        whole = [one for one in there if one.volume is None]
+        return (inside if len(inside) == 1 else whole or [None])[0]
     if uuid is not None:
-        return next((p for p in found if p.fs_uuid == uuid.lower()), None)
-    labelled = [p for p in found if label is not None and p.label == label]
-    linux = [p for p in found if p.filesystem in _ROOT_FILESYSTEMS]
+        return next((one for one in linux if one.fs_uuid == uuid.lower()), None)
+    labelled = [one for one in found if label is not None and one.label == label]
     for candidates in (labelled, linux):
         if len(candidates) == 1:
             return candidates[0]
@@ -156,7 +190,7 @@ def describe(
     sector_bytes, found = partitions(read)
     old = None if found else mbr(read)
     found = list(old.partitions) if old else found
-    root = root_partition(found, label=label, uuid=uuid, number=number)
+    root = root_of(roots(read, found), label=label, uuid=uuid, number=number)
     types = {partition.type_guid for partition in found}
     return {
         "partition_table": "mbr" if old else "gpt" if found else None,
@@ -165,8 +199,35 @@ def describe(
         "partitions": [asdict(partition) for partition in found],
         "has_esp": bool(types & {ESP_TYPE, MBR_ESP_TYPE}),
         "has_bios_boot": old.has_code if old else BIOS_BOOT_TYPE in types,
-        "root_partition": root.number if root else None,
+        "root_partition": root.partition.number if root else None,
+        "root_start_bytes": root.start_bytes if root else None,
         "root_filesystem": root.filesystem if root else None,
         "root_label": root.label if root else None,
         "root_uuid": root.fs_uuid if root else None,
+        **(
+            {"root_volume": _told(root.group, root.volume, root.filesystem)}
+            if root and root.group and root.volume
+            else {}
+        ),
+    }
+
+
+def _told(group: ImageGroup, volume: ImageVolume, filesystem: str | None) -> dict[str, Any]:
+    """The logical volume that the root is in, and why it cannot be grown if it cannot."""
+    other = next((one.name for one in group.volumes if not one.linear), None)
+    problem = f"logical volume {other} is not linear" if other else None
+    problem = "its metadata stands twice" if group.areas > 1 else problem
+    problem = f"it lies on {group.partitions} partitions" if group.partitions > 1 else problem
+    return {
+        "vg": group.name,
+        "vg_uuid": group.uuid,
+        "lv": volume.name,
+        "lv_uuid": volume.uuid,
+        "filesystem": filesystem,
+        "pv_uuid": group.pv_uuid,
+        "extent_bytes": group.extent_bytes,
+        "first_extent_bytes": group.first_extent_bytes,
+        "extents": volume.extents,
+        "other_extents": sum(one.extents for one in group.volumes) - volume.extents,
+        "problem": problem,
     }

@@ -101,6 +101,17 @@ def mapper_path(group: str, volume: str) -> str:
     return f"/dev/mapper/{group.replace('-', '--')}-{volume.replace('-', '--')}"
 
 
+def volume_layer(group: str, volume: str) -> Layer:
+    """How a volume is opened below a file system, and closed."""
+    change = ("lvm", "lvchange", "--yes", DEVICES)
+    name = f"{group}/{volume}"
+    return Layer(
+        device=mapper_path(group, volume),
+        open=(*change, "--activate", "y", "--ignoreactivationskip", name),
+        close=(*change, "--activate", "n", name),
+    )
+
+
 def fs_uuid_of(volume: LogicalVolumeFact) -> str | None:
     """The file system that rackflow has made in a volume; None where it has made none."""
     found = [uuid for tag in volume.tags if (uuid := marked(tag, VOLUME_MARK))]
@@ -204,13 +215,7 @@ class GroupWish:
 
     def layer(self, volume: str) -> Layer:
         """How a volume is opened below a file system, and closed."""
-        change = ("lvm", "lvchange", "--yes", DEVICES)
-        name = f"{self.name}/{volume}"
-        return Layer(
-            device=mapper_path(self.name, volume),
-            open=(*change, "--activate", "y", "--ignoreactivationskip", name),
-            close=(*change, "--activate", "n", name),
-        )
+        return volume_layer(self.name, volume)
 
     def mark(self, volume: LogicalVolumeFact, fs_uuid: str) -> tuple[str, ...]:
         """Say on the disk that a file system is whole; what an earlier job said goes."""

@@ -19,7 +19,7 @@ from tests.metal.drivers.test_made_by_real_tools import sent, shown
 
 MIB = 1 << 20
 TARGET = Target(identity="S1", size_bytes=MIB)
-FS_UUID = "11111111-2222-4333-8444-555555555555"
+FS_UUID = "31111111-2222-4333-8444-555555555555"
 CODE = bytes(range(1, 221)) * 2
 pytestmark = pytest.mark.skipif(shutil.which("sfdisk") is None, reason="no sfdisk")
 

@@ -149,6 +149,13 @@ OLD_TABLES = COMMON | {
     ],
 }
 
+ROOT_VOLUME = {
+    "vg": "system", "vg_uuid": "vg-system", "lv": "root", "lv_uuid": "system-root", "pv_uuid": "pv-image",
+    "filesystem": "ext4", "extent_bytes": 4 * MIB, "first_extent_bytes": MIB, "extents": 200,
+    "other_extents": 10, "problem": None,
+}  # fmt: skip
+LVM_IMAGE = IMAGE.model_copy(update={"info": IMAGE.info | {"root_volume": ROOT_VOLUME}})
+
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
     "the run": lambda world: world.kill,
@@ -226,6 +233,17 @@ def old_tables(rig) -> World:
     return World(rig, planned(rig, OLD_TABLES, MBR_IMAGE))
 
 
+def lvm_root(rig) -> World:
+    """An image with its root in a logical volume; the machine has a foreign group of another name."""
+    root = {"size": 984 * MIB, "start": 71680, "fstype": "LVM2_member", "uuid": "pv-image"}
+    rig.machine.image_parts[1] = root
+    volumes = {name: {"extents": n, "tags": [], "made": None} for name, n in (("root", 200), ("swap", 10))}
+    image = {"uuid": "vg-system", "extent": 4 * MIB, "pvs": {1: "pv-image"}, "lvs": volumes}
+    rig.machine.image_groups = {"system": image}
+    rig.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    return World(rig, planned(rig, PLAIN, LVM_IMAGE))
+
+
 def preserved(rig) -> World:
     """An encrypted partition that stays, and that the same key opens."""
     key = base64.b64encode(b"hunter2").decode()
@@ -241,6 +259,7 @@ def preserved(rig) -> World:
 JOBS = {
     "volumes": volumes,
     "old tables": old_tables,
+    "lvm root": lvm_root,
     "preserved": preserved,
     "hardware": hardware,
     "mirror": mirror,
@@ -263,7 +282,7 @@ def moments(job: str, whole: World) -> list[int]:
         same = event.what.startswith("after ") and after == "before the outcome"
         if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
             continue
-        if job not in ("plain", "volumes", "preserved", "old tables") or event.step.startswith(
+        if job not in ("plain", "volumes", "preserved", "old tables", "lvm root") or event.step.startswith(
             STORAGE
         ):  # the rest is as on the mirror
             chosen.append(number)
@@ -304,6 +323,16 @@ def test_what_follows_a_death_converges_and_repeats_nothing(job, death, make_rig
 
 def differing(found: dict, wanted: dict) -> dict:
     return {key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]}
+
+
+def test_a_root_in_a_volume_is_grown_to_the_plan_and_is_in_the_record(make_rig):
+    world = lvm_root(make_rig())
+    world.drive()
+    step = next(one for one in world.plan.steps if one.kind == "partition")
+    volume = world.machine.lvm.volume("system/root")
+    assert volume["extents"] == volume["grown"] == step.args["root_volume"]["extents"] > 200
+    assert world.machine.lvm.volume("system/swap")["extents"] == 10
+    assert world.rig.edge.put["install"]["root_volume"]["pv_uuid"] == "pv-image"
 
 
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):

@@ -192,3 +192,24 @@ def test_a_blank_disk_is_cut_by_an_mbr(make_order, observe, hardware, hosts) -> 
     assert plan.blocked is None
     args = plan.step("partition:D1").args
     assert (args["table"], args["root"], [one["number"] for one in args["add"]]) == ("mbr", None, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("kept", "seen", "lost"),
+    [
+        (KEPT, {}, True),
+        (KEPT, {"label": "other"}, False),
+        (KEPT | {"luks": {"key": {"secret": "k"}}}, {"filesystem": "crypto_LUKS", "label": None}, True),
+    ],
+)
+def test_what_is_preserved_is_not_erased_with_a_root_disk_that_keeps_no_names(
+    kept, seen, lost, make_order, observe, hardware, hosts
+) -> None:
+    disk = with_disk(hardware["db-01"], **seen).disks[-1].model_copy(update={"serial": "RF-M1-D0"})
+    body = hosts["db-01"].model_dump(mode="json")
+    root = {"name": "root", "size": "4GiB", "mount": "/"}
+    body["disks"] = [{"device": "root", "partitions": [root, kept]}]
+    order = make_order("db-01", spec=Host.model_validate(body), secrets={"ops-password": 3, "k": 1})
+    plan = make_plan(order, observe(hardware["db-01"].model_copy(update={"disks": (disk,)})))
+    reasons = [step.reason for step in plan.steps if step.blocked_by]
+    assert ["data is to be preserved, but writing the image erases the whole root disk"] * lost == reasons
