@@ -132,6 +132,8 @@ class LogicalVolumeFact(Fact):
     size_bytes: int
     layout: str
     tags: tuple[str, ...] = ()
+    pool: str | None = None
+    """The thin pool that it is in."""
 
 
 class VolumeGroupFact(Fact):

@@ -6,13 +6,15 @@ signature and its number, which udev and the kernel write as one PARTUUID (`a1b2
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from metal.drivers.partitions import Device, Extent, Target
 from metal.protocols import Command
 from specs.facts import PartitionFact
 
-SFDISK = ("sfdisk", "--quiet", "--no-reread")
-"""Without its own test for use: rf-exec has claimed the disk a moment ago (sfdisk(8), --no-reread)."""
+SFDISK: Final = ("sfdisk", "--quiet", "--no-reread", "--lock")
+"""Without its own test for use, as rf-exec has claimed the disk a moment ago; under the lock that keeps udev
+from probing it meanwhile, which would keep the kernel from reading the new table (sfdisk(8))."""
 
 
 def signature_from(uuid: str) -> str:

@@ -165,8 +165,17 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
 def _volume_group(group: Group) -> Iterator[Step]:
     if group.kept:
         return
-    volumes = [{"name": one.part.name, "extents": one.extents, "on": one.on} for one in group.volumes]
-    sizes = [f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" for one in group.volumes]
+    volumes = [
+        {"name": one.part.name, "extents": one.extents, "on": one.on}
+        | ({"pool": one.pool} if one.pool else {})
+        for one in group.volumes
+    ]
+    sizes = [one.told(EXTENT_BYTES) for one in group.pools]
+    sizes += [
+        f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" + (f" in {one.pool}" if one.pool else "")
+        for one in group.volumes
+    ]
+    pools = {"pools": [one.args for one in group.pools]} if group.pools else {}
     places = ", ".join(f"{one.target.name} partition {one.number}" for one in group.parts)
     yield Step(
         id=f"volume-group:{group.name}",
@@ -177,7 +186,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
         destructive=True,
         minutes=0.1,
         leaves=group.leaves,
-        args={**group.args, "volumes": volumes},
+        args={**group.args, **pools, "volumes": volumes},
     )
 
 
@@ -288,7 +297,7 @@ def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
 def _mounts_in(group: Group) -> Iterator[dict[str, Any]]:
     """As above; what nobody marked in a kept volume is mounted by the volume's own device."""
     for one in group.volumes:
-        held: dict[str, Any] = {"lvm": True}
+        held: dict[str, Any] = {"lvm": True, **({"thin": True} if one.thin else {})}
         if one.kept and one.kept_fs_uuid:
             held["fs_uuid"] = one.kept_fs_uuid
         elif one.kept and one.part.luks:

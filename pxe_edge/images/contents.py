@@ -173,7 +173,7 @@ def root_of(found: Sequence[Root], *, label: str | None, uuid: str | None, numbe
         there = [one for one in found if one.partition.number == number]
         inside = [one for one in linux if one in there and one.volume is not None]
         whole = [one for one in there if one.volume is None]
-        return (inside if len(inside) == 1 else whole or [None])[0]
+        return next(iter(inside if len(inside) == 1 else whole), None)
     if uuid is not None:
         return next((one for one in linux if one.fs_uuid == uuid.lower()), None)
     labelled = [one for one in found if label is not None and one.label == label]

@@ -173,7 +173,7 @@ def _value(words: Iterator[str]) -> Any:
     first = next(words, "")
     if first != "[":
         return _plain(first)
-    values = []
+    values: list[Any] = []
     for word in words:
         if word == "]":
             return values

@@ -7,20 +7,17 @@ active one holds its disk, and rf-exec touches none that is in use.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from metal.drivers.filesystems import GROWERS
 from metal.drivers.partitions import Target
 from metal.drivers.storage.lvm import mapper_path, volume_layer
-from metal.drivers.storage.opened import volume_id
+from metal.drivers.storage.opened import NO_UDEV, volume_id
 from metal.drivers.storage.places import Places
 from metal.drivers.storage.stack import PLACE, Mounted, Stack
 from metal.errors import Refused
 from metal.protocols import Command
 from specs.facts import VolumeGroupFact
-
-NO_UDEV: Final = ("--config", "activation { udev_sync=0 udev_rules=0 }")
-"""No udev rule of the boot OS makes device nodes of volumes: LVM must, and wait for nobody (lvm.conf(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +77,12 @@ class RootVolume:
         places = Places.of(((target, number),))
         (place,) = places.names
         own = f"{self.group}/{self.name}"
-        argv = ("lvm", "pvresize", "--yes", "--devices", place, place)
-        yield Command(argv, says=f"grow the physical volume of {own} on {target}", disks=places.guards)
+        resize = ("lvm", "pvresize", "--yes", "--devices", place, place)
+        yield Command(resize, says=f"grow the physical volume of {own} on {target}", disks=places.guards)
         size_bytes, extent_bytes = self.size(groups)
         if size_bytes < self.extents * extent_bytes:
-            extents = ("--extents", str(self.extents), own)
-            argv = ("lvm", "lvextend", "--yes", "--devices", place, *extents)
-            yield Command(argv, says=f"grow {own} on {target}", disks=places.guards)
+            extend = ("lvm", "lvextend", "--yes", "--devices", place, "--extents", str(self.extents), own)
+            yield Command(extend, says=f"grow {own} on {target}", disks=places.guards)
         yield self.growth(target).command(places)
 
     def growth(self, target: Target) -> Stack:

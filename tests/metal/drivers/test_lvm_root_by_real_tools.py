@@ -3,22 +3,26 @@
 Without a device mapper: where a volume would be opened, a loop device over its extents stands for it.
 """
 
+import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from metal.drivers.partitions import Target
 from metal.drivers.storage.lvm_root import RootVolume
+from metal.drivers.storage.places import Places
 from metal.drivers.storage.stack import PLACE
 from metal.errors import Refused
 from metal.planning.layout import ImageLayout, read_image
 from metal.protocols import Command
 from pxe_edge.images import contents, lvm
 from tests.metal.drivers.conftest import Loop
-from tests.metal.drivers.test_made_by_real_tools import groups_of, shown
+from tests.metal.drivers.test_made_by_real_tools import groups_of, needs, shown
 from tests.metal.drivers.test_made_by_real_tools import lvm as run_lvm
+from tests.metal.drivers.test_made_by_real_tools import sent as send
 
 MIB = 1 << 20
 FS_UUID = "21111111-2222-4333-8444-555555555555"
@@ -123,6 +127,29 @@ def test_it_is_grown_from_the_partition_up_and_twice_does_no_harm(loop: Loop, tm
         assert done.returncode in (0, 1), done.stderr
     told = dict(line.split(":", 1) for line in shown("dumpe2fs", "-h", fs).splitlines() if ":" in line)
     assert int(told["Block count"]) * int(told["Block size"]) == 73 * 4 * MIB
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs"])
+def test_each_file_system_is_grown_in_its_opened_volume(loop: Loop, tmp_path: Path, kind: str) -> None:
+    """By the very program that the boot OS runs; that it opens a volume is all that is left out."""
+    needs(kind, f"mkfs.{kind}")
+    device = loop(320)
+    shown(f"mkfs.{kind}", "-q", device)
+    with (tmp_path / "disk").open("ab") as file:
+        file.truncate(640 * MIB)
+    shown("losetup", "--set-capacity", device)
+    target = Target(identity="S1", size_bytes=640 * MIB)
+    stack = RootVolume("system", "root", "G", "V", "P", kind).growth(target)
+    opened = replace(stack.layers[0], device=device, open=("true",), close=("true",))
+    send(replace(stack, layers=(opened,)).command(Places.of(((target, 1),))), device)
+    at = tmp_path / "at"
+    at.mkdir()
+    shown("mount", "-t", kind, "-o", "ro", device, str(at))
+    try:
+        size_bytes = os.statvfs(at).f_blocks * os.statvfs(at).f_frsize
+    finally:
+        shown("umount", str(at))
+    assert size_bytes > 500 * MIB
 
 
 def test_another_group_in_its_place_is_never_grown(loop: Loop, tmp_path: Path) -> None:

@@ -156,6 +156,32 @@ ROOT_VOLUME = {
 }  # fmt: skip
 LVM_IMAGE = IMAGE.model_copy(update={"info": IMAGE.info | {"root_volume": ROOT_VOLUME}})
 
+POOLS = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root"},
+        {"device": {"serial": "RF-D1"}, "partitions": [{"name": "pv", "size": "rest", "lvm": {"vg": "sys"}}]},
+    ],
+    "volumeGroups": [
+        {
+            "name": "sys",
+            "thinPools": [{"name": "pool", "size": "4GiB"}],
+            "logicalVolumes": [
+                {"name": "thin", "size": "20GiB", "thinPool": "pool", "filesystem": "ext4", "mount": "/thin"},
+                {
+                    "name": "locked",
+                    "size": "9GiB",
+                    "thinPool": "pool",
+                    "filesystem": "ext4",
+                    "mount": "/l",
+                    "luks": KEY,
+                },
+                {"name": "whole", "size": "rest", "filesystem": "ext4", "mount": "/whole"},
+            ],
+        }
+    ],
+}
+
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
     "the run": lambda world: world.kill,
@@ -244,6 +270,11 @@ def lvm_root(rig) -> World:
     return World(rig, planned(rig, PLAIN, LVM_IMAGE))
 
 
+def pools(rig) -> World:
+    """A thin pool, volumes in it, and one beside it."""
+    return World(rig, planned(rig, POOLS))
+
+
 def preserved(rig) -> World:
     """An encrypted partition that stays, and that the same key opens."""
     key = base64.b64encode(b"hunter2").decode()
@@ -260,6 +291,7 @@ JOBS = {
     "volumes": volumes,
     "old tables": old_tables,
     "lvm root": lvm_root,
+    "pools": pools,
     "preserved": preserved,
     "hardware": hardware,
     "mirror": mirror,
@@ -269,6 +301,7 @@ JOBS = {
     "deletion": deletion,
 }
 STORAGE = ("luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
+DISKS_ALONE = ("plain", "volumes", "preserved", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -282,9 +315,8 @@ def moments(job: str, whole: World) -> list[int]:
         same = event.what.startswith("after ") and after == "before the outcome"
         if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
             continue
-        if job not in ("plain", "volumes", "preserved", "old tables", "lvm root") or event.step.startswith(
-            STORAGE
-        ):  # the rest is as on the mirror
+        # The rest is as on the mirror.
+        if job not in DISKS_ALONE or event.step.startswith(STORAGE):
             chosen.append(number)
     return chosen
 
@@ -356,11 +388,18 @@ def test_what_is_preserved_and_does_not_open_saves_the_root_from_being_erased(ma
     assert world.machine.disks == before
 
 
-@pytest.mark.parametrize(("tool", "step"), [("lvm", "fstab"), ("systemd-cryptsetup", "crypttab")])
-def test_an_image_that_could_not_mount_its_file_systems_says_so(tool, step, make_rig):
-    world = volumes(make_rig())
+@pytest.mark.parametrize(
+    ("job", "tool", "package", "step"),
+    [
+        ("volumes", "lvm", "lvm2", "fstab"),
+        ("pools", "thin_check", "thin-provisioning-tools", "fstab"),
+        ("volumes", "systemd-cryptsetup", "systemd-cryptsetup", "crypttab"),
+    ],
+)
+def test_an_image_that_could_not_mount_its_file_systems_says_so(job, tool, package, step, make_rig):
+    world = JOBS[job](make_rig())
     present = world.machine.guest["present"]
     world.machine.guest["present"] = {path: here for path, here in present.items() if tool not in path}
-    with pytest.raises(RackflowError, match=f"the image has no {tool}") as raised:
+    with pytest.raises(RackflowError, match=f"the image has no {package}") as raised:
         world.drive()
     assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", step)
