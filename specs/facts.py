@@ -134,6 +134,8 @@ class LogicalVolumeFact(Fact):
     size_bytes: int
     layout: str
     tags: tuple[str, ...] = ()
+    pool: str | None = None
+    """The thin pool that it is in."""
 
 
 class VolumeGroupFact(Fact):
@@ -276,6 +278,17 @@ class MountFact(Fact):
     size_bytes: int | None = None
 
 
+class RootVolumeFact(Fact):
+    """The logical volume that the image brought its root in, by names and by ids."""
+
+    vg: str
+    lv: str
+    vg_uuid: str
+    lv_uuid: str
+    pv_uuid: str
+    filesystem: str
+
+
 class InstallRecord(Fact):
     """`/etc/rackflow/install.json`: what the installer made, and under which job."""
 
@@ -290,6 +303,7 @@ class InstallRecord(Fact):
     volumes: dict[str, tuple[str, ...]] = {}
     """RAID volume of the spec -> its drives: how it is known again where the controller keeps no names."""
     root_uuid: str | None = None
+    root_volume: RootVolumeFact | None = None
 
 
 class WipeReport(BaseModel):

@@ -204,14 +204,24 @@ class Partition(Formatted):
     lvm: Lvm | None = None
 
 
+class ThinPool(Spec):
+    """A pool of a volume group whose volumes take room only as they are written."""
+
+    name: Name
+    size: SizeBytes | Share | Literal["rest"]
+
+
 class LogicalVolume(Formatted):
-    """One logical volume of a volume group."""
+    """One logical volume of a volume group; in a thin pool its size is a promise."""
+
+    thin_pool: Name | None = None
 
 
 class VolumeGroup(Spec):
     """An LVM volume group over every partition that names it by `lvm`."""
 
     name: Name
+    thin_pools: tuple[ThinPool, ...] = ()
     logical_volumes: tuple[LogicalVolume, ...] = ()
 
 
@@ -219,6 +229,7 @@ class DiskLayout(Spec):
     """Partitions of one disk; `root` is the disk the image is written to."""
 
     device: Literal["root"] | DeviceRule
+    table: Literal["gpt", "mbr"] = "gpt"
     wipe: WipeMethod = "metadata"
     partitions: tuple[Partition, ...] = ()
 

@@ -14,12 +14,13 @@ from metal.drivers.storage.lvm import (
     lvm_id,
     read_groups,
 )
-from metal.drivers.storage.opened import luks_id, volume_id
+from metal.drivers.storage.opened import LIST, close_group, luks_id, volume_id
+from metal.drivers.storage.thin import PoolWish
 from metal.engine import luks_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused
 from metal.planning.plan import StepKind
-from specs.facts import LogicalVolumeFact
+from specs.facts import LogicalVolumeFact, VolumeGroupFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,10 @@ class VolumeGroup:
     def act(self, work: Work) -> None:
         """Make what is missing; nothing that stands is made again."""
         work.unmount()
-        work.send(tuple(group_wish(work, work.args).commands(read_groups(work.shell()))))
+        wish = group_wish(work, work.args)
+        if work.interrupted and wish.pools:
+            _close_group(work, wish.found(read_groups(work.shell())))
+        work.send(tuple(wish.commands(read_groups(work.shell()))))
 
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {"volume-group": VolumeGroup()}
@@ -54,10 +58,17 @@ def group_wish(work: Work, args: Mapping[str, Any]) -> GroupWish:
         held = (part.filesystem, part.fs_uuid) if part else (None, None)
         places.append(PhysicalVolume(target, number, uuid, *held))
     volumes = (
-        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on")) for one in args.get("volumes", ())
+        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on"), one.get("pool"))
+        for one in args.get("volumes", ())
     )
+    extent_bytes = int(args["extent_bytes"])
     return GroupWish(
-        str(args["vg"]), int(args["extent_bytes"]), tuple(places), tuple(volumes), kept=args.get("uuid")
+        str(args["vg"]),
+        extent_bytes,
+        tuple(places),
+        tuple(volumes),
+        kept=args.get("uuid"),
+        pools=tuple(PoolWish.of(one, extent_bytes) for one in args.get("pools", ())),
     )
 
 
@@ -77,10 +88,20 @@ def make_in_volume(work: Work, wish: FilesystemWish) -> None:
     seen = group.found(read_groups(work.shell()))
     below = (volume_id(seen.uuid, volume.uuid),) if seen else ()
     luks_steps.close(work, (luks_id(work.made(f"luks:{wish.name}")), *below))
+    if volume.pool is not None and work.interrupted:
+        _close_group(work, seen)
     says = f"make {wish.filesystem} {wish.label} in {group.name}/{volume.name}"
-    over = (group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
+    # The pool is opened by name too: closing it then leaves nothing of it open, whatever opened it.
+    pool = (group.layer(volume.pool),) if volume.pool else ()
+    over = (*pool, group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
     made = filesystems.stack(says, wish, over, (group.mark(volume, wish.fs_uuid),))
     work.send((made.command(group.places),))
+
+
+def _close_group(work: Work, seen: VolumeGroupFact | None) -> None:
+    """Close what an earlier start was killed over: to make a pool or a thin volume LVM opens parts of it."""
+    if seen is not None:
+        work.send(tuple(close_group(work.shell().read(LIST).stdout, seen.uuid)))
 
 
 def _volume(work: Work, wish: FilesystemWish) -> tuple[GroupWish, LogicalVolumeFact]:

@@ -6,7 +6,7 @@ from typing import Any
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
-from metal.planning.layout import label_of
+from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
@@ -122,6 +122,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     if cut.kept:
         return
     root = {"number": cut.plan.root_number, "size_bytes": cut.plan.root_size_bytes}
+    table = {"table": "mbr", "active": cut.plan.active_number} if cut.plan.table == "mbr" else {}
     added = [
         {
             "number": one.number,
@@ -135,7 +136,9 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     told = [f"{one.part.name} {human_size(one.size_bytes)}" for one in cut.plan.added]
     if cut.plan.root_number is not None:
         size_bytes = cut.plan.root_size_bytes
-        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}")
+        held = cut.plan.root_volume
+        inside = f" ({held['vg']}/{held['lv']})" if held else ""
+        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}{inside}")
     yield Step(
         id=f"partition:{cut.target.name}",
         kind="partition",
@@ -150,6 +153,8 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
             "root": root if cut.plan.root_number is not None else None,
             "add": added,
             "root_uuid": root_uuid or None,
+            **table,
+            **({"root_volume": cut.plan.root_volume} if cut.plan.root_volume else {}),
         },
     )
 
@@ -157,8 +162,17 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
 def _volume_group(group: Group) -> Iterator[Step]:
     if group.kept:
         return
-    volumes = [{"name": one.part.name, "extents": one.extents, "on": one.on} for one in group.volumes]
-    sizes = [f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" for one in group.volumes]
+    volumes = [
+        {"name": one.part.name, "extents": one.extents, "on": one.on}
+        | ({"pool": one.pool} if one.pool else {})
+        for one in group.volumes
+    ]
+    sizes = [one.told(EXTENT_BYTES) for one in group.pools]
+    sizes += [
+        f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" + (f" in {one.pool}" if one.pool else "")
+        for one in group.volumes
+    ]
+    pools = {"pools": [one.args for one in group.pools]} if group.pools else {}
     places = ", ".join(f"{one.target.name} partition {one.number}" for one in group.parts)
     yield Step(
         id=f"volume-group:{group.name}",
@@ -169,7 +183,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
         destructive=True,
         minutes=0.1,
         leaves=group.leaves,
-        args={**group.args, "volumes": volumes},
+        args={**group.args, **pools, "volumes": volumes},
     )
 
 
@@ -280,7 +294,7 @@ def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
 def _mounts_in(group: Group) -> Iterator[dict[str, Any]]:
     """As above; what nobody marked in a kept volume is mounted by the volume's own device."""
     for one in group.volumes:
-        held: dict[str, Any] = {"lvm": True}
+        held: dict[str, Any] = {"lvm": True, **({"thin": True} if one.thin else {})}
         if one.kept and one.kept_fs_uuid:
             held["fs_uuid"] = one.kept_fs_uuid
         elif one.kept and one.part.luks:
@@ -298,7 +312,7 @@ def _lines(part: Formatted, held: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:
     identities = sorted({disk.identity or "" for target in _targets(chosen) for disk in target.disks})
-    record = {
+    record: dict[str, Any] = {
         "image_digest": digest,
         "specset": order.specset,
         "layout_hash": layout_hash(spec),
@@ -306,6 +320,9 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
         "root_disks": list(root_identities(chosen.storage.root)),
         "volumes": drives_of_volumes(chosen.storage.volumes),
     }
+    held = chosen.root.plan.root_volume if chosen.root else None
+    if held:
+        record["root_volume"] = {key: held[key] for key in ROOT_VOLUME}
     yield _plain(
         "host-key", "", "the system gets its SSH host key before its first boot, so that it is known"
     )

@@ -7,7 +7,8 @@ from metal.errors import SpecError
 from metal.planning.basis import basis_of
 from metal.planning.choice import choose
 from metal.planning.configure import ADJUSTABLE, Where, configure
-from metal.planning.diff import Difference, differences
+from metal.planning.diff import differences
+from metal.planning.difference import Difference
 from metal.planning.install import install_steps
 from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import declared

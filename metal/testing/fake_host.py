@@ -188,7 +188,10 @@ class FakeHost:
         for one in args["add"]:
             if one["number"] in parts:
                 raise FakeRefusal(f"partition {one['number']} exists")
-            parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **one)
+            named = one | ({"name": None} if args.get("table") == "mbr" else {})
+            parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **named)
+        if args.get("table") == "mbr" and len(parts) > 4:
+            raise FakeRefusal(f"an MBR holds no {len(parts)} partitions")
         in_order = sorted(parts.values(), key=lambda part: part.start_bytes)
         limits = [*(part.start_bytes for part in in_order), end]
         for part, limit in zip(in_order, limits[1:], strict=True):
@@ -207,16 +210,21 @@ class FakeHost:
             self._forget_group_on({part.device})
             devices.append(PhysicalVolumeFact(uuid=f"pv-{self.job}-{one['name']}", device=part.device))
             room += (part.size_bytes - _MIB) // args["extent_bytes"]
-        if sum(one["extents"] for one in args["volumes"]) > room:
+        pools = {one["name"]: one for one in args.get("pools", ())}
+        taken = sum(one["extents"] for one in args["volumes"] if "pool" not in one)
+        taken += sum(one["extents"] + one["metadata_extents"] for one in pools.values())
+        taken += max((one["metadata_extents"] for one in pools.values()), default=0)
+        if taken > room:
             raise FakeRefusal(f"group {args['vg']} has {room} extents")
         volumes = tuple(
             LogicalVolumeFact(
                 name=one["name"],
                 uuid=f"lv-{self.job}-{one['name']}",
                 size_bytes=one["extents"] * args["extent_bytes"],
-                layout="linear",
+                layout="thin,pool" if one["name"] in pools else "thin,sparse" if "pool" in one else "linear",
+                pool=one.get("pool"),
             )
-            for one in args["volumes"]
+            for one in (*pools.values(), *args["volumes"])
         )
         uuid = f"vg-{self.job}-{args['vg']}"
         self._groups[uuid] = VolumeGroupFact(

@@ -5,6 +5,7 @@ cut leaves it. What lies on disks outlives a restart (`restart`), what a kernel 
 """
 
 import base64
+import copy
 import hashlib
 import json
 import re
@@ -54,6 +55,11 @@ class FakeMachine(FakeShell):
         }
         self.array: Place | None = None
         """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": root_uuid}
+        self.image_parts: dict[int, Place] = {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        """What the image that is written brings."""
+        self.image_groups: dict[str, Place] = {}
+        """The volume groups that it brings, over partitions by number."""
         self.lvm = FakeLvm()
         self.macs: tuple[str, ...] = ()
         self.fast_zero = False
@@ -69,7 +75,10 @@ class FakeMachine(FakeShell):
         self.guest: dict[str, Any] = {
             "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
             "network": {}, "fstab": "", "host_key": None, "texts": {}, "live": None,
-            "present": {"/usr/sbin/lvm": True, "/usr/lib/systemd/systemd-cryptsetup": True},
+            "present": {
+                "/usr/sbin/lvm": True, "/usr/sbin/thin_check": True,
+                "/usr/lib/systemd/systemd-cryptsetup": True,
+            },
         }  # fmt: skip
 
     @property
@@ -193,14 +202,16 @@ class FakeMachine(FakeShell):
         elif argv[0] in ("mount", "umount"):
             self.mounted = argv[0] == "mount"
         else:
-            self._block(self._place(change), argv, tear=tear)
+            self._block(self._place(change), argv, change.stdin or b"", tear=tear)
         return None
 
-    def _block(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
+    def _block(self, place: Place, argv: tuple[str, ...], stdin: bytes, *, tear: bool) -> None:
         if argv[0].endswith("rf-write"):
             self._image(place, tear=tear)
         elif argv[0] == "sgdisk" and not tear:  # it writes the table once, at its end
             _table(place, argv)
+        elif argv[0] == "sfdisk" and not tear:  # one sector
+            _mbr(place, stdin.decode())
         elif argv[0].startswith("mkfs"):
             self._mkfs(place, argv, tear=tear)
         elif argv[0] == "wipefs" and "{disk0}" not in argv:
@@ -266,10 +277,15 @@ class FakeMachine(FakeShell):
 
     def _image(self, place: Place, *, tear: bool) -> None:
         place["stale"] = False
-        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
-        place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        place["parts"] = {} if tear else copy.deepcopy(self.image_parts)
+        for name, group in ({} if tear else copy.deepcopy(self.image_groups)).items():
+            pvs = {_part_name(place["kname"], number): uuid for number, uuid in group["pvs"].items()}
+            self.lvm.groups[name] = group | {"pvs": pvs}
 
     def _lvm(self, change: Command, *, tear: bool) -> Output | None:
+        if change.argv[1] == "lvchange":  # opened to be mounted
+            self.left_open = [self._opened({"open": change.argv})]
+            return None
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
 
     def _dmsetup(self, change: Command, *, tear: bool) -> Output | None:
@@ -325,9 +341,13 @@ class FakeMachine(FakeShell):
 
     def _in_volume(self, document: dict[str, Any], *, tear: bool) -> Output | None:
         """A file system in a logical volume; its mark comes last."""
-        opened = next(one["open"] for one in document["layers"] if one["open"][0] == "lvm")
+        *_, opened = [one["open"] for one in document["layers"] if one["open"][0] == "lvm"]
+        volume = self.lvm.volume(opened[-1])
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
-        self.lvm.volume(opened[-1])["made"] = None if tear else made[-1][:-1]
+        if made:
+            volume["made"] = None if tear else made[-1][:-1]
+        elif not tear:
+            volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
         return None
@@ -375,8 +395,8 @@ class FakeMachine(FakeShell):
             if path.startswith("/etc/sudoers.d/rackflow-"):
                 self.guest["users"][path.removeprefix("/etc/sudoers.d/rackflow-")]["sudo"] = data.decode()
             self.guest["texts"][path] = data.decode()
-        for copy in document["copies"]:
-            self.guest["present"][copy["path"]] = True
+        for file in document["copies"]:
+            self.guest["present"][file["path"]] = True
 
 
 def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -384,7 +404,8 @@ def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
         part | {"name": _part_name(kname, n), "kname": _part_name(kname, n), "type": "part"}
         for n, part in parts.items()
     ]
-    return {"children": rows, "pttype": "gpt"} if rows else {}
+    signed = any(str(part.get("parttype", "")).startswith("0x") for part in parts.values())
+    return {"children": rows, "pttype": "dos" if signed else "gpt"} if rows else {}
 
 
 def _part_name(kname: str, number: int) -> str:
@@ -408,6 +429,19 @@ def _number(word: str) -> int:
 def _option(argv: tuple[str, ...], name: str) -> str | None:
     prefix = f"--{name}="
     return next((word.removeprefix(prefix) for word in argv if word.startswith(prefix)), None)
+
+
+def _mbr(place: Place, script: str) -> None:
+    """A table of its own: what the script does not name is gone."""
+    found = re.search(r"^label-id: 0x([0-9a-f]{8})$", script, re.MULTILINE)
+    assert found is not None  # without it sfdisk draws one by lot
+    rows = re.findall(r"^(\d+) : start=(\d+), size=(\d+), type=(\w+)(.*)$", script, re.MULTILINE)
+    place["parts"] = {
+        int(number): place["parts"].get(int(number), {})
+        | {"start": int(start), "size": int(size) * 512, "parttype": f"0x{kind}"}
+        | {"partuuid": f"{found[1]}-{int(number):02x}", "partflags": "0x80" if "bootable" in more else None}
+        for number, start, size, kind, more in rows
+    }
 
 
 def _table(place: Place, argv: tuple[str, ...]) -> None:

@@ -23,6 +23,8 @@ RF_EXEC: Final = "/usr/lib/rackflow/rf-exec"
 NETWORKD_ENABLED: Final = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 LVM_TOOLS: Final = ("/usr/sbin/lvm", "/sbin/lvm")
 """Without it no system finds its logical volumes (lvm2; Debian's and Red Hat's place)."""
+THIN_TOOLS: Final = ("/usr/sbin/thin_check", "/sbin/thin_check")
+"""Without it LVM opens no thin pool (lvmthin(7); thin-provisioning-tools, device-mapper-persistent-data)."""
 CRYPT_TOOLS: Final = ("/usr/lib/systemd/systemd-cryptsetup", "/lib/systemd/systemd-cryptsetup")
 """What carries out crypttab (systemd-cryptsetup@.service(8))."""
 SUDO_RULE: Final = "{name} ALL=(ALL:ALL) NOPASSWD:ALL\n"
@@ -58,7 +60,7 @@ class Question:
             "users": sorted({*self.users, MANAGEMENT_USER}),
             "files": list(self.files),
             "texts": list(self.texts),
-            "present": [RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED, *LVM_TOOLS, *CRYPT_TOOLS],
+            "present": [RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED, *LVM_TOOLS, *THIN_TOOLS, *CRYPT_TOOLS],
             "network_glob": NETWORK_GLOB,
         }
         return json.dumps(body).encode()

@@ -78,11 +78,11 @@ PLAIN = COMMON | {
 }
 
 
-def planned(rig, spec: dict) -> Plan:
+def planned(rig, spec: dict, image: ImageRecord = IMAGE) -> Plan:
     """As the planner makes it, on this machine as it is."""
     rig.machine.macs = ("52:54:00:77:02:00",)
     hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
-    update = {"spec": Host.model_validate(spec), "image": IMAGE, "secrets": {"disk": 1}}
+    update = {"spec": Host.model_validate(spec), "image": image, "secrets": {"disk": 1}}
     order = rig.edge.order_.model_copy(update=update)
     rig.edge.order_ = order
     seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
@@ -131,6 +131,61 @@ VOLUMES = COMMON | {
         {"name": "data", "size": "rest", "filesystem": "btrfs", "mount": "/data", "luks": KEY},
     ]}],
 }  # fmt: skip
+
+MBR_IMAGE = IMAGE.model_copy(update={"info": {
+    "partition_table": "mbr", "active_partition": 1, "sector_bytes": 512,
+    "partitions": [
+        {"number": 1, "start_bytes": MIB, "size_bytes": 980 * MIB, "type_guid": "0x83", "name": ""},
+    ],
+    "root_partition": 1, "root_uuid": ROOT_UUID, "has_esp": False, "has_bios_boot": True,
+}})  # fmt: skip
+OLD_TABLES = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root", "partitions": [{"name": "root", "size": "4GiB", "mount": "/"}, DATA]},
+        {
+            "device": {"serial": "RF-D1"},
+            "table": "mbr",
+            "partitions": [
+                {"name": "log", "size": "1GiB", "filesystem": "ext4", "mount": "/var/log"},
+                {"name": "srv", "size": "rest", "filesystem": "ext4", "mount": "/srv"},
+            ],
+        },
+    ],
+}
+
+ROOT_VOLUME = {
+    "vg": "system", "vg_uuid": "vg-system", "lv": "root", "lv_uuid": "system-root", "pv_uuid": "pv-image",
+    "filesystem": "ext4", "extent_bytes": 4 * MIB, "first_extent_bytes": MIB, "extents": 200,
+    "other_extents": 10, "problem": None,
+}  # fmt: skip
+LVM_IMAGE = IMAGE.model_copy(update={"info": IMAGE.info | {"root_volume": ROOT_VOLUME}})
+
+POOLS = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root"},
+        {"device": {"serial": "RF-D1"}, "partitions": [{"name": "pv", "size": "rest", "lvm": {"vg": "sys"}}]},
+    ],
+    "volumeGroups": [
+        {
+            "name": "sys",
+            "thinPools": [{"name": "pool", "size": "4GiB"}],
+            "logicalVolumes": [
+                {"name": "thin", "size": "20GiB", "thinPool": "pool", "filesystem": "ext4", "mount": "/thin"},
+                {
+                    "name": "locked",
+                    "size": "9GiB",
+                    "thinPool": "pool",
+                    "filesystem": "ext4",
+                    "mount": "/l",
+                    "luks": KEY,
+                },
+                {"name": "whole", "size": "rest", "filesystem": "ext4", "mount": "/whole"},
+            ],
+        }
+    ],
+}
 
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
@@ -200,6 +255,31 @@ def volumes(rig) -> World:
     return World(rig, planned(rig, VOLUMES))
 
 
+def old_tables(rig) -> World:
+    """An image with an MBR that is grown and added to, and a data disk that is cut by one."""
+    root = {"size": 980 * MIB, "start": 2048, "fstype": "ext4", "uuid": ROOT_UUID}
+    rig.machine.image_parts = {1: root | {"parttype": "0x83", "partuuid": "0badcafe-01"}}
+    for disk in rig.machine.disks.values():
+        disk |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    return World(rig, planned(rig, OLD_TABLES, MBR_IMAGE))
+
+
+def lvm_root(rig) -> World:
+    """An image with its root in a logical volume; the machine has a foreign group of another name."""
+    root = {"size": 984 * MIB, "start": 71680, "fstype": "LVM2_member", "uuid": "pv-image"}
+    rig.machine.image_parts[1] = root
+    volumes = {name: {"extents": n, "tags": [], "made": None} for name, n in (("root", 200), ("swap", 10))}
+    image = {"uuid": "vg-system", "extent": 4 * MIB, "pvs": {1: "pv-image"}, "lvs": volumes}
+    rig.machine.image_groups = {"system": image}
+    rig.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    return World(rig, planned(rig, PLAIN, LVM_IMAGE))
+
+
+def pools(rig) -> World:
+    """A thin pool, volumes in it, and one beside it."""
+    return World(rig, planned(rig, POOLS))
+
+
 def preserved(rig) -> World:
     """An encrypted partition that stays, and that the same key opens."""
     key = base64.b64encode(b"hunter2").decode()
@@ -243,6 +323,9 @@ JOBS = {
     "wipe": wipe,
     "wipe-active": wipe_active,
     "volumes": volumes,
+    "old tables": old_tables,
+    "lvm root": lvm_root,
+    "pools": pools,
     "preserved": preserved,
     "hardware": hardware,
     "mirror": mirror,
@@ -252,6 +335,7 @@ JOBS = {
     "deletion": deletion,
 }
 STORAGE = ("luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
+DISKS_ALONE = ("plain", "volumes", "preserved", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -265,9 +349,8 @@ def moments(job: str, whole: World) -> list[int]:
         same = event.what.startswith("after ") and after == "before the outcome"
         if same or (event.what.startswith("before ") and "the outcome" not in event.what and number):
             continue
-        if job not in ("plain", "volumes", "preserved") or event.step.startswith(
-            STORAGE
-        ):  # the rest is as on the mirror
+        # The rest is as on the mirror.
+        if job not in DISKS_ALONE or event.step.startswith(STORAGE):
             chosen.append(number)
     return chosen
 
@@ -324,6 +407,16 @@ def differing(found: dict, wanted: dict) -> dict:
     return {key: (found[key], wanted[key]) for key in wanted if found[key] != wanted[key]}
 
 
+def test_a_root_in_a_volume_is_grown_to_the_plan_and_is_in_the_record(make_rig):
+    world = lvm_root(make_rig())
+    world.drive()
+    step = next(one for one in world.plan.steps if one.kind == "partition")
+    volume = world.machine.lvm.volume("system/root")
+    assert volume["extents"] == volume["grown"] == step.args["root_volume"]["extents"] > 200
+    assert world.machine.lvm.volume("system/swap")["extents"] == 10
+    assert world.rig.edge.put["install"]["root_volume"]["pv_uuid"] == "pv-image"
+
+
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
     world = preserved(make_rig())
     before = copy.deepcopy(world.machine.disks["RF-D1"])
@@ -345,11 +438,18 @@ def test_what_is_preserved_and_does_not_open_saves_the_root_from_being_erased(ma
     assert world.machine.disks == before
 
 
-@pytest.mark.parametrize(("tool", "step"), [("lvm", "fstab"), ("systemd-cryptsetup", "crypttab")])
-def test_an_image_that_could_not_mount_its_file_systems_says_so(tool, step, make_rig):
-    world = volumes(make_rig())
+@pytest.mark.parametrize(
+    ("job", "tool", "package", "step"),
+    [
+        ("volumes", "lvm", "lvm2", "fstab"),
+        ("pools", "thin_check", "thin-provisioning-tools", "fstab"),
+        ("volumes", "systemd-cryptsetup", "systemd-cryptsetup", "crypttab"),
+    ],
+)
+def test_an_image_that_could_not_mount_its_file_systems_says_so(job, tool, package, step, make_rig):
+    world = JOBS[job](make_rig())
     present = world.machine.guest["present"]
     world.machine.guest["present"] = {path: here for path, here in present.items() if tool not in path}
-    with pytest.raises(RackflowError, match=f"the image has no {tool}") as raised:
+    with pytest.raises(RackflowError, match=f"the image has no {package}") as raised:
         world.drive()
     assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", step)

@@ -20,8 +20,9 @@ from specs.phases import Phase
 from specs.records import BootRecord
 
 BOOT_S = 40.0
-ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "mkfs", "wipefs", "rf-wipe", "blkdiscard",
-           "rf-write", "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate", "lvm lvcreate",
+ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "sfdisk", "mkfs", "wipefs", "rf-wipe",
+           "blkdiscard", "rf-write", "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate",
+           "lvm lvcreate", "lvm lvextend", "lvm lvremove",
            " add vd ", " delete force ", "/fall delete", "preservedcache", "set good", "set uconf",
            "-CfgLdAdd", "-CfgSpanAdd", "-CfgLdDel", "-CfgForeign -Clear", "-DiscardPreservedCache",
            " CREATE ", "DELETEVOLUME", " create -o vd", " delete -o vd", " DELETE ",

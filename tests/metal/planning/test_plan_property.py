@@ -1,6 +1,7 @@
 """Apply a plan to a fake host, observe: the next plan is empty, and only disks that it named were touched."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -83,6 +84,30 @@ def links(draw: st.DrawFn) -> dict[str, object]:
     return network
 
 
+def _group(draw: st.DrawFn, layout: list[dict[str, Any]]) -> dict[str, object]:
+    """A group over the root disk's end and a part of the last layout's disk; half of it is enough for XFS."""
+    layout[0]["partitions"] = [
+        {"name": "root", "size": "2GiB", "mount": "/"},
+        {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
+    ]
+    own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
+    if draw(st.booleans()):
+        own |= {"filesystem": "ext4", "mount": "/own"}
+    layout[-1]["partitions"] = [own, *layout[-1]["partitions"]]
+    sizes = draw(st.sampled_from([("320MiB", "rest"), ("50%", "50%"), ("rest", "64MiB")]))
+    kinds = draw(st.sampled_from([("xfs", "ext4"), ("btrfs", "swap"), ("ext4", None)]))
+    group: dict[str, Any] = {"name": "sys", "logicalVolumes": [
+        {"name": f"lv{n}", "size": size, "filesystem": kind,
+         "mount": f"/lv{n}" if kind not in (None, "swap") else None}
+        for n, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
+    ]}  # fmt: skip
+    if draw(st.booleans()):
+        thin = {"name": "thin", "size": "5GiB", "thinPool": "pool", "filesystem": "xfs", "mount": "/thin"}
+        group["thinPools"] = [{"name": "pool", "size": "24MiB"}]
+        group["logicalVolumes"].insert(draw(st.integers(0, 2)), thin)
+    return group
+
+
 @st.composite
 def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     """A spec and hardware on which it can be had, with more disks than it names."""
@@ -101,30 +126,15 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         raid.append({"name": "data", "level": level, "drives": {"serials": serials, "count": count}})
     layout = [{"device": "root", "partitions": draw(layouts("r", root=True))}]
     if level:
-        layout.append({"device": {"raid": "data"}, "partitions": draw(layouts("d", root=False))})
+        table = draw(st.sampled_from(["gpt", "mbr"]))
+        parts = draw(layouts("d", root=False))
+        layout.append({"device": {"raid": "data"}, "table": table, "partitions": parts})
     old = draw(st.booleans()) and mirror
     members = ("S00", "S01")
     array = RaidArray(
         name="before", driver="md", uuid="old", level="raid1", device=None, size_bytes=GIB, members=members
     )
-    groups = []
-    if draw(st.booleans()):
-        # A group over the root disk's end and a part of the data volume; half of it is enough for XFS.
-        layout[0]["partitions"] = [
-            {"name": "root", "size": "2GiB", "mount": "/"},
-            {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
-        ]
-        own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
-        if draw(st.booleans()):
-            own |= {"filesystem": "ext4", "mount": "/own"}
-        layout[-1]["partitions"] = [own, *layout[-1]["partitions"]]
-        sizes = draw(st.sampled_from([("320MiB", "rest"), ("50%", "50%"), ("rest", "64MiB")]))
-        kinds = draw(st.sampled_from([("xfs", "ext4"), ("btrfs", "swap"), ("ext4", None)]))
-        groups = [{"name": "sys", "logicalVolumes": [
-            {"name": f"lv{n}", "size": size, "filesystem": kind,
-             "mount": f"/lv{n}" if kind not in (None, "swap") else None}
-            for n, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
-        ]}]  # fmt: skip
+    groups = [_group(draw, layout)] if draw(st.booleans()) else []
     spec = {
         "metadata": {"name": "h"},
         "image": "img",
