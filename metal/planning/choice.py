@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from metal.planning.disks import Refusal, describe
+from metal.planning.disks import Refusal
 from metal.planning.erasing import VOLUME_METHODS, unwipeable
 from metal.planning.layout import TABLE_NAMES, DiskPlan, label_of, lay_out_data, lay_out_root, read_image
 from metal.planning.mounting import ENCRYPTED, formatted

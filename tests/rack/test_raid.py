@@ -30,14 +30,12 @@ RACK = CLONE / "lab" / "racks" / "raid.yaml"
 DISK_KEY = "disk-key-9f41c07a66d25be8"
 ARRAY = re.compile(r"^(md\d+) : active (?:\(\S+\) )?(raid\d+) (.*)$", re.MULTILINE)
 Rule = dict[str, Any]
+LUKS: Rule = {"key": {"secret": "disk-key"}}
 GROUP: Rule = {
     "name": "data",
     "logicalVolumes": [
         {"name": "data", "size": "2GiB", "filesystem": "xfs", "mount": "/data"},
-        {
-            **{"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/vault"},
-            "luks": {"key": {"secret": "disk-key"}},
-        },
+        {"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/vault", "luks": LUKS},
     ],
 }
 """On the array that changes: one volume open, one encrypted."""
@@ -47,9 +45,9 @@ GROUP: Rule = {
 class Case:
     """A machine: where its mirror's drives are, which of them fails and how that is told, what comes after.
 
-    `more` is a further volume, of kernel arrays, which changes in place of the root's mirror; it bears a volume
-    group, and one of its volumes is encrypted. `tool` comes with the system too, so that a controller is seen
-    from there.
+    `more` is a further volume, of kernel arrays, which changes in place of the root's mirror; a volume group
+    lies on it, with an encrypted volume. `tool` comes with the system too, so that a controller is seen from
+    there.
     """
 
     machine: str
