@@ -12,8 +12,9 @@ from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_ima
 from metal.planning.mounting import ENCRYPTED, formatted
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
+from metal.planning.tpm import tpm_refusal
 from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
-from specs.facts import Disk, Hardware, PartitionFact
+from specs.facts import Disk, Hardware, PartitionFact, Tpm
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
@@ -44,6 +45,8 @@ class Chosen:
     storage: Storage
     refusals: dict[str, Refusal]
     groups: tuple[Group, ...] = ()
+    tpm: Tpm | None = None
+    """What opens encrypted file systems where the spec asks for it."""
 
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
@@ -76,13 +79,16 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     unset = sorted(keys - set(order.secrets))
     if unset:
         refusals["disks:luks"] = Refusal("secret-missing", f"no secret is called {', '.join(unset)}")
+    untrusted = tpm_refusal(spec, hardware.tpm)
+    if untrusted is not None:
+        refusals["disks:tpm2"] = untrusted
     cuts = (*((root,) if root else ()), *data)
     groups: tuple[Group, ...] = ()
     if not refusals:
         groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
         refusals |= wrong
         refusals |= dict(split_groups(hardware, _erased(storage, cuts), _remade(cuts, groups), _stay(groups)))
-    return Chosen(root, tuple(data), usable, storage, refusals, groups)
+    return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm)
 
 
 def _erased(storage: Storage, cuts: Sequence[Cut]) -> list[Disk]:

@@ -49,7 +49,8 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
         if mounted:
             part["options"] = draw(st.sampled_from([[], ["noatime"], ["noatime", "nodev"]]))
         if kind is not None and draw(st.integers(0, 3)) == 0:
-            part["luks"] = {"key": {"secret": "pw"}}
+            tpm2 = draw(st.sampled_from(["off", "prefer", "require"]))
+            part["luks"] = {"key": {"secret": "pw"}, "tpm2": tpm2}
             part["size"] = f"{least + 16}MiB"
         if kind == "btrfs":
             part["subvolumes"] = [
@@ -137,7 +138,10 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         "files": [{"path": "/a", "content": draw(st.text(max_size=5))}, {"path": "/s", "secret": "pw"}],
         "management": draw(st.booleans()),
     }
+    luks = [part["luks"] for one in layout for part in one["partitions"] if part.get("luks")]
+    required = any(one["tpm2"] == "require" for one in luks)
     hardware = Hardware(
+        tpm="2.0" if required else draw(st.sampled_from(["none", "1.2", "2.0"])),
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
