@@ -129,16 +129,11 @@ class Enrolling:
         opened = [token for token in header.ours if self._opens(token)]
         if opened and header.note is None and len(header.ours) == 1:
             return
-        if self.runs((*_cryptsetup("open", "--test-passphrase", "--key-file", "-"), self.device), self.key)[
-            0
-        ]:
-            raise EnrolError(EXIT_REFUSED, f"{self.device} does not open with the key given")
+        self._try_key()
         self._clear(header, set(header.ours) - set(opened[:1]))
         if not opened:
             self._add()
-        note = self._read().note
-        if note is not None:
-            self._must("token", "remove", "--token-id", note)
+        self._drop_note()
         header = self._read()
         if header.note is not None or header.left or not any(self._opens(token) for token in header.ours):
             raise EnrolError(EXIT_TPM, f"the TPM took a key for {self.device} and does not give it back")
@@ -179,31 +174,36 @@ class Enrolling:
             os.close(fd)
         if status:
             self._clear(self._read(), set())
-            note_now = self._read().note
-            if note_now is not None:
-                self._must("token", "remove", "--token-id", note_now)
+            self._drop_note()
             raise EnrolError(EXIT_TPM, f"systemd-cryptenroll ended with {status}: {said[-400:]}")
         self.done.append("a slot of this machine's TPM was added")
 
+    def _drop_note(self) -> None:
+        note = self._read().note
+        if note is not None:
+            self._must("token", "remove", "--token-id", note)
+
+    def _try_key(self) -> None:
+        argv = ("cryptsetup", "open", "--test-passphrase", "--key-file", "-", self.device)
+        if self.runs(argv, self.key)[0]:
+            raise EnrolError(EXIT_REFUSED, f"{self.device} does not open with the key given")
+
     def _read(self) -> Header:
-        status, said = self.runs((*_cryptsetup("luksDump", "--dump-json-metadata"), self.device), None)
+        status, said = self.runs(("cryptsetup", "luksDump", "--dump-json-metadata", self.device), None)
         if status:
             raise EnrolError(EXIT_REFUSED, f"{self.device} holds no LUKS2 header: {said[-200:]}")
         return parse(said)
 
     def _opens(self, token: str) -> bool:
-        argv = _cryptsetup("open", "--test-passphrase", "--token-only", "--token-id", token)
-        return self.runs((*argv, self.device), None)[0] == 0
+        argv = ("cryptsetup", "open", "--test-passphrase", "--token-only", "--token-id", token, self.device)
+        return self.runs(argv, None)[0] == 0
 
     def _must(self, *words: str, data: bytes | None = None) -> None:
-        argv = _cryptsetup(*words)
-        status, said = self.runs(argv if self.device in argv else (*argv, self.device), data)
+        """Run cryptsetup on the device, which the words name where it is not the last of them."""
+        argv = ("cryptsetup", *words) if self.device in words else ("cryptsetup", *words, self.device)
+        status, said = self.runs(argv, data)
         if status:
             raise EnrolError(EXIT_TPM, f"{' '.join(argv[:3])} ended with {status}: {said[-200:]}")
-
-
-def _cryptsetup(*words: str) -> tuple[str, ...]:
-    return ("cryptsetup", *words)
 
 
 def probe(runs: Runs = run) -> list[str]:
@@ -215,8 +215,8 @@ def probe(runs: Runs = run) -> list[str]:
         device, key = f"/proc/self/fd/{fd}", secrets.token_bytes(32)
         small = ("--luks2-metadata-size", "16k", "--luks2-keyslots-size", "1m")
         quick = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
-        argv = _cryptsetup("luksFormat", "--type", "luks2", "--batch-mode", *small, *quick, "--key-file", "-")
-        status, said = runs((*argv, device), key)
+        make = ("cryptsetup", "luksFormat", "--type", "luks2", "--batch-mode", *small, *quick)
+        status, said = runs((*make, "--key-file", "-", device), key)
         if status:
             raise EnrolError(EXIT_REFUSED, f"no header could be made in memory: {said[-200:]}")
         enrolling = Enrolling(device, key, runs)
