@@ -64,6 +64,13 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
     return parts
 
 
+def tpms(layout: list[dict[str, object]]) -> st.SearchStrategy[str]:
+    """A TPM 2.0 where a partition requires one, else any or none."""
+    luks = [part["luks"] for one in layout for part in one["partitions"] if part.get("luks")]
+    required = any(one["tpm2"] == "require" for one in luks)
+    return st.just("2.0") if required else st.sampled_from(["none", "1.2", "2.0"])
+
+
 @st.composite
 def links(draw: st.DrawFn) -> dict[str, object]:
     """One to four NICs, some of them as a bond, some with a VLAN on top."""
@@ -138,10 +145,8 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         "files": [{"path": "/a", "content": draw(st.text(max_size=5))}, {"path": "/s", "secret": "pw"}],
         "management": draw(st.booleans()),
     }
-    luks = [part["luks"] for one in layout for part in one["partitions"] if part.get("luks")]
-    required = any(one["tpm2"] == "require" for one in luks)
     hardware = Hardware(
-        tpm="2.0" if required else draw(st.sampled_from(["none", "1.2", "2.0"])),
+        tpm=draw(tpms(layout)),
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
