@@ -14,6 +14,7 @@ from specs.erasure import WipeMethod
 
 FirmwareMode = Literal["bios", "uefi"]
 SeenFrom = Literal["boot-os", "running-os", "bmc"]
+Tpm = Literal["none", "1.2", "2.0"]
 
 
 class Fact(BaseModel):
@@ -237,6 +238,8 @@ class Hardware(Fact):
     cpu_cores: int | None = None
     cpu_threads: int | None = None
     memory_bytes: int | None = None
+    tpm: Tpm | None = None
+    """The version of the TPM that the boot OS's kernel drives; only the boot OS says `none`."""
     nics: tuple[Nic, ...] = ()
     disks: tuple[Disk, ...] = ()
     raids: tuple[RaidArray, ...] = ()

@@ -179,9 +179,10 @@ class Subvolume(Spec):
 
 
 class Luks(Spec):
-    """Encrypt with LUKS2; the installed system unlocks it at each start by a copy of the key on its root."""
+    """Encrypt with LUKS2; the installed system unlocks it at each start, by its TPM or a copy of the key."""
 
     key: SecretRef
+    tpm2: Annotated[Literal["require", "prefer", "off"], BARE_ON_OFF] = "off"
 
 
 class Formatted(Spec):

@@ -147,6 +147,12 @@ REASONS: Final[dict[str, Reason]] = {
             "locked one, or choose wipe: overwrite.",
         ),
         Reason(
+            "tpm2-missing",
+            "The spec asks for a TPM 2.0 that the machine does not show, or that does not keep a key.",
+            "rackflow inspect NAME reads it; switch it on or clear it in the firmware's setup, or set "
+            "luks.tpm2 to prefer or off.",
+        ),
+        Reason(
             "destroy-never",
             "The spec forbids destroying.",
             "Set lifecycle.destroy to ask or allow, then rackflow spec publish.",

@@ -189,13 +189,16 @@ def _awake(shell: Shell) -> Shell:
 def _with_last(
     hardware: Hardware, gaps: dict[str, str], last: Observation | None
 ) -> tuple[Hardware, dict[str, str]]:
-    """Keep what only the boot OS has tools for: identity, memory, BMC. They do not change under a system.
+    """Keep what only the boot OS can read: identity, memory, TPM, BMC. They do not change under a system.
 
-    Disks, NICs and arrays are never carried on: not to be read is unknown.
+    Disks, NICs and arrays are never carried on: not to be read is unknown. That a system shows no TPM says
+    nothing: it may lack the driver.
     """
+    if hardware.tpm == "none":
+        hardware = hardware.model_copy(update={"tpm": None})
     if last is None or last.hardware is None:
         return hardware, gaps
-    lasting = ("manufacturer", "product", "serial", "uuid", "firmware", "memory_bytes", "bmc")
+    lasting = ("manufacturer", "product", "serial", "uuid", "firmware", "memory_bytes", "tpm", "bmc")
     kept = {
         name: value
         for name in lasting

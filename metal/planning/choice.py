@@ -13,8 +13,9 @@ from metal.planning.layout import TABLE_NAMES, DiskPlan, label_of, lay_out_data,
 from metal.planning.mounting import ENCRYPTED, formatted
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
+from metal.planning.tpm import tpm_refusal
 from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, namesakes, split_groups
-from specs.facts import Disk, Hardware, PartitionFact
+from specs.facts import Disk, Hardware, PartitionFact, Tpm
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
@@ -43,6 +44,8 @@ class Chosen:
     storage: Storage
     refusals: dict[str, Refusal]
     groups: tuple[Group, ...] = ()
+    tpm: Tpm | None = None
+    """What opens encrypted file systems where the spec asks for it."""
 
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
@@ -75,6 +78,9 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     unset = sorted(keys - set(order.secrets))
     if unset:
         refusals["disks:luks"] = Refusal("secret-missing", f"no secret is called {', '.join(unset)}")
+    untrusted = tpm_refusal(spec, hardware.tpm)
+    if untrusted is not None:
+        refusals["disks:tpm2"] = untrusted
     cuts = (*((root,) if root else ()), *data)
     groups: tuple[Group, ...] = ()
     if not refusals:
@@ -84,7 +90,7 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
         refusals |= dict(split_groups(hardware, erased, _remade(cuts, groups), _stay(groups)))
         own = root.plan.root_volume if root else None
         refusals |= dict(namesakes(str(own["vg"]), spec, hardware, erased)) if own else {}
-    return Chosen(root, tuple(data), usable, storage, refusals, groups)
+    return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm)
 
 
 def _erased(storage: Storage, cuts: Sequence[Cut]) -> list[Disk]:

@@ -7,7 +7,7 @@ not read changes machines for no reason, and calling it equal hides drift.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from metal.planning.difference import Difference
 from metal.planning.disks import Refusal
@@ -21,6 +21,12 @@ from specs.facts import InstallRecord, Observation, SystemFacts
 from specs.model import Formatted, Host
 from specs.raid_health import found_for, health_of, name_of, why_unknown
 from specs.records import WorkOrder
+
+LOCKED: Final = (
+    " (a TPM that was cleared or came with another board opens nothing: its key still does, and a reinstall "
+    "that preserves it, or the two commands of docs/disks.md, have the TPM that is there open it)"
+)
+"""The next step where a file system is missing that the TPM is to open."""
 
 
 def differences(
@@ -104,7 +110,8 @@ def _mounted(
     seen = next((one for one in system.mounts if one.mount == mount), None)
     field = f"disks.{part.name}"
     if seen is None:
-        yield Difference(field, f"mounted on {mount}", "not mounted")
+        asked = part.luks is not None and part.luks.tpm2 != "off"
+        yield Difference(field, f"mounted on {mount}", f"not mounted{LOCKED if asked else ''}")
         return
     if part.filesystem and mount != "/" and seen.filesystem != part.filesystem:
         yield Difference(field, part.filesystem, seen.filesystem)

@@ -1,19 +1,20 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
+from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.layout import ROOT_VOLUME, label_of
-from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
+from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
 from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
-from metal.planning.wish import Wish, layout_hash, secret_ref
+from metal.planning.wish import Wish, layout_hash
 from specs.model import Formatted, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
@@ -33,7 +34,8 @@ def install_steps(
     drives = [disk for target in _targets(chosen) for disk in target.disks]
     drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     kept = [cut.target.name for cut in chosen.data if cut.kept]
-    yield from _luks_open(chosen, order.secrets)
+    encryption = Encryption(order.secrets, chosen.tpm)
+    yield from encryption.before(spec, chosen)
     yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:
@@ -45,9 +47,9 @@ def install_steps(
     for group in chosen.groups:
         yield from _volume_group(group)
     for cut in (chosen.root, *chosen.data):
-        yield from _mkfs(cut, order.secrets)
+        yield from _mkfs(cut, encryption)
     for group in chosen.groups:
-        yield from _mkfs_in(group, order.secrets)
+        yield from _mkfs_in(group, encryption)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
     configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
@@ -56,7 +58,7 @@ def install_steps(
     mounts += [one for group in chosen.groups for one in _mounts_in(group)]
     table = {"target": root.target.args, "root_uuid": root_uuid, "mounts": mounts}
     yield _plain("fstab", "disks", "file systems are mounted by UUID", args=table)
-    unlocks = list(_unlocks(chosen, order.secrets))
+    unlocks = list(encryption.unlocks(chosen))
     if unlocks:
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
@@ -187,22 +189,22 @@ def _volume_group(group: Group) -> Iterator[Step]:
     )
 
 
-def _mkfs(cut: Cut, secrets: Mapping[str, int]) -> Iterator[Step]:
+def _mkfs(cut: Cut, encryption: Encryption) -> Iterator[Step]:
     for one in cut.plan.added:
         seen = cut.kept.get(one.part.name)
         if one.part.lvm or one.part.filesystem is None or (seen is not None and one.part.preserve):
             continue
         place = {"target": cut.target.args, "number": seen.number if seen else one.number}
         old = f"{seen.filesystem or 'no file system'}" if seen else None
-        yield _make(one.part, place | _luks(one.part, secrets), old, cut.target.leaves)
+        yield _make(one.part, place | encryption.args(one.part), old, cut.target.leaves)
 
 
-def _mkfs_in(group: Group, secrets: Mapping[str, int]) -> Iterator[Step]:
+def _mkfs_in(group: Group, encryption: Encryption) -> Iterator[Step]:
     for one in group.volumes:
         if one.part.filesystem is None or one.kept:
             continue
         old = f"logical volume {group.name}/{one.part.name}" if one.seen else None
-        yield _make(one.part, {"group": group.args} | _luks(one.part, secrets), old, group.leaves)
+        yield _make(one.part, {"group": group.args} | encryption.args(one.part), old, group.leaves)
 
 
 def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple[str, ...]) -> Step:
@@ -228,53 +230,6 @@ def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple
             **({"subvolumes": [sub.name for sub in part.subvolumes]} if part.subvolumes else {}),
         },
     )
-
-
-def _luks(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
-    """The encryption of a step: its key by reference, and what the opened device is called."""
-    if part.luks is None:
-        return {}
-    return {
-        "luks": {"secret": secret_ref(part.luks.key.secret, secrets), "unlocked": unlocked_name(part.name)}
-    }
-
-
-def _luks_open(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[Step]:
-    """What is encrypted and stays must open with its key: else the new system would never mount it."""
-    for cut in chosen.data:
-        for one in cut.plan.added:
-            seen = cut.kept.get(one.part.name)
-            if seen is None or not one.part.preserve or one.part.luks is None or one.part.lvm:
-                continue
-            place = {"target": cut.target.args, "number": seen.number, "name": one.part.name}
-            told = f"{one.part.name} stays, and must open with {one.part.luks.key.secret}"
-            yield Step(
-                id=f"luks-open:{one.part.name}",
-                kind="luks-open",
-                field="disks",
-                reason=told,
-                minutes=0.1,
-                args=place | _luks(one.part, secrets),
-            )
-
-
-def _unlocks(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Entries of crypttab: partitions by the UUID of their header, logical volumes by their device."""
-    for cut in (chosen.root, *chosen.data):
-        for one in cut.plan.added if cut else ():
-            if one.part.luks and not one.part.lvm:
-                seen = cut.kept.get(one.part.name) if cut and one.part.preserve else None
-                held = {"luks_uuid": seen.fs_uuid} if seen else {}
-                yield _unlock(one.part, secrets) | held
-    for group in chosen.groups:
-        for volume in group.volumes:
-            if volume.part.luks:
-                device = f"/dev/{group.name}/{volume.part.name}"
-                yield _unlock(volume.part, secrets) | {"device": device}
-
-
-def _unlock(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
-    return {"name": part.name, "key_path": key_path(part.name), **_luks(part, secrets)["luks"]}
 
 
 def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ Restart = Literal["observe", "repeat", "ask"]
 
 StepKind = Literal[
     "boot-os",
+    "tpm2",
     "luks-open",
     "raid-prepare",
     "raid-create",

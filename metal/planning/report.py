@@ -135,6 +135,7 @@ def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
         "sockets / cores / threads": f"{_or_unknown(hardware.cpu_sockets)} / "
         f"{_or_unknown(hardware.cpu_cores)} / {_or_unknown(hardware.cpu_threads)}",
         "memory": memory,
+        "TPM": hardware.tpm,
     }
     if hardware.bmc:
         facts["BMC"] = f"{hardware.bmc.address or 'no address'}, MAC {hardware.bmc.mac or UNKNOWN}"

@@ -13,6 +13,7 @@ from metal.planning.install import install_steps
 from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import declared
 from metal.planning.root_disk import root_drift, root_identities
+from metal.planning.tpm import tpm_notes
 from metal.planning.wish import layout_hash, wish_of
 from specs.facts import Hardware, Observation
 from specs.model import Host
@@ -69,6 +70,7 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
         observation,
         reinstall=reinstall,
         steps=steps,
+        notes=tuple(tpm_notes(spec, hardware.tpm)),
         basis=basis_of(observation, "hardware"),
         root_disks=root_identities(chosen.storage.root),
         image_digest=order.image.digest if order.image else None,

@@ -100,6 +100,8 @@ class FakeHost:
         self._groups = {group.uuid: group for group in hardware.volume_groups}
         self._in_volumes: dict[str, PartitionFact] = {}
         """File systems in logical volumes and encrypted partitions, by their device."""
+        self._sealed: set[str] = set()
+        """What the TPM unlocks."""
 
     def run(self, plan: Plan) -> None:
         """Carry out a whole plan."""
@@ -271,16 +273,34 @@ class FakeHost:
             fs_uuid=fs_uuid,
         )
 
+    def _tpm2(self, _: Mapping[str, Any]) -> None:
+        if self.hardware.tpm != "2.0":
+            raise FakeRefusal("there is no TPM 2.0")
+
     def _luks_open(self, args: Mapping[str, Any]) -> None:
+        self._seal(args)
+        if "group" in args:
+            return
         key = str(args["target"].get("identity") or f"raid:{args['target']['raid']}")
         part = next(one for one in self._parts[key] if one.number == args["number"])
         if part.filesystem != "crypto_LUKS":
             raise FakeRefusal(f"{args['name']} is {part.filesystem}")
 
     def _crypttab(self, args: Mapping[str, Any]) -> None:
+        for one in args["unlocks"]:
+            if one.get("tpm2") and one["unlocked"] not in self._sealed:
+                raise FakeRefusal(f"the TPM has no slot in {one['name']}")
+            if bool(one.get("tpm2")) == ("key_path" in one):
+                raise FakeRefusal(f"{one['name']} is unlocked by the TPM or by a copy of its key")
         self._root.done |= {f"unlock {one['unlocked']}" for one in args["unlocks"]}
 
+    def _seal(self, args: Mapping[str, Any]) -> None:
+        if args.get("luks", {}).get("tpm2"):
+            self._tpm2(args)
+            self._sealed.add(args["luks"]["unlocked"])
+
     def _mkfs(self, args: Mapping[str, Any]) -> None:
+        self._seal(args)
         if "group" in args:
             self._mkfs_in(args)
             return

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from metal.protocols import Output
@@ -100,6 +101,13 @@ class FakeLvm:
         group, _, volume = name.partition("/")
         found: Place = self.groups[group]["lvs"][volume]
         return found
+
+    def headers(self) -> Iterator[tuple[str, str]]:
+        """Device and id of each LUKS2 header in a volume."""
+        for name, group in self.groups.items():
+            for lv, one in group["lvs"].items():
+                if "uuid" in one.get("header", {}):
+                    yield f"/dev/mapper/{name}-{lv}", one["header"]["uuid"]
 
     def mark(self, argv: list[str]) -> None:
         """Change the tags of a volume."""

@@ -194,6 +194,14 @@ def test_a_group_is_made_once_over_its_own_disks_and_leaves_a_namesake_alone(loo
         assert fs_uuid_of(volume) == uuid
 
 
+def test_the_tpm_s_slot_comes_after_the_header_and_before_it_is_opened() -> None:
+    made = LuksWish("luks-vault", b"key", UUID, tpm2=True).layer
+    assert [argv[:2] for argv in made.before] == [("cryptsetup", "luksFormat"), (luks.RF_TPM2, "enrol")]
+    kept = LuksWish("luks-vault", b"key", tpm2=True).layer
+    assert kept.before == ((luks.RF_TPM2, "enrol", PLACE),)
+    assert LuksWish("luks-vault", b"key").layer.before == ()
+
+
 def test_a_luks_header_gets_its_id_its_key_and_last_its_mark(loop: Loop) -> None:
     """The kernel here may have no device mapper: what opens a device is left out, all else is real."""
     if shutil.which("cryptsetup") is None:

@@ -186,6 +186,24 @@ POOLS = COMMON | {
         }
     ],
 }
+BY_TPM = KEY | {"tpm2": "require"}
+SEALED = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "disks": [
+        {"device": "root", "partitions": [
+            {"name": "root", "size": "2GiB", "mount": "/"},
+            {"name": "new", "size": "rest", "filesystem": "ext4", "mount": "/new", "luks": BY_TPM},
+        ]},
+        {"device": {"serial": "RF-D1"}, "partitions": [
+            VAULT | {"size": "2GiB", "luks": BY_TPM},
+            {"name": "pv1", "size": "rest", "lvm": {"vg": "old"}},
+        ]},
+    ],
+    "volumeGroups": [{"name": "old", "logicalVolumes": [
+        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data", "luks": BY_TPM,
+         "preserve": True},
+    ]}],
+}  # fmt: skip
 
 Death = Callable[[World], Callable[[], None]]
 DEATHS: dict[str, Death] = {
@@ -319,9 +337,25 @@ def wipe_active(rig) -> World:
     return wipe(rig, running="os")
 
 
+def sealed(rig) -> World:
+    """A TPM that is to open what is made, and what an earlier one opened: in a partition and in a volume."""
+    key = base64.b64encode(b"hunter2").decode()
+    header = {"fstype": "crypto_LUKS", "uuid": OLD_UUID, "key": key, "tpm": "of another board"}
+    vault = {"size": 2 * GIB, "start": 2048, "partlabel": "vault", "label": f"rf.{ROOT_UUID}", **header}
+    behind = {"size": 5 * GIB, "start": 4196352, "partlabel": "pv1", "fstype": "LVM2_member", "uuid": "pv-1"}
+    rig.machine.tpm = "its own"
+    rig.machine.disks["RF-D1"]["parts"] = {1: vault, 2: behind}
+    volume = {"extents": 100, "tags": [f"rackflow.fs.{OLD_UUID}"], "made": ["mkfs.ext4"]}
+    volume["header"] = {**header, "uuid": ROOT_UUID}
+    group = {"uuid": "vg-old", "extent": 4 * MIB, "pvs": {"sdb2": "pv-1"}, "lvs": {"data": volume}}
+    rig.machine.lvm.groups["old"] = group
+    return World(rig, planned(rig, SEALED))
+
+
 JOBS = {
     "wipe": wipe,
     "wipe-active": wipe_active,
+    "sealed": sealed,
     "volumes": volumes,
     "old tables": old_tables,
     "lvm root": lvm_root,
@@ -334,8 +368,8 @@ JOBS = {
     "boot": boot,
     "deletion": deletion,
 }
-STORAGE = ("luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
-DISKS_ALONE = ("plain", "volumes", "preserved", "old tables", "lvm root", "pools")
+STORAGE = ("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
+DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -428,6 +462,35 @@ def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
     assert texts["/etc/rackflow/keys/vault.key"] == "hunter2"
 
 
+def test_the_tpm_opens_what_is_made_and_what_stays_and_no_key_lies_on_the_root(make_rig):
+    world = sealed(make_rig())
+    world.drive()
+    disks, volume = world.machine.disks, world.machine.lvm.volume("old/data")
+    headers = [*disks["RF-D0"]["parts"].values(), disks["RF-D1"]["parts"][1], volume["header"]]
+    assert [one["tpm"] for one in headers if one.get("fstype") == "crypto_LUKS"] == ["its own"] * 3
+    assert volume["header"]["uuid"] == ROOT_UUID
+    texts = world.machine.guest["texts"]
+    lines = [line for line in texts["/etc/crypttab"].splitlines() if line.startswith("luks-")]
+    assert [line.split()[2:] for line in lines] == [["-", "luks,nofail,tpm2-device=auto,headless=yes"]] * 3
+    assert not [path for path, text in texts.items() if "/keys/" in path or "hunter2" in text]
+
+
+@pytest.mark.parametrize("broken", ["gone", "another key"])
+def test_what_the_tpm_could_not_open_saves_the_root_from_being_erased(broken, make_rig):
+    world = sealed(make_rig())
+    if broken == "gone":
+        world.machine.tpm = None
+    else:
+        world.machine.lvm.volume("old/data")["header"]["key"] = "another"
+    world.machine.disks["RF-D0"] |= {"signature": "ext4", "parts": {1: {"size": GIB, "start": 2048}}}
+    before = copy.deepcopy(world.machine.disks["RF-D0"])
+    with pytest.raises(RackflowError) as raised:
+        world.drive()
+    failed = ("tpm2-missing", "tpm2") if broken == "gone" else ("step-failed", "luks-open:data")
+    assert (raised.value.reason, world.rig.edge.rows[-1].step) == failed
+    assert world.machine.disks["RF-D0"] == before
+
+
 def test_what_is_preserved_and_does_not_open_saves_the_root_from_being_erased(make_rig):
     world = preserved(make_rig())
     world.machine.disks["RF-D1"]["parts"][1]["key"] = "another"
@@ -436,6 +499,14 @@ def test_what_is_preserved_and_does_not_open_saves_the_root_from_being_erased(ma
     with pytest.raises(RackflowError, match="could not open vault with its key"):
         world.drive()
     assert world.machine.disks == before
+
+
+def test_an_image_that_could_ask_no_tpm_says_so(make_rig):
+    world = sealed(make_rig())
+    world.machine.guest["present"].pop("/usr/lib/x86_64-linux-gnu/libtss2-rc.so.0")
+    with pytest.raises(RackflowError, match=r"the image has no libtss2-rc\.so\.0") as raised:
+        world.drive()
+    assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", "crypttab")
 
 
 @pytest.mark.parametrize(

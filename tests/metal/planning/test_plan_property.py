@@ -50,7 +50,8 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
         if mounted:
             part["options"] = draw(st.sampled_from([[], ["noatime"], ["noatime", "nodev"]]))
         if kind is not None and draw(st.integers(0, 3)) == 0:
-            part["luks"] = {"key": {"secret": "pw"}}
+            tpm2 = draw(st.sampled_from(["off", "prefer", "require"]))
+            part["luks"] = {"key": {"secret": "pw"}, "tpm2": tpm2}
             part["size"] = f"{least + 16}MiB"
         if kind == "btrfs":
             part["subvolumes"] = [
@@ -62,6 +63,13 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
     if parts and draw(st.booleans()):
         parts[draw(st.integers(0, len(parts) - 1))]["size"] = draw(st.sampled_from(["rest", "60%"]))
     return parts
+
+
+def tpms(layout: list[dict[str, object]]) -> st.SearchStrategy[str]:
+    """A TPM 2.0 where a partition requires one, else any or none."""
+    luks = [part["luks"] for one in layout for part in one["partitions"] if part.get("luks")]
+    required = any(one["tpm2"] == "require" for one in luks)
+    return st.just("2.0") if required else st.sampled_from(["none", "1.2", "2.0"])
 
 
 @st.composite
@@ -148,6 +156,7 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         "management": draw(st.booleans()),
     }
     hardware = Hardware(
+        tpm=draw(tpms(layout)),
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
