@@ -110,7 +110,6 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     layout = [{"device": "root", "partitions": draw(layouts("r", root=True))}]
     if level:
         layout.append({"device": {"raid": "data"}, "partitions": draw(layouts("d", root=False))})
-    old = draw(st.booleans()) and mirror
     members = ("S00", "S01")
     array = RaidArray(
         name="before", driver="md", uuid="old", level="raid1", device=None, size_bytes=GIB, members=members
@@ -150,7 +149,7 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
-        raids=(array,) if old else (),
+        raids=(array,) if mirror and draw(st.booleans()) else (),
     )
     return Host.model_validate(spec), hardware
 
