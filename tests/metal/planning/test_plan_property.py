@@ -137,7 +137,6 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         table = draw(st.sampled_from(["gpt", "mbr"]))
         parts = draw(layouts("d", root=False))
         layout.append({"device": {"raid": "data"}, "table": table, "partitions": parts})
-    old = draw(st.booleans()) and mirror
     members = ("S00", "S01")
     array = RaidArray(
         name="before", driver="md", uuid="old", level="raid1", device=None, size_bytes=GIB, members=members
@@ -160,7 +159,7 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
-        raids=(array,) if old else (),
+        raids=(array,) if mirror and draw(st.booleans()) else (),
     )
     return Host.model_validate(spec), hardware
 
