@@ -307,7 +307,7 @@ class FakeMachine(FakeShell):
 
     def _lvm(self, change: Command, *, tear: bool) -> Output | None:
         if change.argv[1] == "lvchange":  # opened to be mounted
-            self.left_open = [self._opened({"open": change.argv})]
+            self.left_open = [self._opened({"open": change.argv}, {})]
             return None
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
 
