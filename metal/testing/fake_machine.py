@@ -318,9 +318,9 @@ class FakeMachine(FakeShell):
 
     def _program(self, change: Command, document: dict[str, Any], *, tear: bool) -> Output | None:
         layers, place = document["layers"], self._place(change)
-        in_volume = any(layer["open"][0] == "lvm" for layer in layers)
+        in_volume = [layer["open"] for layer in layers if layer["open"][0] == "lvm"]
         if in_volume:
-            below = self.lvm.volume(layers[0]["open"][-1]).setdefault("header", {})
+            below = self.lvm.volume(in_volume[-1][-1]).setdefault("header", {})
         else:
             below = place["parts"][_number(change.argv[-1])]
         if tear:
