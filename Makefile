@@ -2,7 +2,7 @@
 PY := .venv/bin/python
 # Servers that only tests need are unpacked there, see scripts/setup.
 # An ordinary user's PATH lacks sbin, where mkfs, depmod and dnsmasq are.
-export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(PATH):/usr/sbin:/sbin
+export PATH := $(CURDIR)/build/tools/root/usr/sbin:$(CURDIR)/build/tools/root/sbin:$(PATH):/usr/sbin:/sbin
 export RACKFLOW_SSHD := $(CURDIR)/build/tools/root/usr/sbin/sshd
 # What waits for machines in one process, the rest beside it: tests/conftest.py.
 LANES := -n 2

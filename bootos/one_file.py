@@ -21,6 +21,7 @@ PROGRAMS = {
         "rf_release.py",
         "rf_wipe.py",
     ),
+    "rf-tpm2": ("rf_tpm2.py",),
     "bring-up": ("bring_up.py",),
 }
 

@@ -20,15 +20,21 @@ _MERGED = ("bin", "sbin", "lib", "lib64")
 _FOLDERS = ("proc", "sys", "dev", "run", "tmp", "root", "etc", "mnt", "var/log", "var/lib", "var/tmp")
 # Rules that would assemble arrays, activate volume groups or connect fabrics by themselves: the worker
 # decides that. 80-net-setup-link would rename NICs while bring-up uses them; the 85s call absent scripts.
+# What systemd and tpm-udev bring speaks of a manager, seats and a user that are not there.
 _RULES_LEFT_OUT = (
+    "60-tpm-udev.rules",
     "64-md-raid-assembly.rules",
     "69-lvm.rules",
     "69-md-clustered-confirm-device.rules",
     "70-nvmf-autoconnect.rules",
+    "70-uaccess.rules",
+    "71-seat.rules",
+    "73-seat-late.rules",
     "80-net-setup-link.rules",
     "85-hdparm.rules",
     "85-hwclock.rules",
     "96-e2scrub.rules",
+    "99-systemd.rules",
 )
 _PYTHON = "usr/lib/python3.11"
 _ZSTANDARD = "usr/lib/python3/dist-packages/zstandard"

@@ -16,6 +16,11 @@ DEPLOYMENTS: Final[tuple[dict[str, Any], ...]] = (
         "description": "Observe, plan, consent, steps, observe again: one host becomes what its spec says.",
     },
     {
+        "flow": "wipe-host",
+        "entrypoint": "flows.wipe.wipe_host",
+        "description": "Observe, plan, consent, erase disk by disk, attest: the host is ready, as if blank.",
+    },
+    {
         "flow": "power",
         "entrypoint": "flows.power.power",
         "description": "One power action through the BMC, read before and after.",

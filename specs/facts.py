@@ -10,8 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from specs.erasure import WipeMethod
+
 FirmwareMode = Literal["bios", "uefi"]
 SeenFrom = Literal["boot-os", "running-os", "bmc"]
+Tpm = Literal["none", "1.2", "2.0"]
 
 
 class Fact(BaseModel):
@@ -132,6 +135,8 @@ class LogicalVolumeFact(Fact):
     size_bytes: int
     layout: str
     tags: tuple[str, ...] = ()
+    pool: str | None = None
+    """The thin pool that it is in."""
 
 
 class VolumeGroupFact(Fact):
@@ -233,6 +238,8 @@ class Hardware(Fact):
     cpu_cores: int | None = None
     cpu_threads: int | None = None
     memory_bytes: int | None = None
+    tpm: Tpm | None = None
+    """The version of the TPM that the boot OS's kernel drives; only the boot OS says `none`."""
     nics: tuple[Nic, ...] = ()
     disks: tuple[Disk, ...] = ()
     raids: tuple[RaidArray, ...] = ()
@@ -274,6 +281,17 @@ class MountFact(Fact):
     size_bytes: int | None = None
 
 
+class RootVolumeFact(Fact):
+    """The logical volume that the image brought its root in, by names and by ids."""
+
+    vg: str
+    lv: str
+    vg_uuid: str
+    lv_uuid: str
+    pv_uuid: str
+    filesystem: str
+
+
 class InstallRecord(Fact):
     """`/etc/rackflow/install.json`: what the installer made, and under which job."""
 
@@ -288,6 +306,7 @@ class InstallRecord(Fact):
     volumes: dict[str, tuple[str, ...]] = {}
     """RAID volume of the spec -> its drives: how it is known again where the controller keeps no names."""
     root_uuid: str | None = None
+    root_volume: RootVolumeFact | None = None
 
 
 class WipeReport(BaseModel):
@@ -296,7 +315,7 @@ class WipeReport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     identity: Annotated[str, StringConstraints(max_length=256)]
-    method: Literal["metadata", "discard", "sanitize", "overwrite"]
+    method: WipeMethod
     how: Annotated[str, StringConstraints(max_length=300)]
     size_bytes: Annotated[int, Field(ge=0, lt=1 << 63)]
     began: Annotated[

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from specs.explain import suggestion
-from specs.model import DiskLayout, Formatted, Host, Partition, VolumeGroup
+from specs.model import DiskLayout, Formatted, Host, LogicalVolume, Partition, VolumeGroup
 from specs.records import Finding
 from specs.sizes import Percent
 from specs.tree import Mark
@@ -14,6 +14,9 @@ LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat
 
 RESERVED_VOLUMES: Final = ("snapshot", "pvmove")
 """How no logical volume may begin (lvm(8), "VALID NAMES")."""
+
+MBR_PARTITIONS: Final = 4
+"""Entries of the table in the first sector; logical partitions inside an extended one are not made here."""
 
 OWN_OPTIONS: Final = ("subvol", "subvolid")
 """Mount options that other fields give."""
@@ -36,6 +39,7 @@ def lint_disks(place: Place, host: Host) -> Iterator[Finding]:
         yield from _layout(place, index, layout, is_root=is_root)
     yield from _names(place, host)
     yield from _groups(place, host)
+    yield from _pools(place, host)
     yield from _mounts(place, host)
 
 
@@ -67,7 +71,7 @@ def _groups(place: Place, host: Host) -> Iterator[Finding]:
             told = f"no partition is for group {group.name!r}"
             hint = suggestion(group.name, used) or f"give partitions lvm: {{vg: {group.name}}}"
             yield place("volumeGroups", index, "name").finding(told, hint)
-        elif group.logical_volumes and group.name not in shared:
+        elif (group.logical_volumes or group.thin_pools) and group.name not in shared:
             told = f"every partition of group {group.name} is one logical volume of its own"
             yield at.finding(told, "add a partition with lvm and without filesystem")
         yield from _volumes(place, index, group)
@@ -81,14 +85,50 @@ def _volumes(place: Place, index: int, group: VolumeGroup) -> Iterator[Finding]:
     def at(number: int, *below: str) -> Mark:
         return place("volumeGroups", index, "logicalVolumes", number, *below)
 
-    sizes = [one.size for one in group.logical_volumes]
-    yield from _sizes(lambda number: at(number, "size"), sizes, "volume of size rest in one group")
+    pools = [
+        (place("volumeGroups", index, "thinPools", number, "size"), one.size)
+        for number, one in enumerate(group.thin_pools)
+    ]
+    whole = [
+        (at(number, "size"), one.size)
+        for number, one in enumerate(group.logical_volumes)
+        if one.thin_pool is None
+    ]
+    sized = [*pools, *whole]
+    twice = "volume of size rest in one group"
+    yield from _sizes(lambda number: sized[number][0], [size for _, size in sized], twice)
+    names = [one.name for one in group.thin_pools]
     for number, one in enumerate(group.logical_volumes):
+        yield from _thin(at(number), one, names)
         if one.mount == "/":
             told = "/ comes from the image, which has no logical volume for it"
             yield at(number).finding(told, "mount it elsewhere")
         else:
             yield from _filesystem(at(number), one)
+
+
+def _pools(place: Place, host: Host) -> Iterator[Finding]:
+    """Names of thin pools: LVM knows them and the volumes beside them by one kind of name."""
+    names = {part.name: _kind(part) for _, part in _parts(host)}
+    for index, group in enumerate(host.volume_groups):
+        for number, pool in enumerate(group.thin_pools):
+            at = place("volumeGroups", index, "thinPools", number, "name")
+            if pool.name in names:
+                yield at.finding(f"there is a {names[pool.name]} called {pool.name!r} too", "rename one")
+            elif pool.name.startswith(RESERVED_VOLUMES):
+                yield at.finding(f"LVM keeps names like {pool.name!r} for itself", "rename it")
+            names[pool.name] = "thin pool"
+
+
+def _thin(at: Mark, volume: LogicalVolume, pools: Sequence[str]) -> Iterator[Finding]:
+    if volume.thin_pool is None:
+        return
+    if volume.thin_pool not in pools:
+        hint = suggestion(volume.thin_pool, pools) or "add it to the group's thinPools"
+        yield at.finding(f"the group has no thin pool {volume.thin_pool!r}", hint)
+    elif not isinstance(volume.size, int):
+        told = f"a thin volume of size {volume.size}: nothing says of what"
+        yield at.finding(told, "give it a size of its own; it may be larger than the pool")
 
 
 def _mounts(place: Place, host: Host) -> Iterator[Finding]:
@@ -149,6 +189,7 @@ def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> I
         return place("disks", index, "partitions", number, "size")
 
     yield from _sizes(at_size, sizes, "partition of size rest on one disk")
+    yield from _table(place, index, layout, is_root=is_root)
     if is_root and layout.partitions and not any(part.mount == "/" for part in layout.partitions):
         told = "the root disk is laid out without a partition mounted at /"
         yield place("disks", index, "partitions").finding(told, "add {name: root, size: …, mount: /}")
@@ -157,6 +198,16 @@ def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> I
         if part.mount == "/":
             yield from _root(at, part, is_root=is_root)
         yield from _filesystem(at, part)
+
+
+def _table(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> Iterator[Finding]:
+    if is_root and "table" in layout.model_fields_set:
+        told = "the root disk has the partition table of its image"
+        yield place("disks", index, "table").finding(told, "leave table out")
+    elif layout.table == "mbr" and len(layout.partitions) > MBR_PARTITIONS:
+        told = f"an MBR holds {MBR_PARTITIONS} partitions, these are {len(layout.partitions)}"
+        hint = "use table: gpt, or a volume group; extended partitions are not supported"
+        yield place("disks", index, "partitions", MBR_PARTITIONS).finding(told, hint)
 
 
 def _root(at: Mark, part: Partition, *, is_root: bool) -> Iterator[Finding]:

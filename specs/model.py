@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from specs.erasure import WipeMethod
 from specs.identity import Mac, Uuid
 from specs.shapes import (
     API_VERSION,
@@ -178,9 +179,10 @@ class Subvolume(Spec):
 
 
 class Luks(Spec):
-    """Encrypt with LUKS2; the installed system unlocks it at each start by a copy of the key on its root."""
+    """Encrypt with LUKS2; the installed system unlocks it at each start, by its TPM or a copy of the key."""
 
     key: SecretRef
+    tpm2: Annotated[Literal["require", "prefer", "off"], BARE_ON_OFF] = "off"
 
 
 class Formatted(Spec):
@@ -203,14 +205,24 @@ class Partition(Formatted):
     lvm: Lvm | None = None
 
 
+class ThinPool(Spec):
+    """A pool of a volume group whose volumes take room only as they are written."""
+
+    name: Name
+    size: SizeBytes | Share | Literal["rest"]
+
+
 class LogicalVolume(Formatted):
-    """One logical volume of a volume group."""
+    """One logical volume of a volume group; in a thin pool its size is a promise."""
+
+    thin_pool: Name | None = None
 
 
 class VolumeGroup(Spec):
     """An LVM volume group over every partition that names it by `lvm`."""
 
     name: Name
+    thin_pools: tuple[ThinPool, ...] = ()
     logical_volumes: tuple[LogicalVolume, ...] = ()
 
 
@@ -218,7 +230,8 @@ class DiskLayout(Spec):
     """Partitions of one disk; `root` is the disk the image is written to."""
 
     device: Literal["root"] | DeviceRule
-    wipe: Literal["metadata", "discard", "sanitize", "overwrite"] = "metadata"
+    table: Literal["gpt", "mbr"] = "gpt"
+    wipe: WipeMethod = "metadata"
     partitions: tuple[Partition, ...] = ()
 
 

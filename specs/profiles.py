@@ -19,6 +19,7 @@ MERGE_KEYS: Final[dict[str, str]] = {
     "subvolumes": "name",
     "volumeGroups": "name",
     "logicalVolumes": "name",
+    "thinPools": "name",
     "files": "path",
     "disks": "device",
 }

@@ -147,9 +147,20 @@ REASONS: Final[dict[str, Reason]] = {
             "locked one, or choose wipe: overwrite.",
         ),
         Reason(
+            "tpm2-missing",
+            "The spec asks for a TPM 2.0 that the machine does not show, or that does not keep a key.",
+            "rackflow inspect NAME reads it; switch it on or clear it in the firmware's setup, or set "
+            "luks.tpm2 to prefer or off.",
+        ),
+        Reason(
             "destroy-never",
             "The spec forbids destroying.",
             "Set lifecycle.destroy to ask or allow, then rackflow spec publish.",
+        ),
+        Reason(
+            "person-needed",
+            "A program asked for what only a person may: erasing the disks of a running host.",
+            "rackflow wipe NAME",
         ),
         Reason("waiting-consent", "The plan destroys data and waits for consent.", "rackflow approve NAME"),
         Reason(
@@ -225,3 +236,12 @@ REASONS: Final[dict[str, Reason]] = {
         ),
     )
 }
+
+
+def next_step(code: str | None, verb: str) -> str | None:
+    """What to do about a code that a job of this verb ended with: a wipe is asked for again as a wipe."""
+    known = REASONS.get(code or "")
+    if known is None or verb != "wipe":
+        return known.next_step if known else None
+    again = known.next_step.replace("rackflow apply NAME", "rackflow wipe NAME")
+    return again.replace("rackflow plan NAME --refresh", "rackflow plan NAME --wipe")

@@ -1,7 +1,7 @@
 """What a run did so far, and how it ends: the outcome that `held` reports to the edge."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeVar
 
@@ -14,11 +14,12 @@ from metal.engine.claim import Claim, LeaseKeeper
 from metal.engine.plans import PLAN_STEP
 from metal.engine.steps import StepOutcome
 from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, UnsafeChange, Wait
+from metal.planning.attested import wiped_words
 from metal.planning.plan import Plan
 from metal.planning.safety import written_disks
-from specs.facts import Hardware
+from specs.facts import Hardware, WipeReport
 from specs.phases import Phase
-from specs.reasons import REASONS
+from specs.reasons import next_step
 from specs.records import JobRecord, JournalRow, Result
 
 FINISH_DELAYS_S: Final = (2.0, 5.0, 10.0, 20.0, 20.0)
@@ -112,10 +113,10 @@ class Run:
         return any(step.reboot and step.kind != "boot-os" for step in plan.steps)
 
     def begin(self, plan: Plan) -> None:
-        """Enter the provisioning phase if this plan installs; an adjustment keeps the phase."""
+        """Enter the phase of a plan that installs or wipes; an adjustment keeps the phase."""
         self.plan = plan
         if plan.destructive:
-            self.edge.phase(self.claim.host, Phase.PROVISIONING, epoch=self.claim.epoch)
+            self.edge.phase(self.claim.host, plan.phase, epoch=self.claim.epoch)
 
     def inspects(self) -> None:
         """Enter the inspecting phase, whose clock the edge watches."""
@@ -168,6 +169,22 @@ class Run:
         self.edge.put_condition(self.claim.host, "InSync", status="True", reason="ok", message=told)
         self._end("applied", "ok", told, plan)
 
+    def wiped(self, plan: Plan, reports: Sequence[WipeReport]) -> None:
+        """End as wiped: ready for a spec, as a blank machine is, with what was erased in the host's message.
+
+        With the phase the edge forgets what was installed. What the conditions said was said of that.
+        """
+        told = wiped_words(reports, plan.notes)
+        blank = "its disks were erased: nothing is installed"
+        self.edge.phase(self.claim.host, Phase.READY, epoch=self.claim.epoch, reason="ok", message=told)
+        self.edge.put_condition(
+            self.claim.host, "InSync", status="Unknown", reason="no-work-due", message=blank
+        )
+        self.edge.put_condition(
+            self.claim.host, "Reachable", status="True", reason="ok", message="the boot OS answers"
+        )
+        self._end("applied", "ok", told, plan)
+
     def says(self, message: str) -> None:
         """End with a message."""
         self._end("applied", "ok", message)
@@ -208,7 +225,7 @@ class Run:
         return self._tell()
 
     def _tell(self) -> None:
-        known = REASONS.get(self.reason or "")
+        step = next_step(self.reason, self.job.verb)
         job = self.edge.finish(
             self.claim.host,
             self.claim.job,
@@ -217,7 +234,7 @@ class Run:
             result=self.result,
             reason=self.reason,
             message=self.message,
-            next_step=known.next_step if known and self.result != "applied" else None,
+            next_step=step if self.result != "applied" else None,
             outcome={"changes": self.changes, "writes": self.writes, "stages": self.stages},
             plan=self.plan_hash,
         )

@@ -28,6 +28,9 @@ PACKAGES = (
     "sudo",
     "python3",
     "mdadm",
+    # So that hosts may declare volume groups and encryption.
+    "lvm2",
+    "cryptsetup",
     "e2fsprogs",
     "xfsprogs",
     "dosfstools",
@@ -45,11 +48,14 @@ BOOT_PACKAGES = ("shim-signed", "grub-efi-amd64-signed")
 MASKED_UNITS = (
     # Each costs part of a boot under TCG (e2scrub_reap alone 11-23 s), or waits for what ssh does not need.
     "apt-daily.timer",
+    "blk-availability.service",
     "apt-daily-upgrade.timer",
     "dpkg-db-backup.timer",
     "e2scrub_all.timer",
     "e2scrub_reap.service",
     "fstrim.timer",
+    "lvm2-lvmpolld.socket",
+    "lvm2-monitor.service",
     "mdcheck_continue.timer",
     "mdcheck_start.timer",
     "mdmonitor-oneshot.timer",

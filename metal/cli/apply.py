@@ -20,11 +20,11 @@ from metal.cli.output import (
 from metal.cli.plan_file import Difference
 from metal.cli.plans import All, Json, chosen, plan_one
 from metal.cli.publishing import publish_for_apply
-from metal.cli.waiting import wait_for_jobs
+from metal.cli.waiting import DEADLINE_S, WIPE_DEADLINE_S, wait_for_jobs
 from metal.edge_client import EdgeClient
 from metal.errors import Refused, SpecError, UnsafeChange
 from metal.planning.plan import Plan
-from specs.reasons import REASONS
+from specs.reasons import REASONS, next_step
 from specs.records import JobRecord
 
 _DIFFERENCES_SHOWN = 30
@@ -53,7 +53,8 @@ def apply(
                 publish_for_apply(edge, Path("specs"), set(names or ()), all_=all_)
             jobs = [edge.post_job(host.name, "apply", by=me()) for host in chosen(edge, names, all_=all_)]
         if not no_wait:
-            jobs = wait_for_jobs(edge, jobs)
+            deadline_s = WIPE_DEADLINE_S if any(job.verb == "wipe" for job in jobs) else DEADLINE_S
+            jobs = wait_for_jobs(edge, jobs, deadline_s=deadline_s)
     results = [result_row(job) for job in jobs]
     if json:
         show_json({"hosts": results})
@@ -80,11 +81,12 @@ def post_plans(edge: EdgeClient, path: Path, *, json: bool) -> list[JobRecord]:
     blocked = next((plan for plan in plans if plan.blocked), None)
     if blocked is not None:
         known = REASONS.get(blocked.blocked or "")
+        step = next_step(blocked.blocked, "wipe" if blocked.wipe else "apply")
         raise UnsafeChange(
             f"{path}: the plan may not run: {blocked.blocked}" + (f": {known.sentence}" if known else ""),
             host=blocked.host,
             reason=blocked.blocked or "refused",
-            hint=known.next_step.replace("NAME", blocked.host) if known else None,
+            hint=step.replace("NAME", blocked.host) if step else None,
         )
     idle = [plan.host for plan in plans if not plan.steps]
     if idle:
@@ -98,7 +100,7 @@ def moved_since(edge: EdgeClient, plan: Plan) -> list[Difference]:
     The set's id does not: it changes with every other host's spec, and this host's is compared whole.
     """
     try:
-        now = plan_one(edge, plan.host, reinstall=plan.reinstall, specset=plan.specset)
+        now = plan_one(edge, plan.host, reinstall=plan.reinstall, wipe=plan.wipe, specset=plan.specset)
     except SpecError as error:
         return [Difference("plan", "could be made", f"cannot be made: {error.message}")]
     return [] if plan.hash == now.hash else plan_file.compare(plan, now)
@@ -140,7 +142,8 @@ def show_differences(host: str, found: list[Difference]) -> None:
 
 def _post(edge: EdgeClient, plan: Plan) -> JobRecord:
     edge.put_plan(plan.hash, plan.model_dump(mode="json"))
-    job = edge.post_job(plan.host, "apply", {"plan": plan.hash}, by=me())
+    args = {"plan": plan.hash} | (plan.wipe.model_dump(mode="json") if plan.wipe else {})
+    job = edge.post_job(plan.host, "wipe" if plan.wipe else "apply", args, by=me())
     if job.args.get("plan") != plan.hash:
         raise Refused(
             f"job {job.no} ({job.verb}) is open and was not given this plan",

@@ -38,6 +38,7 @@ ENTRIES: Final = (
     Entry("spec", "specs_command", "group", group=True),
     Entry("plan", "plans", "plan"),
     Entry("apply", "apply", "apply"),
+    Entry("wipe", "wiping", "wipe"),
     Entry("approve", "consenting", "approve"),
     Entry("cancel", "ending", "cancel"),
     Entry("release", "ending", "release"),

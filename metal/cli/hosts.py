@@ -124,7 +124,8 @@ def show_hardware(hardware: Hardware) -> None:
     """Processor, memory, NICs and disks as tables."""
     memory = human_size(hardware.memory_bytes) if hardware.memory_bytes else "unknown"
     model = f"{hardware.manufacturer} {hardware.product}"
-    line(f"{model}, {hardware.cpu_model}, {memory}, firmware {hardware.firmware}")
+    tpm = {"none": "no TPM", None: "TPM unknown"}.get(hardware.tpm, f"TPM {hardware.tpm}")
+    line(f"{model}, {hardware.cpu_model}, {memory}, firmware {hardware.firmware}, {tpm}")
     show_table(
         ("nic", "mac", "link", "driver", "pci"),
         [(n.name, n.mac, LINK_WORDS[n.link], n.driver, n.pci_address) for n in hardware.nics],

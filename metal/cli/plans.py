@@ -13,10 +13,19 @@ from metal.errors import SpecError
 from metal.planning.plan import Plan
 from metal.planning.report import HEADER, as_json, summary, table_rows
 from metal.planning.steps import make_plan
+from metal.planning.wiping import make_wipe_plan
+from specs.erasure import METHODS, WipeWish, wipe_args
 from specs.records import HostRecord
 
 Names = Annotated[list[str] | None, typer.Argument(help="Host names.")]
 All = Annotated[bool, typer.Option("--all", help="All hosts that have a spec.")]
+Method = Annotated[
+    str | None,
+    typer.Option(help=f"How to erase: {', '.join(METHODS)}; default: the spec's, else metadata."),
+]
+Disks = Annotated[
+    list[str] | None, typer.Option("--disk", help="Serial or WWN of a disk; may be repeated; default: all.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -35,6 +44,9 @@ def plan(
     all_: All = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="Read the hosts first.")] = False,
     reinstall: Annotated[bool, typer.Option("--reinstall", help="Plan a reinstallation.")] = False,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Plan what rackflow wipe would erase.")] = False,
+    method: Method = None,
+    disk: Disks = None,
     out: Annotated[Path | None, typer.Option(help="Write the plans to this file, for apply FILE.")] = None,
     json: Json = False,
 ) -> None:
@@ -42,11 +54,16 @@ def plan(
 
     With --out the plans are also written to a file: rackflow apply FILE does exactly that, or refuses.
     """
+    if not wipe and (method or disk):
+        raise SpecError("--method and --disk are of a wipe", hint="rackflow plan NAME --wipe")
+    if wipe and reinstall:
+        raise SpecError("--wipe installs nothing", hint="choose --wipe or --reinstall")
+    wish = wipe_wish(method, disk) if wipe else None
     with EdgeClient() as edge:
         hosts = chosen(edge, names, all_=all_)
         if refresh:
             wait_for_jobs(edge, [edge.post_job(host.name, "observe") for host in hosts])
-        plans, refused = plan_each(edge, [host.name for host in hosts], reinstall=reinstall)
+        plans, refused = plan_each(edge, [host.name for host in hosts], reinstall=reinstall, wipe=wish)
     if refused and not plans:
         raise refused[0]
     if json:
@@ -72,22 +89,44 @@ def _write(out: Path, plans: list[Plan]) -> None:
     say(f"{out}: {said}; rackflow apply {out} does exactly that, or refuses")
 
 
-def plan_each(edge: EdgeClient, names: list[str], *, reinstall: bool) -> tuple[list[Plan], list[SpecError]]:
+def wipe_wish(method: str | None, disks: list[str] | None) -> WipeWish:
+    """What the options of a wipe ask for. Raises SpecError for a method or a name that is none."""
+    named = [one for one in disks or () if one != "all"]
+    if named and len(named) < len(disks or ()):
+        raise SpecError("--disk all names every disk already", hint="give serials, or all")
+    try:
+        return wipe_args({"method": method, "disks": named or "all"}).wish
+    except ValueError as error:
+        raise SpecError(str(error), hint=f"methods: {', '.join(METHODS)}") from error
+
+
+def plan_each(
+    edge: EdgeClient, names: list[str], *, reinstall: bool, wipe: WipeWish | None = None
+) -> tuple[list[Plan], list[SpecError]]:
     """Plans, and why some hosts have none: one that was never read does not hide the others' plans."""
     plans, refused = [], []
     for name in names:
         try:
-            plans.append(plan_one(edge, name, reinstall=reinstall))
+            plans.append(plan_one(edge, name, reinstall=reinstall, wipe=wipe))
         except SpecError as error:
             refused.append(error)
     return plans, refused
 
 
-def plan_one(edge: EdgeClient, name: str, *, reinstall: bool = False, specset: str | None = None) -> Plan:
+def plan_one(
+    edge: EdgeClient,
+    name: str,
+    *,
+    reinstall: bool = False,
+    wipe: WipeWish | None = None,
+    specset: str | None = None,
+) -> Plan:
     """Plan one host on its last reading, in this process; `specset` is another id for the same spec."""
     order = edge.order(name)
     if specset is not None:
         order = order.model_copy(update={"specset": specset})
+    if wipe is not None:
+        return make_wipe_plan(order, order.host.observation, wipe)
     return make_plan(order, order.host.observation, reinstall=reinstall)
 
 

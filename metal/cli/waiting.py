@@ -19,13 +19,16 @@ from specs.records import JobRecord
 POLL_S: Final = 1.0
 DEADLINE_S: Final = 120 * 60
 """Longer than the edge lets a provisioning take, so that the edge's verdict is what is shown."""
+WIPE_DEADLINE_S: Final = 25 * 60 * 60
+"""The same for a wipe, which may write every block of every disk."""
 SILENCE_S: Final = 60.0
 Jobs = dict[tuple[str, int], JobRecord]
 
 
 def wait_for_job(edge: EdgeClient, job: JobRecord, *, ended: Collection[str] = ENDED) -> JobRecord:
     """One job to its end."""
-    return wait_for_jobs(edge, [job], ended=ended)[0]
+    deadline_s = WIPE_DEADLINE_S if job.verb == "wipe" else DEADLINE_S
+    return wait_for_jobs(edge, [job], ended=ended, deadline_s=deadline_s)[0]
 
 
 def wait_for_jobs(

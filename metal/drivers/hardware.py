@@ -130,6 +130,7 @@ def _hardware(platform: Platform | None, cpu: Cpu | None, dmi: DmiIdentity | Non
         cpu_cores=cpu.cores if cpu else None,
         cpu_threads=cpu.threads if cpu else None,
         memory_bytes=smbios.memory_bytes or (platform.memory_bytes if platform else None),
+        tpm=platform.tpm if platform else None,
     )
 
 

@@ -163,10 +163,10 @@ class RunCalls(EdgeWire):
         """The journal, oldest first."""
         return [JournalRow.model_validate(r) for r in self.items(f"/v1/hosts/{name}/journal", job=job)]
 
-    def wipes(self, name: str) -> list[WipeReport]:
+    def wipes(self, name: str, *, job: int | None = None) -> list[WipeReport]:
         """The newest report of an erasing by disk, as the journal keeps them, oldest first."""
         found: dict[str, WipeReport] = {}
-        for row in self.items(f"/v1/hosts/{name}/journal", kind="wipe"):
+        for row in self.items(f"/v1/hosts/{name}/journal", kind="wipe", job=job):
             told = JournalRow.model_validate(row).detail.get("wipe")
             if told is not None:
                 report = WipeReport.model_validate(told)

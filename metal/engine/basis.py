@@ -7,7 +7,9 @@ from metal.drivers.hardware import read_hardware
 from metal.engine.controllers import is_hardware
 from metal.engine.work import Work
 from metal.errors import Refused
-from metal.planning.basis import moved
+from metal.planning.basis import OF_MACHINE, moved
+from metal.planning.disks import Refusal
+from metal.planning.erasing import unwipeable
 from metal.planning.raid.steps import volume_ids
 from specs.facts import Hardware, Observation
 
@@ -19,9 +21,11 @@ def hold_basis(work: Work) -> None:
     """Compare a fresh reading with the plan's basis. Raises Refused (plan-moved) naming every difference.
 
     Asked before the first destructive step of each process and of each boot. A difference is the plan's own
-    where a step that was begun declares that it leaves one (`Step.leaves`); any other stops the job.
+    where a step that was begun declares that it leaves one (`Step.leaves`); any other stops the job. So does
+    a disk that can't be erased as planned (wipe-impossible): a plan that was made on a running system's
+    reading could not know, and nothing is erased yet.
     """
-    if work.kept.basis_held or _just_read(work) or work.plan.basis.get("reads") != "hardware":
+    if work.kept.basis_held or _just_read(work) or work.plan.basis.get("reads") not in OF_MACHINE:
         work.kept.basis_held = True
         return
     hardware, unknown = read_hardware(work.shell(), None)
@@ -40,7 +44,24 @@ def hold_basis(work: Work) -> None:
             reason="plan-moved",
             hint=f"rackflow plan {work.host} --refresh",
         )
+    impossible = [refusal.message for refusal in _impossible(work, hardware)]
+    if impossible:
+        raise Refused("; ".join(impossible), host=work.host, reason="wipe-impossible")
     work.kept.basis_held = True
+
+
+def _impossible(work: Work, hardware: Hardware) -> Iterator[Refusal]:
+    """Why disks that this plan has not begun to erase can't be erased by its methods."""
+    methods = {
+        step.args["target"].get("identity"): str(step.args.get("method", "metadata"))
+        for step in work.plan.steps
+        if step.kind == "wipe" and "target" in step.args and not work.has_begun(step.id)
+    }
+    for disk in hardware.disks:
+        if disk.identity is not None and disk.identity in methods:
+            refusal = unwipeable(disk, methods[disk.identity])
+            if refusal is not None:
+                yield refusal
 
 
 def _left(work: Work, hardware: Hardware) -> Iterator[str]:

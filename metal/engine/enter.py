@@ -27,6 +27,11 @@ from specs.records import HostRecord, JournalRow
 
 STEP: Final = "enter-boot-os"
 """Under which step recoveries stand in the journal."""
+BOOT_STEP: Final = "boot-os"
+"""The step of a plan that boots a running machine into the boot OS."""
+GIVEN_UP: Final = frozenset({Phase.PROVISIONING, Phase.WIPING})
+"""Phases that a plan was let into which gives up what the machine serves."""
+FAILED: Final = frozenset({Phase.PROVISION_FAILED, Phase.WIPE_FAILED})
 SENDS_MAX: Final = 3
 BOOT_S: Final = 600.0
 """How long a machine that was started may take to report in, before it counts as hung: a server with much
@@ -223,8 +228,8 @@ class Entry:
             )
 
     def _destroyers(self, record: HostRecord, own: Sequence[JournalRow]) -> Sequence[JournalRow]:
-        """Give the rows that tell whether disks were given up: after a failed provisioning another job's."""
-        return self.edge.journal_rows(self.host) if record.phase is Phase.PROVISION_FAILED else own
+        """Give the rows that tell whether disks were given up: after a failure another job's."""
+        return self.edge.journal_rows(self.host) if record.phase in FAILED else own
 
     def _bmc(self) -> Any:
         owner = f"{self.claim.run_id}:{self.step}"
@@ -256,10 +261,10 @@ class Entry:
 def may_cycle(record: HostRecord, rows: Sequence[JournalRow]) -> bool:
     """Whether a cycle costs nobody anything: its disks were begun to be erased, or there is nothing to boot.
 
-    `rows` are the journal of the job; of all jobs where provisioning has failed, which it also does before
-    anything is erased: the system that was to be replaced then serves on.
+    `rows` are the journal of the job; of all jobs where provisioning or a wipe has failed, which they also do
+    before anything is erased: the system that was to be replaced then serves on.
     """
-    if record.phase is Phase.PROVISIONING or _erased(rows):
+    if record.phase in GIVEN_UP or _erased(rows):
         return True
     seen = record.observation
     if seen is None or seen.hardware is None or "hardware.disks" in seen.unknown:

@@ -18,7 +18,7 @@ from metal.drivers.guest import (
 from metal.drivers.guest.accounts import UserWish
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
 from metal.drivers.guest.document import Document, commands
-from metal.drivers.guest.facts import LVM_TOOLS
+from metal.drivers.guest.facts import LVM_TOOLS, THIN_TOOLS
 from metal.drivers.guest.fstab import FSTAB, Mount
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.guest.managed_files import FileWish
@@ -29,6 +29,11 @@ from metal.planning.plan import StepKind
 from specs.facts import InstallRecord
 
 GENERATED: Final = "generated"
+NEEDED: Final = (
+    ("lvm", "lvm2", LVM_TOOLS, "find none of its logical volumes", "lvm"),
+    ("thin", "thin-provisioning-tools", THIN_TOOLS, "open none of its thin pools", "thinPools"),
+)
+"""What the image must bring for what its fstab will name: mark of a mount, package, its program's places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +78,15 @@ def _mounts(work: Work) -> tuple[Mount, ...]:
 
 def _fstab(work: Work) -> tuple[str, ...]:
     reading = work.reading()
-    if any(entry.get("lvm") for entry in work.args.get("mounts", ())) and not any(
-        map(reading.present, LVM_TOOLS)
-    ):
-        raise Refused(
-            f"the image has no lvm2 ({' or '.join(LVM_TOOLS)}), so it would find none of its logical volumes",
-            host=work.host,
-            reason="image-unfit",
-            hint="put lvm2 into the image, or leave lvm out of the spec",
-        )
+    for mark, package, tools, told, hint in NEEDED:
+        asked = any(entry.get(mark) for entry in work.args.get("mounts", ()))
+        if asked and not any(map(reading.present, tools)):
+            raise Refused(
+                f"the image has no {package} ({' or '.join(tools)}), so it would {told}",
+                host=work.host,
+                reason="image-unfit",
+                hint=f"put {package} into the image, or leave {hint} out of the spec",
+            )
     return fstab.differences(work.system(), _mounts(work))
 
 
@@ -165,6 +170,7 @@ def _record(work: Work) -> InstallRecord:
         root_disks=tuple(args.get("root_disks") or ()),
         volumes={name: tuple(drives) for name, drives in (args.get("volumes") or {}).items()},
         root_uuid=str(args.get("root_uuid") or work.root_uuid()),
+        root_volume=args.get("root_volume"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Encrypted file systems: made over LUKS2, opened to prove their key, unlocked by the installed system."""
+"""Encrypted file systems: made over LUKS2, and unlocked by the installed system."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -9,12 +9,13 @@ from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.guest import crypttab, managed_files
 from metal.drivers.guest.crypttab import CRYPTTAB, Unlock
 from metal.drivers.guest.document import commands, joined
-from metal.drivers.guest.facts import CRYPT_TOOLS
+from metal.drivers.guest.facts import CRYPT_TOOLS, TSS_LIBRARIES, places_of
+from metal.drivers.guest.managed_files import FileWish
 from metal.drivers.storage import luks
 from metal.drivers.storage.luks import LuksWish
 from metal.drivers.storage.opened import LIST, close_left, luks_id
 from metal.drivers.storage.places import Places
-from metal.drivers.storage.stack import Layer, Stack
+from metal.drivers.storage.stack import Layer
 from metal.engine.work import Handler, Work
 from metal.errors import Refused
 from metal.planning.mounting import ENCRYPTED, HEADER_MARK, marked
@@ -38,7 +39,8 @@ def layers(work: Work, name: str, *, fresh: bool) -> tuple[Layer, ...]:
             hint="plan again: the secret was changed after the plan was made",
         )
     uuid = work.made(f"luks:{name}") if fresh else None
-    return (LuksWish(str(asked["unlocked"]), secret.value.encode(), uuid).layer,)
+    wish = LuksWish(str(asked["unlocked"]), secret.value.encode(), uuid, tpm2=bool(asked.get("tpm2")))
+    return (wish.layer,)
 
 
 def differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:
@@ -73,28 +75,6 @@ def close(work: Work, ids: Iterable[str]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class LuksOpen:
-    """Open what is encrypted and stays, with the key that it will be unlocked with, before anything goes."""
-
-    blind: bool = True
-
-    def differences(self, work: Work) -> tuple[str, ...]:  # noqa: ARG002
-        """Read nothing: that it was opened is what is asked for."""
-        return ()
-
-    def act(self, work: Work) -> None:
-        """Open and close it."""
-        work.unmount()
-        name, target, number = str(work.args["name"]), work.target(), int(work.args["number"])
-        device = work.block().on(target)
-        target, part = replace(target, size_bytes=device.size_bytes), device.partition(number)
-        if part is not None and part.fs_uuid:
-            close(work, (luks_id(part.fs_uuid),))
-        opened = Stack(f"open {name} with its key", layers=layers(work, name, fresh=False))
-        work.send((opened.command(Places.of(((target, number),))),))
-
-
-@dataclass(frozen=True, slots=True)
 class Crypttab:
     """What the installed system unlocks at each start, and the keys for it."""
 
@@ -110,16 +90,35 @@ class Crypttab:
                 reason="image-unfit",
                 hint="put cryptsetup into the image, or leave luks out of the spec",
             )
-        keys = managed_files.differences(work.system(), tuple(one.key for one in unlocks))
+        self._by_tpm(work, unlocks)
+        keys = managed_files.differences(work.system(), _keys(unlocks))
         return (*crypttab.differences(reading.text(CRYPTTAB), unlocks), *keys)
+
+    @staticmethod
+    def _by_tpm(work: Work, unlocks: Iterable[Unlock]) -> None:
+        """Raise Refused where the image could ask no TPM."""
+        reading = work.reading()
+        named = [one.name for one in unlocks if one.key_path is None]
+        lacking = [name for name in TSS_LIBRARIES if not any(map(reading.present, places_of(name)))]
+        if named and lacking:
+            raise Refused(
+                f"the image has no {', '.join(lacking)}: it could not ask its TPM for {', '.join(named)}",
+                host=work.host,
+                reason="image-unfit",
+                hint="put the TPM2 libraries (tpm2-tss) into the image, or set luks.tpm2: off",
+            )
 
     def act(self, work: Work) -> None:
         """Write both."""
         unlocks, root = _unlocks(work), work.root()
-        keys = managed_files.document(work.system(), tuple(one.key for one in unlocks), work.secrets())
+        keys = managed_files.document(work.system(), _keys(unlocks), work.secrets())
         lines = crypttab.document(work.reading().text(CRYPTTAB), unlocks)
         work.send(commands(joined(lines.says, (keys, lines)), root))
         work.reading(fresh=True)
+
+
+def _keys(unlocks: Iterable[Unlock]) -> tuple[FileWish, ...]:
+    return tuple(key for one in unlocks for key in one.keys)
 
 
 def _unlocks(work: Work) -> tuple[Unlock, ...]:
@@ -131,4 +130,4 @@ def _device(work: Work, entry: Mapping[str, Any]) -> str:
     return str(entry.get("device") or f"UUID={uuid}")
 
 
-HANDLERS: Final[Mapping[StepKind, Handler]] = {"luks-open": LuksOpen(), "crypttab": Crypttab()}
+HANDLERS: Final[Mapping[StepKind, Handler]] = {"crypttab": Crypttab()}

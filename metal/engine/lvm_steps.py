@@ -14,12 +14,14 @@ from metal.drivers.storage.lvm import (
     lvm_id,
     read_groups,
 )
-from metal.drivers.storage.opened import luks_id, volume_id
+from metal.drivers.storage.opened import LIST, close_group, luks_id, volume_id
+from metal.drivers.storage.stack import Layer, Stack
+from metal.drivers.storage.thin import PoolWish
 from metal.engine import luks_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused
 from metal.planning.plan import StepKind
-from specs.facts import LogicalVolumeFact
+from specs.facts import LogicalVolumeFact, VolumeGroupFact
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,10 @@ class VolumeGroup:
     def act(self, work: Work) -> None:
         """Make what is missing; nothing that stands is made again."""
         work.unmount()
-        work.send(tuple(group_wish(work, work.args).commands(read_groups(work.shell()))))
+        wish = group_wish(work, work.args)
+        if work.interrupted and wish.pools:
+            _close_group(work, wish.found(read_groups(work.shell())))
+        work.send(tuple(wish.commands(read_groups(work.shell()))))
 
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {"volume-group": VolumeGroup()}
@@ -54,16 +59,23 @@ def group_wish(work: Work, args: Mapping[str, Any]) -> GroupWish:
         held = (part.filesystem, part.fs_uuid) if part else (None, None)
         places.append(PhysicalVolume(target, number, uuid, *held))
     volumes = (
-        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on")) for one in args.get("volumes", ())
+        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on"), one.get("pool"))
+        for one in args.get("volumes", ())
     )
+    extent_bytes = int(args["extent_bytes"])
     return GroupWish(
-        str(args["vg"]), int(args["extent_bytes"]), tuple(places), tuple(volumes), kept=args.get("uuid")
+        str(args["vg"]),
+        extent_bytes,
+        tuple(places),
+        tuple(volumes),
+        kept=args.get("uuid"),
+        pools=tuple(PoolWish.of(one, extent_bytes) for one in args.get("pools", ())),
     )
 
 
 def volume_differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:
     """Say whether the file system was made in its volume, whole: the volume bears its mark then."""
-    _, volume = _volume(work, wish)
+    _, volume = _volume(work, wish.name)
     seen = fs_uuid_of(volume)
     if seen == wish.fs_uuid:
         return ()
@@ -73,23 +85,59 @@ def volume_differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:
 def make_in_volume(work: Work, wish: FilesystemWish) -> None:
     """Make the file system; the mark comes last."""
     work.unmount()
-    group, volume = _volume(work, wish)
+    group, volume = _volume(work, wish.name)
     seen = group.found(read_groups(work.shell()))
     below = (volume_id(seen.uuid, volume.uuid),) if seen else ()
     luks_steps.close(work, (luks_id(work.made(f"luks:{wish.name}")), *below))
+    if volume.pool is not None and work.interrupted:
+        _close_group(work, seen)
     says = f"make {wish.filesystem} {wish.label} in {group.name}/{volume.name}"
-    over = (group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
+    over = (*_pool(group, volume), group.layer(volume.name), *luks_steps.layers(work, wish.name, fresh=True))
     made = filesystems.stack(says, wish, over, (group.mark(volume, wish.fs_uuid),))
     work.send((made.command(group.places),))
 
 
-def _volume(work: Work, wish: FilesystemWish) -> tuple[GroupWish, LogicalVolumeFact]:
+def _close_group(work: Work, seen: VolumeGroupFact | None) -> None:
+    """Close what an earlier start was killed over: to make a pool or a thin volume LVM opens parts of it."""
+    if seen is not None:
+        work.send(tuple(close_group(work.shell().read(LIST).stdout, seen.uuid)))
+
+
+def open_in_volume(work: Work, name: str, says: str, over: tuple[Layer, ...]) -> None:
+    """Open a volume and what is in it, and close both."""
+    work.unmount()
+    group, volume = _volume(work, name)
+    seen = group.found(read_groups(work.shell()))
+    if work.interrupted and seen:
+        below = volume_id(seen.uuid, volume.uuid)
+        luks_steps.close(work, (*_header_in(work, below), below))
+        if volume.pool is not None:
+            _close_group(work, seen)
+    layers = (*_pool(group, volume), group.layer(volume.name), *over)
+    work.send((Stack(says, layers=layers).command(group.places),))
+
+
+def _pool(group: GroupWish, volume: LogicalVolumeFact) -> tuple[Layer, ...]:
+    """The pool is opened by name too: closing it then leaves nothing of it open, whatever opened it."""
+    return (group.layer(volume.pool),) if volume.pool else ()
+
+
+def _header_in(work: Work, below: str) -> tuple[str, ...]:
+    """What an earlier start may have left open over an active volume, known by the header in it."""
+    names = [
+        line.split()[1] for line in work.shell().read(LIST).stdout.splitlines() if line.startswith(below)
+    ]
+    said = [work.shell().read(("cryptsetup", "luksUUID", f"/dev/mapper/{name}")) for name in names]
+    return tuple(luks_id(one.stdout.strip()) for one in said if one.ok)
+
+
+def _volume(work: Work, name: str) -> tuple[GroupWish, LogicalVolumeFact]:
     group = group_wish(work, work.args["group"])
     seen = group.found(read_groups(work.shell()))
-    volume = next((one for one in seen.logical_volumes if one.name == wish.name), None) if seen else None
+    volume = next((one for one in seen.logical_volumes if one.name == name), None) if seen else None
     if volume is None:
         raise Refused(
-            f"no logical volume {group.name}/{wish.name} is on {', '.join(map(str, group.places.guards))}",
+            f"no logical volume {group.name}/{name} is on {', '.join(map(str, group.places.guards))}",
             host=work.host,
             reason="no-matching-disk",
             hint=f"rackflow plan {work.host} --refresh shows what is there now",

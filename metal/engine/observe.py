@@ -13,7 +13,7 @@ from metal.edge_client.runs import RunCalls
 from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim
 from metal.engine.connect import Address, Sessions, bmc, boot_os, running_os
-from metal.engine.enter import Entry
+from metal.engine.enter import BOOT_STEP, Entry, boot_id
 from metal.engine.waits import until_reached
 from metal.engine.work import wanted_secrets
 from metal.errors import RackflowError, Refused, Unparsable, Unreachable
@@ -26,6 +26,10 @@ from specs.records import HostRecord, SecretValue, WorkOrder
 LOGGER: Final = logging.getLogger(__name__)
 TO_INSTALL: Final = frozenset({Phase.READY, Phase.PROVISIONING, Phase.PROVISION_FAILED})
 """Phases in which a host with a spec is installed: from the boot OS."""
+TO_WIPE: Final = frozenset({Phase.READY, Phase.PROVISION_FAILED, Phase.WIPING, Phase.WIPE_FAILED})
+"""Phases in which a host is wiped from the boot OS, unless a system of its own still answers."""
+REPLACING: Final = frozenset({"reinstall", "wipe"})
+"""Verbs that give up the system of an active host."""
 MOST_TOLD: Final = 2000
 """Characters of a condition's message."""
 STALE_S: Final = 3.0
@@ -53,7 +57,7 @@ def observe(
     if claim is not None and (
         _needs_boot_os(edge, order, record, claim, around) or _lies_dead(edge, record, claim, around)
     ):
-        Entry(edge, claim, around, log).ensure()
+        _way_in(edge, claim, around, log).ensure()
         record = edge.host(host)
     unknown: dict[str, str] = {}
     state = _bmc(edge, record, claim, around.sessions, unknown)
@@ -91,24 +95,45 @@ def _tell_health(edge: RunCalls, record: HostRecord, order: WorkOrder, observati
     """Set `Healthy` by the machine's RAID volumes, where there are any, and where it is not so already."""
     told = health_of(observation, order.spec.raid if order.spec else ())
     known = next((one for one in record.conditions if one.type == "Healthy"), None)
-    if told.status is None or (known and (known.status, known.message) == (told.status, told.message)):
+    status, message = told.status, told.message
+    if status is None and known is not None and known.status != "True" and _shows_volumes(observation):
+        # A verdict on volumes that are gone, as after a wipe, would stand for ever.
+        status, message = "True", "no RAID volume is there"
+    if status is None or (known and (known.status, known.message) == (status, message)):
         return
-    edge.put_condition(
-        record.name, "Healthy", status=told.status, reason=told.reason, message=told.message[:MOST_TOLD]
-    )
+    edge.put_condition(record.name, "Healthy", status=status, reason=told.reason, message=message[:MOST_TOLD])
+
+
+def _shows_volumes(observation: Observation) -> bool:
+    """Whether a volume that is there would have been seen."""
+    return observation.seen_from == "boot-os" and "hardware.raids" not in observation.unknown
 
 
 def _needs_boot_os(
     edge: RunCalls, order: WorkOrder, record: HostRecord, claim: Claim, around: Surroundings
 ) -> bool:
-    """Whether this job installs the host, has not done so yet, and finds no boot OS to do it from."""
+    """Whether this job installs or wipes the host, has not done so, and finds no boot OS to do it from."""
+    if record.phase not in TO_INSTALL | TO_WIPE:
+        return False
+    verb = edge.job(claim.host, claim.job).verb
+    if verb == "wipe":
+        return record.phase in TO_WIPE and boot_id(edge, record, around) is None
     if record.phase not in TO_INSTALL or order.spec is None or order.spec.image is None:
         return False
     if (record.installed or {}).get("job") == claim.job:
         return False
-    if edge.job(claim.host, claim.job).verb not in ("apply", "reinstall"):
+    if verb not in ("apply", "reinstall"):
         return False
     return record.boot is None or not Entry(edge, claim, around, LOGGER.info).answers(record)
+
+
+def _way_in(edge: RunCalls, claim: Claim, around: Surroundings, log: Log) -> Entry:
+    """The way into the boot OS; that of the plan's own step where an earlier run has set out on it.
+
+    Such a machine is on its way, and may take as long as that step lets it.
+    """
+    step = Entry(edge, claim, around, log, step=BOOT_STEP, at_once=True)
+    return step if step.is_under_way() else Entry(edge, claim, around, log)
 
 
 def _lies_dead(edge: RunCalls, record: HostRecord, claim: Claim, around: Surroundings) -> bool:
@@ -116,10 +141,10 @@ def _lies_dead(edge: RunCalls, record: HostRecord, claim: Claim, around: Surroun
 
     To start it by its network costs nobody anything. One that is on and silent may serve somebody.
     """
-    if record.phase is not Phase.ACTIVE or record.bmc_address is None:
+    if record.phase not in (Phase.ACTIVE, Phase.ADOPTED) or record.bmc_address is None:
         return False
     replaced = (record.installed or {}).get("job") == claim.job
-    if replaced or edge.job(claim.host, claim.job).verb != "reinstall":
+    if replaced or edge.job(claim.host, claim.job).verb not in REPLACING:
         return False
     if Entry(edge, claim, around, LOGGER.info).is_under_way():
         return True
@@ -164,13 +189,16 @@ def _awake(shell: Shell) -> Shell:
 def _with_last(
     hardware: Hardware, gaps: dict[str, str], last: Observation | None
 ) -> tuple[Hardware, dict[str, str]]:
-    """Keep what only the boot OS has tools for: identity, memory, BMC. They do not change under a system.
+    """Keep what only the boot OS can read: identity, memory, TPM, BMC. They do not change under a system.
 
-    Disks, NICs and arrays are never carried on: not to be read is unknown.
+    Disks, NICs and arrays are never carried on: not to be read is unknown. That a system shows no TPM says
+    nothing: it may lack the driver.
     """
+    if hardware.tpm == "none":
+        hardware = hardware.model_copy(update={"tpm": None})
     if last is None or last.hardware is None:
         return hardware, gaps
-    lasting = ("manufacturer", "product", "serial", "uuid", "firmware", "memory_bytes", "bmc")
+    lasting = ("manufacturer", "product", "serial", "uuid", "firmware", "memory_bytes", "tpm", "bmc")
     kept = {
         name: value
         for name in lasting

@@ -5,18 +5,23 @@ from typing import Final, get_args
 
 from metal.edge_client.runs import RunCalls
 from metal.engine.claim import Claim
-from metal.errors import UnsafeChange
+from metal.errors import SpecError, UnsafeChange
 from metal.planning.basis import moved
-from metal.planning.plan import Plan
+from metal.planning.plan import Plan, StepKind
 from metal.planning.restarts import DESTROYING, restart_of
 from metal.planning.safety import Forbidden, NeedsConsent, PostedBy, Verdict, consent_needed
 from metal.planning.steps import make_plan
+from metal.planning.wiping import make_wipe_plan
+from specs.erasure import wipe_args
 from specs.facts import Observation
-from specs.reasons import REASONS
+from specs.model import Lifecycle
+from specs.reasons import REASONS, next_step
 from specs.records import HostRecord, JobRecord, JournalRow, WorkOrder
 
 PLAN_STEP: Final = "plan"
 """The journal row that ties a plan to its job."""
+OF_WIPE: Final[frozenset[StepKind]] = frozenset({"boot-os", "wipe", "boot-order"})
+"""The steps of a wipe."""
 
 
 def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
@@ -39,9 +44,10 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
         return _stored(edge, claim, stored)
     if asked:
         plan = _stored(edge, claim, str(asked))
+        _of_its_verb(job, plan)
         _holds(edge, claim, plan, seen)
     else:
-        plan = make_plan(edge.order(claim.host), seen, reinstall=job.verb == "reinstall")
+        plan = _made(edge.order(claim.host), job, seen)
     if job.verb != "observe" and plan.steps:
         edge.put_plan(plan.hash, plan.model_dump(mode="json"))
         edge.journal(
@@ -55,6 +61,33 @@ def plan_for_job(edge: RunCalls, claim: Claim, seen: Observation) -> Plan:
             detail={"steps": len(plan.steps)},
         )
     return plan
+
+
+def _made(order: WorkOrder, job: JobRecord, seen: Observation) -> Plan:
+    """Make the plan that the job's verb asks for. Raises SpecError where there is nothing to plan with."""
+    if job.verb != "wipe":
+        return make_plan(order, seen, reinstall=job.verb == "reinstall")
+    try:
+        wish = wipe_args(job.args).wish
+    except ValueError as error:
+        raise SpecError(
+            f"the wipe's arguments are wrong: {error}", host=job.host, reason="refused"
+        ) from error
+    return make_wipe_plan(order, seen, wish)
+
+
+def _of_its_verb(job: JobRecord, plan: Plan) -> None:
+    """Refuse to carry out a wipe as an installation, or an installation as a wipe: each ends otherwise."""
+    if (plan.wipe is not None) == (job.verb == "wipe"):
+        strange = [step.id for step in plan.steps if step.kind not in OF_WIPE] if plan.wipe else []
+        if not strange:
+            return
+        told = f"plan {plan.hash[:12]} was edited: {', '.join(strange)} is no step of a wipe"
+    else:
+        what = "no wipe" if plan.wipe is None else "a wipe"
+        told = f"plan {plan.hash[:12]} is {what}, and the job's verb is {job.verb}"
+    hint = f"rackflow plan {job.host} shows what an apply does, with --wipe what a wipe does"
+    raise UnsafeChange(told, host=job.host, reason="plan-moved", hint=hint)
 
 
 def _holds(edge: RunCalls, claim: Claim, plan: Plan, seen: Observation) -> None:
@@ -119,7 +152,8 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
     """
     if _has_destroyed(edge, claim, plan):
         return True
-    verdict = judge(edge.order(claim.host), edge.job(claim.host, claim.job), plan)
+    job = edge.job(claim.host, claim.job)
+    verdict = judge(edge.order(claim.host), job, plan)
     if isinstance(verdict, Forbidden):
         told = REASONS.get(verdict.reason)
         blocked = "; ".join(step.reason for step in plan.steps if step.blocked_by)
@@ -127,7 +161,7 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
             blocked or (told.sentence if told else f"the plan may not run: {verdict.reason}"),
             host=claim.host,
             reason=verdict.reason,
-            hint=told.next_step if told else None,
+            hint=next_step(verdict.reason, job.verb),
         )
     if isinstance(verdict, NeedsConsent) and not edge.consents(claim.host, plan.hash, job=claim.job):
         return False
@@ -163,9 +197,8 @@ def _unjudged(edge: RunCalls, claim: Claim, plan: Plan) -> list[JournalRow]:
 
 
 def judge(order: WorkOrder, job: JobRecord, plan: Plan) -> Verdict:
-    """Apply the safety rules to one job's plan."""
-    assert order.spec is not None  # a plan was made from it
-    lifecycle = order.spec.lifecycle
+    """Apply the safety rules to one job's plan; a host without a spec goes by what a spec says by default."""
+    lifecycle = order.spec.lifecycle if order.spec else Lifecycle()
     return consent_needed(
         plan,
         phase=order.host.phase,

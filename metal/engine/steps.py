@@ -12,7 +12,16 @@ from typing import Any, Final
 
 from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.edge_client.runs import RunCalls
-from metal.engine import guest_steps, luks_steps, lvm_steps, power_steps, proof, raid_steps, storage_steps
+from metal.engine import (
+    guest_steps,
+    luks_open,
+    luks_steps,
+    lvm_steps,
+    power_steps,
+    proof,
+    raid_steps,
+    storage_steps,
+)
 from metal.engine.around import REAL, Log, Memory, Surroundings
 from metal.engine.arrays import assemble_own
 from metal.engine.basis import hold_basis
@@ -39,6 +48,7 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
     **storage_steps.HANDLERS,
     **lvm_steps.HANDLERS,
     **luks_steps.HANDLERS,
+    **luks_open.HANDLERS,
     **guest_steps.HANDLERS,
     **power_steps.HANDLERS,
 }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from metal.drivers import erasing, filesystems, image, partitions
+from metal.drivers import erasing, filesystems, image, mbr, partitions
 from metal.drivers.filesystems import FilesystemWish
 from metal.drivers.image import ImageWish
 from metal.drivers.partitions import (
@@ -15,11 +15,14 @@ from metal.drivers.partitions import (
     RootWish,
     Target,
 )
+from metal.drivers.storage.lvm import read_groups
+from metal.drivers.storage.lvm_root import RootVolume
 from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
 from metal.errors import Refused, Unreachable
 from metal.planning.plan import StepKind
 from metal.planning.report import erased_disks
+from metal.protocols import Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Wipe:
         """Say what is found on the target; that more than signatures was erased only its report says."""
         target, method = work.target(), _method(work)
         found = work.block().on(target).found
-        if found or method == "metadata" or work.acted:
+        if found or work.acted or (method == "metadata" and not _is_attested(work)):
             return found
         return (f"{target} is not known to be erased ({method})",)
 
@@ -49,7 +52,8 @@ class Wipe:
             # What an earlier start has erased may be gone from the disk and not from the kernel.
             work.send((image.reread_table(target),))
             target, device = _found(work)
-            if method == "metadata" and not device.found and not device.partitions:
+            erased = method == "metadata" and not device.found and not device.partitions
+            if erased and not _is_attested(work):
                 return
         name = work.made(f"wipe:{target.guard.identity}")
         command = erasing.wipe_command(target, device.size_bytes, method, name=name)
@@ -74,7 +78,7 @@ class WriteImage:
 
     def differences(self, work: Work) -> tuple[str, ...]:
         """Say whether the kernel sees the image's root on the target."""
-        target, wanted = work.target(), work.root_uuid()
+        target, wanted = work.target(), work.root_id()
         if _has_root(work.block(), target, wanted):
             return ()
         work.send((image.reread_table(target),))
@@ -106,20 +110,26 @@ class Partition:
         """Compare the table with the plan's."""
         view = work.block()
         device = view.on(work.target())
-        return partitions.differences(device, _extents(work, view))
+        found = partitions.differences(device, _extents(work, view))
+        volume = _root_volume(work)
+        return found or (volume.differences(read_groups(work.shell())) if volume else ())
 
     def act(self, work: Work) -> None:
-        """One sgdisk call, if the table is not right yet; then check and grow the root."""
+        """One call of sgdisk or sfdisk, if the table is not right yet; then check and grow the root."""
         work.unmount()
         view = work.block()
         target, device = _found(work, view)
         laid = _extents(work, view)
         root = work.args.get("root")
         if partitions.differences(device, laid):
-            work.send((partitions.table_command(target, device, laid, fresh=root is None),))
+            work.send((_table_command(work, target, device, laid),))
         if root is None:
             return
         number = int(root["number"])
+        volume = _root_volume(work)
+        if volume is not None:
+            work.send(volume.grow(target, number, read_groups(work.shell())))
+            return
         part = device.partition(number)
         if part is not None:
             work.send(filesystems.grow_root(target, number, part.filesystem or ""))
@@ -175,6 +185,11 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
 }
 
 
+def _is_attested(work: Work) -> bool:
+    """Whether the step's report is what it is for, also of a disk on which nothing is seen."""
+    return bool(work.args.get("attest"))
+
+
 def _method(work: Work) -> str:
     return str(work.args.get("method", "metadata"))
 
@@ -199,6 +214,38 @@ def _has_root(view: BlockView, target: Target, fs_uuid: str) -> bool:
 
 def _extents(work: Work, view: BlockView) -> tuple[Extent, ...]:
     root = work.args.get("root")
-    wish = RootWish(int(root["number"]), root.get("size_bytes"), work.args.get("root_uuid")) if root else None
-    added = [NewPartition.of(new, work.made(f"part:{new['name']}")) for new in work.args.get("add", ())]
-    return partitions.extents(view.on(work.target()), wish, added, work.host)
+    held = work.args.get("root_volume", {}).get("pv_uuid") or work.args.get("root_uuid")
+    wish = RootWish(int(root["number"]), root.get("size_bytes"), held) if root else None
+    device = view.on(work.target())
+    signature = _signature(work, device)
+    added = [
+        NewPartition.of(
+            new,
+            mbr.part_uuid(signature, int(new["number"])) if signature else work.made(f"part:{new['name']}"),
+        )
+        for new in work.args.get("add", ())
+    ]
+    return partitions.extents(device, wish, added, work.host)
+
+
+def _root_volume(work: Work) -> RootVolume | None:
+    held = work.args.get("root_volume")
+    return RootVolume.of(held) if held else None
+
+
+def _signature(work: Work, device: Device) -> str | None:
+    """The id of an MBR: the image's own where it has one, else the job's; None where the table is a GPT."""
+    if work.args.get("table") != "mbr":
+        return None
+    own = mbr.signature_of(device) if work.args.get("root") else None
+    return own or mbr.signature_from(work.made(f"table:{work.target().guard.identity}"))
+
+
+def _table_command(work: Work, target: Target, device: Device, laid: tuple[Extent, ...]) -> Command:
+    fresh = work.args.get("root") is None
+    signature = _signature(work, device)
+    if signature is None:
+        return partitions.table_command(target, device, laid, fresh=fresh)
+    kept = () if fresh else device.partitions
+    table = mbr.Table(signature, laid, kept, work.args.get("active"), fresh=fresh)
+    return table.command(target, device.block_bytes)

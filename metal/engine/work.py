@@ -15,6 +15,8 @@ from metal.drivers.guest.facts import Question, Reading, read_system
 from metal.drivers.guest.fstab import FSTAB
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.partitions import BlockView, Target, find_root, read_block
+from metal.drivers.storage.lvm_root import RootVolume
+from metal.drivers.storage.opened import LIST, close_left
 from metal.edge_client.runs import RunCalls
 from metal.engine.around import Kept, Log, Surroundings
 from metal.engine.claim import Claim, check
@@ -264,6 +266,19 @@ class Work:
             )
         return str(recorded)
 
+    def root_volume(self) -> RootVolume | None:
+        """The logical volume that the root is in: the plan's image's, else the install record's."""
+        told = (step.args.get("root_volume") for step in self.plan.steps)
+        held = next((one for one in told if one), None)
+        if held is None and not any(step.kind == "write-image" for step in self.plan.steps):
+            held = (self.record().installed or {}).get("root_volume")
+        return RootVolume.of(held) if held else None
+
+    def root_id(self) -> str:
+        """What the root's partition bears: its file system's UUID, or its own as a physical volume."""
+        volume = self.root_volume()
+        return volume.pv_uuid if volume else self.root_uuid()
+
     def root_target(self) -> Target | None:
         """The target that the plan writes its image to; None when it writes none."""
         image = next((step for step in self.plan.steps if step.kind == "write-image"), None)
@@ -277,6 +292,9 @@ class Work:
         if self._is_mounted():
             self.send((Command(("umount", MOUNT_POINT), says="unmount the deployed root"),))
         self.kept.mounted = False
+        volume = self.root_volume()
+        if volume is not None:
+            self.send(tuple(close_left(self.shell().read(LIST).stdout, (volume.opened_id,))))
 
     def _is_mounted(self) -> bool:
         if self.kept.mounted is None:
@@ -287,7 +305,11 @@ class Work:
     def _mount(self) -> None:
         if self._is_mounted():
             return
-        _, root = find_root(self.block(), self.root_uuid(), self.root_target())
+        volume = self.root_volume()
+        _, root = find_root(self.block(), self.root_id(), self.root_target())
+        if volume is not None:
+            self.send(volume.mount(root.device, MOUNT_POINT))
+            return
         argv = ("mount", "--mkdir", "-t", str(root.filesystem), root.device, MOUNT_POINT)
         self.send((Command(argv, says=f"mount the deployed root {root.device}"),))
 

@@ -9,16 +9,21 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from metal.planning.disks import unfit
 from metal.planning.plan import Plan
 from specs.facts import Disk, Hardware, Observation, RaidArray, RaidController, SystemFacts
 
-Reads = Literal["hardware", "system"]
+Reads = Literal["hardware", "disks", "system"]
+OF_MACHINE: Final = frozenset({"hardware", "disks"})
+"""What is read of the machine and not of its system, so that the boot OS can say whether it still holds."""
 
 
 def basis_of(observation: Observation, reads: Reads) -> dict[str, Any]:
-    """The fields that a plan rests on: the hardware for an installation, the system for a repair."""
+    """The fields that a plan rests on: hardware for an installation, disks for a wipe, else the system."""
     if reads == "hardware":
         return {"reads": reads, "hardware": _hardware(observation.hardware)}
+    if reads == "disks":
+        return {"reads": reads, "hardware": _disks(observation.hardware)}
     power = observation.bmc.power if observation.bmc else None
     return {"reads": reads, "system": _system(observation.system), "power": power}
 
@@ -66,7 +71,8 @@ def array_path(uuid: str) -> str:
 
 def moved(plan: Plan, seen: Observation) -> list[Moved]:
     """Every field in which a machine is not as a plan's basis says; what cannot be read counts as moved."""
-    reads: Reads = "hardware" if plan.basis.get("reads") == "hardware" else "system"
+    said = plan.basis.get("reads")
+    reads: Reads = said if said in OF_MACHINE else "system"
     found = list(_compare("", plan.basis, basis_of(seen, reads)))
     if plan.seen_from == seen.seen_from:
         return found
@@ -85,6 +91,18 @@ def _hardware(hardware: Hardware | None) -> dict[str, Any] | None:
         "nics": sorted(nic.mac for nic in hardware.nics),
         "disks": {disk_key(disk): _disk(disk) for disk in hardware.disks},
         "raids": {array.uuid: _array(array) for array in hardware.raids},
+    }
+
+
+def _disks(hardware: Hardware | None) -> dict[str, Any] | None:
+    """The machine and the disks that may be erased. One that never may comes and goes, as BMCs' media do."""
+    if hardware is None:
+        return None
+    usable = (disk for disk in hardware.disks if unfit(disk, hardware.disks) is None)
+    return {
+        "serial": hardware.serial,
+        "uuid": hardware.uuid,
+        "disks": {disk_key(disk): _disk(disk) for disk in usable},
     }
 
 

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from metal.planning.disks import Refusal, describe
-from metal.planning.layout import DiskPlan, lay_out_data, lay_out_root, read_image
+from metal.planning.disks import Refusal
+from metal.planning.erasing import VOLUME_METHODS, unwipeable
+from metal.planning.layout import TABLE_NAMES, DiskPlan, label_of, lay_out_data, lay_out_root, read_image
 from metal.planning.mounting import ENCRYPTED, formatted
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
-from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, split_groups
-from specs.facts import Disk, Hardware, PartitionFact
+from metal.planning.tpm import tpm_refusal
+from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, namesakes, split_groups
+from specs.facts import Disk, Hardware, PartitionFact, Tpm
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
-VOLUME_METHODS: Final = ("metadata", "discard", "overwrite")
-"""What may be done to a RAID volume: only a drive can erase itself."""
-
 MEMBER_SIGNATURE: Final = "linux_raid_member"
+MEMBER_OF_GROUP: Final = "LVM2_member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,8 @@ class Chosen:
     storage: Storage
     refusals: dict[str, Refusal]
     groups: tuple[Group, ...] = ()
+    tpm: Tpm | None = None
+    """What opens encrypted file systems where the spec asks for it."""
 
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
@@ -76,13 +78,19 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     unset = sorted(keys - set(order.secrets))
     if unset:
         refusals["disks:luks"] = Refusal("secret-missing", f"no secret is called {', '.join(unset)}")
+    untrusted = tpm_refusal(spec, hardware.tpm)
+    if untrusted is not None:
+        refusals["disks:tpm2"] = untrusted
     cuts = (*((root,) if root else ()), *data)
     groups: tuple[Group, ...] = ()
     if not refusals:
         groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
         refusals |= wrong
-        refusals |= dict(split_groups(hardware, _erased(storage, cuts), _remade(cuts, groups), _stay(groups)))
-    return Chosen(root, tuple(data), usable, storage, refusals, groups)
+        erased = _erased(storage, cuts)
+        refusals |= dict(split_groups(hardware, erased, _remade(cuts, groups), _stay(groups)))
+        own = root.plan.root_volume if root else None
+        refusals |= dict(namesakes(str(own["vg"]), spec, hardware, erased)) if own else {}
+    return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm)
 
 
 def _erased(storage: Storage, cuts: Sequence[Cut]) -> list[Disk]:
@@ -134,12 +142,14 @@ def _bootable(image: ImageRecord, mode: str | None) -> ImageRecord | Refusal:
     """What the image was found to hold, against how the machine starts: checked before anything is erased."""
     if mode is None:
         return Refusal("image-unfit", "the machine's firmware mode is not known, and the spec names none")
-    if image.info.get("partition_table", "gpt") != "gpt":
-        told = f"image {image.name} has no GPT: one with an MBR, or none, cannot be grown and added to"
+    table = image.info.get("partition_table", "gpt")
+    if table not in ("gpt", "mbr"):
+        told = f"image {image.name} has no partition table, neither GPT nor MBR: it cannot be grown"
         return Refusal("image-unfit", told)
     needed = "has_esp" if mode == "uefi" else "has_bios_boot"
     if not image.info.get(needed):
-        part = "EFI system partition" if mode == "uefi" else "BIOS boot partition"
+        loader = "BIOS boot partition" if table == "gpt" else "boot code in its MBR"
+        part = "EFI system partition" if mode == "uefi" else loader
         return Refusal("image-unfit", f"image {image.name} has no {part}, so it cannot boot by {mode}")
     if not image.info.get("root_uuid"):
         return Refusal("image-unfit", f"image {image.name} has a root without a UUID")
@@ -150,28 +160,43 @@ def _cut_root(spec: Host, layout: DiskLayout | None, target: Target, image: Imag
     if target.size_bytes < image.size_bytes:
         sizes = f"{human_size(image.size_bytes)}, {target.name} has {human_size(target.size_bytes)}"
         return Refusal("layout-impossible", f"the image needs {sizes}")
-    existing = target.volume.existing if target.volume else None
-    parts = [*(existing.partitions if existing else ()), *(one for d in target.disks for one in d.partitions)]
-    seen = {part.name for part in parts}
-    unsupported = _unsupported(layout, target) if layout else None
-    if unsupported:
-        return unsupported
-    for part in layout.partitions if layout else ():
-        stays = part.preserve or (part.lvm is not None and part.lvm.vg in preserved_groups(spec))
-        if stays and (part.name in seen or _unread_array(target)):
-            told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
-            return Refusal("layout-impossible", told)
-    asked = (
-        next((part.filesystem for part in layout.partitions if part.mount == "/"), None) if layout else None
-    )
-    held = str(image.info.get("root_filesystem") or "unknown")
-    if asked and held not in ("unknown", asked):
-        return Refusal("image-unfit", f"the spec asks for {asked} on /, the root of {image.name} is {held}")
+    unfit = (_unsupported(layout, target) or _lost(spec, layout, target)) if layout else None
+    if unfit:
+        return unfit
     found = read_image(image.info, target.sector_bytes)
     if isinstance(found, Refusal):
         return found
+    asked = next((one.filesystem for one in layout.partitions if one.mount == "/"), None) if layout else None
+    held = str(image.info.get("root_filesystem") or "unknown")
+    if asked and held not in ("unknown", asked):
+        return Refusal("image-unfit", f"the spec asks for {asked} on /, the root of {image.name} is {held}")
+    if found.volume and target.volume and target.volume.controller is None:
+        told = f"image {image.name} has its root on LVM, and {target.name} is software RAID, whose members"
+        return Refusal("unsupported", f"{told} LVM would see too: use a disk or a controller's volume")
     plan = lay_out_root(layout.partitions if layout else (), target.size_bytes, found)
     return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
+
+
+def _lost(spec: Host, layout: DiskLayout, target: Target) -> Refusal | None:
+    """Refuse to erase with the root disk what the spec says to preserve on it."""
+    existing = target.volume.existing if target.volume else None
+    parts = [*(existing.partitions if existing else ()), *(one for d in target.disks for one in d.partitions)]
+    for part in layout.partitions:
+        stays = part.preserve or (part.lvm is not None and part.lvm.vg in preserved_groups(spec))
+        if stays and (_stands(part, parts) or _unread_array(target)):
+            told = f"{part.name} is to be preserved, but writing the image erases the whole root disk"
+            return Refusal("layout-impossible", told)
+    return None
+
+
+def _stands(part: Partition, parts: Sequence[PartitionFact]) -> bool:
+    """Whether a partition may be among those seen: by its name, or by what is in it where it has none."""
+    nameless = [one for one in parts if not one.name]
+    if part.lvm or part.luks:
+        inside = any(one.filesystem in (MEMBER_OF_GROUP, ENCRYPTED) for one in nameless)
+    else:
+        inside = any((one.label or "").casefold() == label_of(part).casefold() for one in nameless)
+    return inside or any(one.name == part.name for one in parts)
 
 
 def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
@@ -185,37 +210,35 @@ def _unsupported(layout: DiskLayout, target: Target) -> Refusal | None:
     return unwipeable(target.disk, layout.wipe) if target.disk else None
 
 
-def unwipeable(disk: Disk, method: str) -> Refusal | None:
-    """Why a disk can't be erased by a method; None where it can, or where only the boot OS will know."""
-    if method not in ("discard", "sanitize") or (disk.erases is None and disk.erase_problem is None):
-        return None
-    ways = [way for way in disk.erases or () if (way == "discard") == (method == "discard")]
-    if ways and not (method == "sanitize" and disk.erase_problem):
-        return None
-    why = disk.erase_problem if method == "sanitize" and disk.erase_problem else "the disk knows no way to"
-    told = f"{describe(disk)}: wipe {method} is not possible: {why}; wipe: overwrite is for every disk"
-    return Refusal("wipe-impossible", told)
-
-
 def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:
     unsupported = _unsupported(layout, target)
     if unsupported:
         return unsupported
-    plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes)
+    plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes, layout.table)
     if isinstance(plan, Refusal) or not keeps(layout, spec):
         return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
+    kept = _kept_parts(layout, target)
+    return kept if isinstance(kept, Refusal) else Cut(layout, target, plan, kept)
+
+
+def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] | Refusal:
+    """The partitions of a layout that stand, as they were seen; none on an empty disk."""
     existing = target.volume.existing if target.volume else None
     if target.volume and existing and existing.level != target.volume.spec.level:
         wished = target.volume.spec.level
         told = f"{target.name} is {existing.level} and holds data to preserve, wished {wished}"
         return Refusal("layout-impossible", told)
     parts = existing.partitions if existing else target.disk.partitions if target.disk else ()
-    found = {one.name: one for one in parts if one.name}
+    found = _standing_parts(layout, parts)
     # The boot OS assembles no array: what an array that is not seen holds shows on its members alone.
     below = () if existing else target.disks
     content = [*(existing.found if existing else ()), *(said for disk in below for said in disk.found)]
     if not parts and not content:
-        return Cut(layout, target, plan, {})
+        return {}
+    table = existing.partition_table if existing else target.disk.partition_table if target.disk else None
+    if table is not None and TABLE_NAMES.get(table, table) != layout.table:
+        told = f"{target.name} holds data to preserve in a table of kind {table}, wished {layout.table}"
+        return Refusal("layout-impossible", told)
     missing = [part.name for part in layout.partitions if part.name not in found]
     if missing:
         held = "; ".join(dict.fromkeys(content))
@@ -224,7 +247,18 @@ def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:
             told += " is seen: its array is not assembled; plan from the running system"
         return Refusal("layout-impossible", told)
     kept = {part.name: found[part.name] for part in layout.partitions}
-    return _unlike(layout, target, kept) or Cut(layout, target, plan, kept)
+    return _unlike(layout, target, kept) or kept
+
+
+def _standing_parts(layout: DiskLayout, parts: Sequence[PartitionFact]) -> dict[str, PartitionFact]:
+    """The partitions that stand, by the names of the spec.
+
+    An MBR keeps no names: there a partition is known by its number, which is its place in the spec.
+    """
+    if layout.table == "gpt":
+        return {one.name: one for one in parts if one.name}
+    names = {number: part.name for number, part in enumerate(layout.partitions, 1)}
+    return {names[one.number]: one for one in parts if one.number in names}
 
 
 def _unlike(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
@@ -233,11 +267,26 @@ def _unlike(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact
         (part for part in layout.partitions if part.preserve and not _same(part, kept[part.name])), None
     )
     if other is None:
-        return None
+        return _unlabelled(layout, target, kept)
     seen = kept[other.name].filesystem or "no file system"
     wished = f"{other.filesystem or 'none'}{' in LUKS' if other.luks else ''}"
     told = f"{target.name}: {other.name} is to be preserved and holds {seen}, wished {wished}"
     return Refusal("layout-impossible", told)
+
+
+def _unlabelled(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
+    """Refuse what an MBR's number alone would name: the file system must bear the label of the spec too.
+
+    What is encrypted is known by opening with its key, a physical volume by its group.
+    """
+    for part in layout.partitions if layout.table == "mbr" else ():
+        if not part.preserve or part.lvm or part.luks or part.filesystem is None:
+            continue
+        seen, wished = kept[part.name].label, label_of(part)
+        if (seen or "").casefold() != wished.casefold():
+            told = f"{target.name}: partition {kept[part.name].number} is to be preserved as {part.name}"
+            return Refusal("layout-impossible", f"{told} and is labelled {seen or 'nothing'}, not {wished}")
+    return None
 
 
 def _same(part: Partition, seen: PartitionFact) -> bool:

@@ -7,36 +7,26 @@ not read changes machines for no reason, and calling it equal hides drift.
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
+from metal.planning.difference import Difference
 from metal.planning.disks import Refusal
 from metal.planning.ids import derived_uuid
 from metal.planning.mounting import formatted, mounts_of, unlocked_name
 from metal.planning.network import NetworkPlan
 from metal.planning.plan import StepKind
+from metal.planning.volume_drift import pool_drift
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
 from specs.model import Formatted, Host
 from specs.raid_health import found_for, health_of, name_of, why_unknown
 from specs.records import WorkOrder
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field: what was asked, what was seen, and the step kind that repairs it (None: creation-only)."""
-
-    field: str
-    wished: str
-    seen: str
-    repair: StepKind | None = None
-    unknown: bool = False
-
-    def __str__(self) -> str:
-        """One line of drift."""
-        if self.unknown:
-            return f"{self.field}: unknown ({self.seen}), wished {self.wished}"
-        return f"{self.field}: is {self.seen}, wished {self.wished}"
+LOCKED: Final = (
+    " (a TPM that was cleared or came with another board opens nothing: its key still does, and a reinstall "
+    "that preserves it, or the two commands of docs/disks.md, have the TPM that is there open it)"
+)
+"""The next step where a file system is missing that the TPM is to open."""
 
 
 def differences(
@@ -99,6 +89,7 @@ def _creation(
         yield Difference("disks", layout_hash(spec), f"{record.layout_hash} of job {record.job}")
     yield from _mounts(spec, order.host.id, record, system)
     yield from _arrays(spec, observation)
+    yield from pool_drift(spec, observation)
 
 
 def _mounts(spec: Host, host_id: str, record: InstallRecord, system: SystemFacts) -> Iterator[Difference]:
@@ -119,7 +110,8 @@ def _mounted(
     seen = next((one for one in system.mounts if one.mount == mount), None)
     field = f"disks.{part.name}"
     if seen is None:
-        yield Difference(field, f"mounted on {mount}", "not mounted")
+        asked = part.luks is not None and part.luks.tpm2 != "off"
+        yield Difference(field, f"mounted on {mount}", f"not mounted{LOCKED if asked else ''}")
         return
     if part.filesystem and mount != "/" and seen.filesystem != part.filesystem:
         yield Difference(field, part.filesystem, seen.filesystem)

@@ -1,24 +1,23 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
-from metal.planning.erasing import Erased
-from metal.planning.layout import label_of
-from metal.planning.mounting import HEADER_MARK, key_path, marked, mounts_of, unlocked_name
+from metal.planning.encryption import Encryption
+from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
+from metal.planning.layout import ROOT_VOLUME, label_of
+from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
 from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
-from metal.planning.wish import Wish, layout_hash, secret_ref
+from metal.planning.wish import Wish, layout_hash
 from specs.model import Formatted, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
-
-_WRITE_BYTES_PER_MINUTE: Final = 60 * 100_000_000
 
 
 def install_steps(
@@ -35,7 +34,8 @@ def install_steps(
     drives = [disk for target in _targets(chosen) for disk in target.disks]
     drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     kept = [cut.target.name for cut in chosen.data if cut.kept]
-    yield from _luks_open(chosen, order.secrets)
+    encryption = Encryption(order.secrets, chosen.tpm)
+    yield from encryption.before(spec, chosen)
     yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:
@@ -47,9 +47,9 @@ def install_steps(
     for group in chosen.groups:
         yield from _volume_group(group)
     for cut in (chosen.root, *chosen.data):
-        yield from _mkfs(cut, order.secrets)
+        yield from _mkfs(cut, encryption)
     for group in chosen.groups:
-        yield from _mkfs_in(group, order.secrets)
+        yield from _mkfs_in(group, encryption)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
     configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
@@ -58,7 +58,7 @@ def install_steps(
     mounts += [one for group in chosen.groups for one in _mounts_in(group)]
     table = {"target": root.target.args, "root_uuid": root_uuid, "mounts": mounts}
     yield _plain("fstab", "disks", "file systems are mounted by UUID", args=table)
-    unlocks = list(_unlocks(chosen, order.secrets))
+    unlocks = list(encryption.unlocks(chosen))
     if unlocks:
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
@@ -82,7 +82,6 @@ def _blocked(chosen: Chosen) -> Iterator[Step]:
 
 def _wipe(cut: Cut, erased: Erased) -> Step:
     method = cut.layout.wipe if cut.layout else "metadata"
-    minutes = cut.target.size_bytes / _WRITE_BYTES_PER_MINUTE if method == "overwrite" else 0.1
     volume = cut.target.volume
     held = volume.existing if volume and volume.kept else None
     destroys = erased.first(cut.target.disks, "; ".join(held.found) if held else "")
@@ -95,7 +94,7 @@ def _wipe(cut: Cut, erased: Erased) -> Step:
         reason="a disk starts clean, so that nothing old is found on it later",
         destructive=True,
         destroys=destroys,
-        minutes=round(minutes, 1),
+        minutes=erase_minutes(method, cut.target.size_bytes),
         leaves=cut.target.leaves,
         args={"target": cut.target.args, "method": method},
     )
@@ -109,7 +108,7 @@ def _write_image(target: Target, image: ImageRecord) -> Step:
         new=f"{image.name} {image.digest[:19]} on {target.name}",
         reason=f"as the spec asks; only the manifest with sha256 {image.manifest_sha256[:12]} is accepted",
         destructive=True,
-        minutes=round(max(0.2, image.blob_bytes / _WRITE_BYTES_PER_MINUTE), 1),
+        minutes=round(max(0.2, image.blob_bytes / WRITE_BYTES_PER_MINUTE), 1),
         leaves=target.leaves,
         args={
             "target": target.args,
@@ -125,6 +124,7 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     if cut.kept:
         return
     root = {"number": cut.plan.root_number, "size_bytes": cut.plan.root_size_bytes}
+    table = {"table": "mbr", "active": cut.plan.active_number} if cut.plan.table == "mbr" else {}
     added = [
         {
             "number": one.number,
@@ -138,7 +138,9 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
     told = [f"{one.part.name} {human_size(one.size_bytes)}" for one in cut.plan.added]
     if cut.plan.root_number is not None:
         size_bytes = cut.plan.root_size_bytes
-        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}")
+        held = cut.plan.root_volume
+        inside = f" ({held['vg']}/{held['lv']})" if held else ""
+        told.insert(0, f"root {human_size(size_bytes) if size_bytes else 'rest'}{inside}")
     yield Step(
         id=f"partition:{cut.target.name}",
         kind="partition",
@@ -153,6 +155,8 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
             "root": root if cut.plan.root_number is not None else None,
             "add": added,
             "root_uuid": root_uuid or None,
+            **table,
+            **({"root_volume": cut.plan.root_volume} if cut.plan.root_volume else {}),
         },
     )
 
@@ -160,8 +164,17 @@ def _partition(cut: Cut, root_uuid: str) -> Iterator[Step]:
 def _volume_group(group: Group) -> Iterator[Step]:
     if group.kept:
         return
-    volumes = [{"name": one.part.name, "extents": one.extents, "on": one.on} for one in group.volumes]
-    sizes = [f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" for one in group.volumes]
+    volumes = [
+        {"name": one.part.name, "extents": one.extents, "on": one.on}
+        | ({"pool": one.pool} if one.pool else {})
+        for one in group.volumes
+    ]
+    sizes = [one.told(EXTENT_BYTES) for one in group.pools]
+    sizes += [
+        f"{one.part.name} {human_size(one.extents * EXTENT_BYTES)}" + (f" in {one.pool}" if one.pool else "")
+        for one in group.volumes
+    ]
+    pools = {"pools": [one.args for one in group.pools]} if group.pools else {}
     places = ", ".join(f"{one.target.name} partition {one.number}" for one in group.parts)
     yield Step(
         id=f"volume-group:{group.name}",
@@ -172,26 +185,26 @@ def _volume_group(group: Group) -> Iterator[Step]:
         destructive=True,
         minutes=0.1,
         leaves=group.leaves,
-        args={**group.args, "volumes": volumes},
+        args={**group.args, **pools, "volumes": volumes},
     )
 
 
-def _mkfs(cut: Cut, secrets: Mapping[str, int]) -> Iterator[Step]:
+def _mkfs(cut: Cut, encryption: Encryption) -> Iterator[Step]:
     for one in cut.plan.added:
         seen = cut.kept.get(one.part.name)
         if one.part.lvm or one.part.filesystem is None or (seen is not None and one.part.preserve):
             continue
         place = {"target": cut.target.args, "number": seen.number if seen else one.number}
         old = f"{seen.filesystem or 'no file system'}" if seen else None
-        yield _make(one.part, place | _luks(one.part, secrets), old, cut.target.leaves)
+        yield _make(one.part, place | encryption.args(one.part), old, cut.target.leaves)
 
 
-def _mkfs_in(group: Group, secrets: Mapping[str, int]) -> Iterator[Step]:
+def _mkfs_in(group: Group, encryption: Encryption) -> Iterator[Step]:
     for one in group.volumes:
         if one.part.filesystem is None or one.kept:
             continue
         old = f"logical volume {group.name}/{one.part.name}" if one.seen else None
-        yield _make(one.part, {"group": group.args} | _luks(one.part, secrets), old, group.leaves)
+        yield _make(one.part, {"group": group.args} | encryption.args(one.part), old, group.leaves)
 
 
 def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple[str, ...]) -> Step:
@@ -219,53 +232,6 @@ def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple
     )
 
 
-def _luks(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
-    """The encryption of a step: its key by reference, and what the opened device is called."""
-    if part.luks is None:
-        return {}
-    return {
-        "luks": {"secret": secret_ref(part.luks.key.secret, secrets), "unlocked": unlocked_name(part.name)}
-    }
-
-
-def _luks_open(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[Step]:
-    """What is encrypted and stays must open with its key: else the new system would never mount it."""
-    for cut in chosen.data:
-        for one in cut.plan.added:
-            seen = cut.kept.get(one.part.name)
-            if seen is None or not one.part.preserve or one.part.luks is None or one.part.lvm:
-                continue
-            place = {"target": cut.target.args, "number": seen.number, "name": one.part.name}
-            told = f"{one.part.name} stays, and must open with {one.part.luks.key.secret}"
-            yield Step(
-                id=f"luks-open:{one.part.name}",
-                kind="luks-open",
-                field="disks",
-                reason=told,
-                minutes=0.1,
-                args=place | _luks(one.part, secrets),
-            )
-
-
-def _unlocks(chosen: Chosen, secrets: Mapping[str, int]) -> Iterator[dict[str, Any]]:
-    """Entries of crypttab: partitions by the UUID of their header, logical volumes by their device."""
-    for cut in (chosen.root, *chosen.data):
-        for one in cut.plan.added if cut else ():
-            if one.part.luks and not one.part.lvm:
-                seen = cut.kept.get(one.part.name) if cut and one.part.preserve else None
-                held = {"luks_uuid": seen.fs_uuid} if seen else {}
-                yield _unlock(one.part, secrets) | held
-    for group in chosen.groups:
-        for volume in group.volumes:
-            if volume.part.luks:
-                device = f"/dev/{group.name}/{volume.part.name}"
-                yield _unlock(volume.part, secrets) | {"device": device}
-
-
-def _unlock(part: Formatted, secrets: Mapping[str, int]) -> dict[str, Any]:
-    return {"name": part.name, "key_path": key_path(part.name), **_luks(part, secrets)["luks"]}
-
-
 def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
     for one in cut.plan.added:
         if one.part.lvm:
@@ -283,7 +249,7 @@ def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
 def _mounts_in(group: Group) -> Iterator[dict[str, Any]]:
     """As above; what nobody marked in a kept volume is mounted by the volume's own device."""
     for one in group.volumes:
-        held: dict[str, Any] = {"lvm": True}
+        held: dict[str, Any] = {"lvm": True, **({"thin": True} if one.thin else {})}
         if one.kept and one.kept_fs_uuid:
             held["fs_uuid"] = one.kept_fs_uuid
         elif one.kept and one.part.luks:
@@ -301,7 +267,7 @@ def _lines(part: Formatted, held: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:
     identities = sorted({disk.identity or "" for target in _targets(chosen) for disk in target.disks})
-    record = {
+    record: dict[str, Any] = {
         "image_digest": digest,
         "specset": order.specset,
         "layout_hash": layout_hash(spec),
@@ -309,6 +275,9 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
         "root_disks": list(root_identities(chosen.storage.root)),
         "volumes": drives_of_volumes(chosen.storage.volumes),
     }
+    held = chosen.root.plan.root_volume if chosen.root else None
+    if held:
+        record["root_volume"] = {key: held[key] for key in ROOT_VOLUME}
     yield _plain(
         "host-key", "", "the system gets its SSH host key before its first boot, so that it is known"
     )

@@ -5,12 +5,12 @@ can be compared with them. Everything is aligned to 1 MiB, which every drive and
 sectors of 4 KiB among them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from metal.planning.disks import Refusal
-from specs.lint_disks import LABEL_LIMIT
+from specs.lint_disks import LABEL_LIMIT, MBR_PARTITIONS
 from specs.model import Formatted, Partition
 from specs.sizes import Percent, human_size
 
@@ -24,6 +24,11 @@ LEAST_BYTES: Final[dict[str, int]] = {"xfs": 300 * MIB, "btrfs": 128 * MIB}
 MiB with metadata twice; a message of mkfs.btrfs) ask for at least."""
 
 _GPT_ENTRIES_BYTES: Final = 128 * 128
+_GPT_PARTITIONS: Final = 128
+_MBR_SECTORS: Final = 1 << 32
+"""Start and length of an MBR's partition have 32 bits (UEFI 2.10, 5.2.1): 2 TiB of 512-byte sectors."""
+MBR_EXTENDED: Final = frozenset({"0x5", "0xf", "0x85"})
+"""Types of a partition that holds others, as lsblk spells them."""
 
 TYPE_GUIDS: Final[dict[str, str]] = {
     "linux": "0fc63daf-8483-4772-8e79-3d69d8477de4",
@@ -33,6 +38,17 @@ TYPE_GUIDS: Final[dict[str, str]] = {
     "luks": "ca7d7ccb-63ed-4c53-861c-1742536059cc",
 }
 """GPT partition types by what is put on them (UEFI 2.10, 5.3; Discoverable Partitions Specification)."""
+
+MBR_TYPES: Final[dict[str, str]] = {"linux": "0x83", "swap": "0x82", "vfat": "0xc", "lvm": "0x8e"}
+"""MBR partition types by what is put on them, as lsblk spells them (util-linux, pt-mbr-partnames.h)."""
+
+TABLE_NAMES: Final[dict[str, str]] = {"dos": "mbr"}
+"""How a spec calls the partition tables that blkid calls otherwise."""
+
+ROOT_VOLUME: Final = ("vg", "lv", "vg_uuid", "lv_uuid", "pv_uuid", "filesystem")
+"""What steps and the install record carry of a root that is a logical volume."""
+
+Table = Literal["gpt", "mbr"]
 
 Size = int | Percent | str
 """Bytes, a share, or `rest`."""
@@ -47,6 +63,19 @@ class ImageLayout:
     root_size_bytes: int
     taken_numbers: frozenset[int]
     sector_bytes: int
+    table: Table = "gpt"
+    active_number: int | None = None
+    """The partition that an MBR marks as active; writing the table anew keeps the mark."""
+    volume: Mapping[str, Any] | None = None
+    """The logical volume that the root is in, as the image's inspection tells it."""
+
+    def grown_volume(self, partition_bytes: int) -> dict[str, Any] | None:
+        """The root's volume when its partition has this size: it takes all that the group's others leave."""
+        if self.volume is None:
+            return None
+        room = partition_bytes - int(self.volume["first_extent_bytes"])
+        extents = room // int(self.volume["extent_bytes"]) - int(self.volume["other_extents"])
+        return {key: self.volume[key] for key in ROOT_VOLUME} | {"extents": extents}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +86,14 @@ class NewPartition:
     part: Partition
     start_bytes: int
     size_bytes: int
+    table: Table = "gpt"
 
     @property
     def type_guid(self) -> str:
-        """The GPT type that fits its file system."""
+        """The type that fits its file system, as the table has it."""
+        types = TYPE_GUIDS if self.table == "gpt" else MBR_TYPES
         kind = "lvm" if self.part.lvm else "luks" if self.part.luks else self.part.filesystem or "linux"
-        return TYPE_GUIDS.get(kind, TYPE_GUIDS["linux"])
+        return types.get(kind, types["linux"])
 
     @property
     def label(self) -> str:
@@ -77,6 +108,9 @@ class DiskPlan:
     root_number: int | None
     root_size_bytes: int | None
     added: tuple[NewPartition, ...]
+    table: Table = "gpt"
+    active_number: int | None = None
+    root_volume: dict[str, Any] | None = None
 
 
 def label_of(part: Formatted) -> str:
@@ -85,7 +119,10 @@ def label_of(part: Formatted) -> str:
 
 
 def usable_end_bytes(size_bytes: int, sector_bytes: int = 512) -> int:
-    """Where partitions must end: before the backup GPT (UEFI 2.10, 5.3.1), rounded down to 1 MiB."""
+    """Where partitions must end: before the backup GPT (UEFI 2.10, 5.3.1), rounded down to 1 MiB.
+
+    With an MBR too: what an erasing or a writing notes about itself lies in the last MiB.
+    """
     backup = _GPT_ENTRIES_BYTES + sector_bytes
     return (size_bytes - backup) // MIB * MIB
 
@@ -115,16 +152,27 @@ def read_image(info: Mapping[str, Any], disk_sector_bytes: int) -> ImageLayout |
     root = next((one for one in parts if one["number"] == info.get("root_partition")), None)
     if root is None:
         return Refusal("image-unfit", "the image's root partition was not found when it was inspected")
+    holding = next((one["number"] for one in parts if one.get("type_guid") in MBR_EXTENDED), None)
+    if holding is not None:
+        told = f"partition {holding} of the image is an extended one, and these are not supported"
+        return Refusal("image-unfit", told)
     behind = [one["number"] for one in parts if one["start_bytes"] > root["start_bytes"]]
     if behind:
         told = f"partition {behind[0]} of the image lies behind its root, which therefore cannot grow"
         return Refusal("image-unfit", told)
+    volume: Mapping[str, Any] | None = info.get("root_volume")
+    if volume is not None and volume["problem"]:
+        told = f"the image's root is in volume group {volume['vg']}, which cannot be grown"
+        return Refusal("image-unfit", f"{told}: {volume['problem']}")
     return ImageLayout(
         root_number=int(root["number"]),
         root_start_bytes=int(root["start_bytes"]),
         root_size_bytes=int(root["size_bytes"]),
         taken_numbers=frozenset(int(one["number"]) for one in parts),
         sector_bytes=sector_bytes,
+        table="mbr" if info.get("partition_table") == "mbr" else "gpt",
+        active_number=info.get("active_partition"),
+        volume=volume,
     )
 
 
@@ -160,19 +208,25 @@ def lay_out_root(parts: Sequence[Partition], size_bytes: int, image: ImageLayout
         needs = human_size(image.root_size_bytes)
         told = f"root gets {human_size(max(root_bytes, 0))}, the image's root needs {needs}"
         return Refusal("layout-impossible", told)
-    added = _follow(others, sizes, start + root_bytes, end, image.taken_numbers)
+    added = _beyond("root", start + root_bytes, image.table, image.sector_bytes) or _follow(
+        others, sizes, _Room(start + root_bytes, end, image.table, image.sector_bytes, image.taken_numbers)
+    )
     if isinstance(added, Refusal):
         return Refusal(added.reason, f"{added.message} (root {told_root}, {human_size(size_bytes)} in all)")
     alone = wished == "rest" and not others
-    return DiskPlan(image.root_number, None if alone else root_bytes, added)
+    grown = None if alone else root_bytes
+    volume = image.grown_volume(root_bytes)
+    return DiskPlan(image.root_number, grown, added, image.table, image.active_number, volume)
 
 
-def lay_out_data(parts: Sequence[Partition], size_bytes: int, sector_bytes: int) -> DiskPlan | Refusal:
+def lay_out_data(
+    parts: Sequence[Partition], size_bytes: int, sector_bytes: int, table: Table = "gpt"
+) -> DiskPlan | Refusal:
     """Cut a disk that carries no image, from its first MiB on."""
     end = usable_end_bytes(size_bytes, sector_bytes)
     sizes = shares([part.size for part in parts], end - MIB)
-    added = _follow(parts, sizes, MIB, end, frozenset())
-    return added if isinstance(added, Refusal) else DiskPlan(None, None, added)
+    added = _follow(parts, sizes, _Room(MIB, end, table, sector_bytes))
+    return added if isinstance(added, Refusal) else DiskPlan(None, None, added, table)
 
 
 def too_small(part: Formatted, size_bytes: int, *, bare: bool = False, inside: str = "") -> Refusal | None:
@@ -188,25 +242,60 @@ def too_small(part: Formatted, size_bytes: int, *, bare: bool = False, inside: s
     return Refusal("layout-impossible", told)
 
 
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Where new partitions may stand, and what their table takes."""
+
+    start: int
+    end: int
+    table: Table
+    sector_bytes: int
+    taken: frozenset[int] = frozenset()
+
+    @property
+    def numbers(self) -> Iterator[int]:
+        most = _GPT_PARTITIONS if self.table == "gpt" else MBR_PARTITIONS
+        return (number for number in range(1, most + 1) if number not in self.taken)
+
+    @property
+    def full(self) -> Refusal:
+        if self.table == "gpt":
+            return Refusal("layout-impossible", f"a GPT holds {_GPT_PARTITIONS} partitions")
+        held = f", the image has {len(self.taken)}" if self.taken else ""
+        told = f"an MBR holds {MBR_PARTITIONS} partitions{held}; extended partitions are not supported"
+        return Refusal("layout-impossible", told)
+
+
 def _follow(
-    parts: Sequence[Partition], sizes: Sequence[int], start: int, end: int, taken: frozenset[int]
+    parts: Sequence[Partition], sizes: Sequence[int], room: _Room
 ) -> tuple[NewPartition, ...] | Refusal:
-    numbers = (number for number in range(1, 129) if number not in taken)
+    numbers, start = room.numbers, room.start
     needed = sum(size for part, size in zip(parts, sizes, strict=True) if part.size != "rest")
-    if needed > end - start:
-        told = f"partitions need {human_size(needed)}, there are {human_size(max(end - start, 0))}"
+    if needed > room.end - start:
+        told = f"partitions need {human_size(needed)}, there are {human_size(max(room.end - start, 0))}"
         return Refusal("layout-impossible", told)
     added = []
     for part, size_bytes in zip(parts, sizes, strict=True):
-        small = too_small(part, size_bytes, bare=part.lvm is not None)
-        if small:
-            return small
+        wrong = too_small(part, size_bytes, bare=part.lvm is not None)
+        wrong = wrong or _beyond(part.name, start + size_bytes, room.table, room.sector_bytes)
+        if wrong:
+            return wrong
         number = next(numbers, None)
         if number is None:
-            return Refusal("layout-impossible", "a GPT holds 128 partitions")
-        added.append(NewPartition(number, part, start, size_bytes))
+            return room.full
+        added.append(NewPartition(number, part, start, size_bytes, room.table))
         start += size_bytes
     return tuple(added)
+
+
+def _beyond(name: str, end: int, table: Table, sector_bytes: int) -> Refusal | None:
+    """Refuse what an MBR cannot address."""
+    reach = _MBR_SECTORS * sector_bytes
+    if table == "gpt" or end <= reach:
+        return None
+    told = f"{name} would end at {human_size(end)}, an MBR reaches {human_size(reach)}"
+    told += f" on sectors of {sector_bytes} bytes: make it smaller, or use a GPT"
+    return Refusal("layout-impossible", told)
 
 
 def _up(size_bytes: int, unit_bytes: int = MIB) -> int:

@@ -6,12 +6,15 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from specs.erasure import WipeWish
+from specs.phases import Phase
 from specs.records import NOT_IN_PLAN_HASH
 
 Restart = Literal["observe", "repeat", "ask"]
 
 StepKind = Literal[
     "boot-os",
+    "tpm2",
     "luks-open",
     "raid-prepare",
     "raid-create",
@@ -91,6 +94,8 @@ class Plan(PlanValue):
     observed_at: str | None
     seen_from: str | None
     reinstall: bool = False
+    wipe: WipeWish | None = None
+    """What is erased and how, in a plan that erases disks and installs nothing."""
     steps: tuple[Step, ...] = ()
     drift: tuple[str, ...] = ()
     """Differences that are reported and not repaired (creation-only fields without consent)."""
@@ -113,14 +118,23 @@ class Plan(PlanValue):
         return any(step.destructive for step in self.steps)
 
     @property
+    def phase(self) -> Phase:
+        """The phase in which the host is while its destructive steps are carried out."""
+        return Phase.PROVISIONING if self.wipe is None else Phase.WIPING
+
+    @property
     def blocked(self) -> str | None:
         """The first reason why a step may not run."""
         return next((step.blocked_by for step in self.steps if step.blocked_by), None)
 
     @property
     def hash(self) -> str:
-        """sha256 over the canonical JSON of steps and basis; the age of the reading is not part of it."""
-        body = self.model_dump(mode="json", exclude=set(NOT_IN_PLAN_HASH))
+        """sha256 over the canonical JSON of steps and basis; the age of the reading is not part of it.
+
+        Neither is `wipe` of a plan that is none: what an earlier version stored keeps its hash.
+        """
+        left_out = NOT_IN_PLAN_HASH | ({"wipe"} if self.wipe is None else frozenset())
+        body = self.model_dump(mode="json", exclude=set(left_out))
         return hashlib.sha256(canonical(body)).hexdigest()
 
     def step(self, step_id: str) -> Step:

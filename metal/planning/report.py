@@ -63,8 +63,8 @@ def diff_block(plan: Plan) -> str:
 
 def markdown(plan: Plan) -> str:
     """The whole plan as a Prefect artifact shows it."""
-    parts = [f"**{_safe(summary(plan))}**", f"plan `{plan.hash}`, seen from {plan.seen_from}"]
-    parts += [f"root disk: {_safe(', '.join(plan.root_disks))}"] if plan.root_disks else []
+    parts = [f"**{safe(summary(plan))}**", f"plan `{plan.hash}`, seen from {plan.seen_from}"]
+    parts += [f"root disk: {safe(', '.join(plan.root_disks))}"] if plan.root_disks else []
     if plan.steps:
         parts.append(safe_table(HEADER, table_rows(plan)))
     if erased_disks(plan):
@@ -78,7 +78,7 @@ def markdown(plan: Plan) -> str:
     block = diff_block(plan)
     if block:
         parts.append(f"```diff\n{block.replace('```', '')}\n```")
-    parts += [f"- {_safe(note)}" for note in plan.notes]
+    parts += [f"- {safe(note)}" for note in plan.notes]
     return "\n\n".join(parts) + "\n"
 
 
@@ -114,10 +114,10 @@ def _why(step: Step) -> str:
 def safe_table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A markdown table whose cells can't break it."""
     lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(_safe(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(safe(cell) for cell in line) + " |" for line in lines)
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Facts come from machines: they must not become markup or break the table."""
     return text.translate(_MARKDOWN_SPECIAL)
 
@@ -135,6 +135,7 @@ def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
         "sockets / cores / threads": f"{_or_unknown(hardware.cpu_sockets)} / "
         f"{_or_unknown(hardware.cpu_cores)} / {_or_unknown(hardware.cpu_threads)}",
         "memory": memory,
+        "TPM": hardware.tpm,
     }
     if hardware.bmc:
         facts["BMC"] = f"{hardware.bmc.address or 'no address'}, MAC {hardware.bmc.mac or UNKNOWN}"
@@ -163,7 +164,7 @@ def hardware_markdown(hardware: Hardware, unknown: Mapping[str, str]) -> str:
             for array in hardware.raids
         ]
         parts.append(safe_table(("array", "level", "size", "members"), raids))
-    parts += [f"- {_safe(path)} is not known: {_safe(why)}" for path, why in sorted(unknown.items())]
+    parts += [f"- {safe(path)} is not known: {safe(why)}" for path, why in sorted(unknown.items())]
     return "\n\n".join(parts) + "\n"
 
 

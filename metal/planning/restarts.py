@@ -31,7 +31,12 @@ _ROWS: Final = (
         "observe",
         "A boot OS that reported in since is gone on with; else power is read and the machine started again.",
     ),
-    RestartRule("luks-open", "repeat", "It is opened and closed again: nothing of it is changed."),
+    RestartRule("tpm2", "repeat", "The TPM is tried again, with a header in memory: nothing is changed."),
+    RestartRule(
+        "luks-open",
+        "repeat",
+        "It is opened and closed again; a half-made slot of the TPM goes, a missing one is added.",
+    ),
     RestartRule(
         "raid-delete",
         "observe",

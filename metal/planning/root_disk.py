@@ -8,7 +8,7 @@ the registry under the host's install record; another answer is refused until a 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from metal.planning.diff import Difference
+from metal.planning.difference import Difference
 from metal.planning.disks import Refusal, describe, find_disk
 from metal.planning.storage import Storage, Target, Volume
 from specs.facts import Disk, Hardware

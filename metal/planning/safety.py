@@ -90,13 +90,15 @@ def _forbidden(
     """The reason code why no consent helps; None when one may."""
     if plan.blocked or not plan.destructive:
         return plan.blocked
-    if not allowed(phase, Phase.PROVISIONING):
+    if not allowed(phase, plan.phase):
         return "no-work-due"
     if destroy == "never":
         return "destroy-never"
     if "" in written:
         return "no-matching-disk"
-    return "drift" if phase in INSTALLED and posted_by in ONLY_REPORT else None
+    if phase in INSTALLED and posted_by in ONLY_REPORT:
+        return "drift" if plan.wipe is None else "person-needed"
+    return None
 
 
 def written_disks(plan: Plan) -> dict[str, str]:

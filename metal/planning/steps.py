@@ -7,11 +7,13 @@ from metal.errors import SpecError
 from metal.planning.basis import basis_of
 from metal.planning.choice import choose
 from metal.planning.configure import ADJUSTABLE, Where, configure
-from metal.planning.diff import Difference, differences
+from metal.planning.diff import differences
+from metal.planning.difference import Difference
 from metal.planning.install import install_steps
 from metal.planning.plan import Plan, Step, StepKind
 from metal.planning.restarts import declared
 from metal.planning.root_disk import root_drift, root_identities
+from metal.planning.tpm import tpm_notes
 from metal.planning.wish import layout_hash, wish_of
 from specs.facts import Hardware, Observation
 from specs.model import Host
@@ -38,7 +40,9 @@ def make_plan(order: WorkOrder, observation: Observation | None, *, reinstall: b
         raise SpecError("no spec is bound to this host", host=host.name, reason="no-spec", hint=hint)
     if host.phase in BUSY:
         told = f"no spec is applied while the host is {host.phase.value}"
-        raise SpecError(told, host=host.name, reason="no-work-due", hint=f"rackflow host {host.name}")
+        wiped = host.phase in (Phase.WIPING, Phase.WIPE_FAILED)
+        hint = f"rackflow wipe {host.name} makes it ready again" if wiped else f"rackflow host {host.name}"
+        raise SpecError(told, host=host.name, reason="no-work-due", hint=hint)
     if observation is None:
         hint = f"rackflow plan {host.name} --refresh"
         raise SpecError("nothing was read of this host yet", host=host.name, reason="unreachable", hint=hint)
@@ -66,6 +70,7 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
         observation,
         reinstall=reinstall,
         steps=steps,
+        notes=tuple(tpm_notes(spec, hardware.tpm)),
         basis=basis_of(observation, "hardware"),
         root_disks=root_identities(chosen.storage.root),
         image_digest=order.image.digest if order.image else None,

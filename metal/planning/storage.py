@@ -159,11 +159,11 @@ def choose_storage(spec: Host, hardware: Hardware, recorded: Mapping[str, Collec
         if (path := f"disks[{index}].device") in targets
     )
     root = refusals.get("rootDevice") or targets.get("rootDevice")
-    removed, foreign = _standing_arrays(spec, volumes, targets.values(), hardware)
+    lost = gone_from(hardware.controllers)
+    removed, foreign = _standing_arrays(spec, volumes, targets.values(), hardware, lost)
     refusals |= foreign
     shown = tuple(disk for disk in disks if is_volume(disk, hardware.raids))
-    names = gone_from(hardware.controllers)
-    gone = tuple(disk for disk in drives_of(hardware) if disk.identity in names)
+    gone = tuple(disk for disk in drives_of(hardware) if disk.identity in lost)
     return Storage(root, tuple(volumes), layouts, removed, refusals, shown, gone)
 
 
@@ -237,7 +237,7 @@ def _target(
 
 
 def _standing_arrays(
-    spec: Host, volumes: Sequence[Volume], targets: Any, hardware: Hardware
+    spec: Host, volumes: Sequence[Volume], targets: Any, hardware: Hardware, lost: Collection[str]
 ) -> tuple[tuple[RaidArray, ...], dict[str, Refusal]]:
     """Arrays to delete before building; a refusal for one that also holds disks nobody asked for."""
     kept = {
@@ -254,8 +254,7 @@ def _standing_arrays(
     standing = [array for disk in building.values() for array in arrays_of(disk, hardware.raids)]
     standing += [volume.existing for volume in volumes if volume.existing]
     stays = {volume.existing.uuid for volume in volumes if volume.kept and volume.existing}
-    gone = gone_from(hardware.controllers)
-    known = [one for one in drives_of(hardware) if one.identity not in gone]
+    known = [one for one in drives_of(hardware) if one.identity not in lost]
     removed: dict[str, RaidArray] = {}
     refusals: dict[str, Refusal] = {}
     for array in standing:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.planning.disks import Refusal, describe
-from metal.planning.layout import MIB, shares, too_small
+from metal.planning.layout import MIB, MIN_PARTITION_BYTES, shares, too_small
 from metal.planning.mounting import VOLUME_MARK, marked
 from metal.planning.storage import Target
+from metal.planning.thin_pools import Pool, pool_of, unlike_pools
 from specs.facts import Disk, Hardware, LogicalVolumeFact, PartitionFact, VolumeGroupFact
-from specs.model import Formatted, Host, LogicalVolume, Partition
+from specs.model import Formatted, Host, LogicalVolume, Partition, ThinPool, VolumeGroup
 from specs.sizes import human_size
 
 EXTENT_BYTES: Final = 4 * MIB
@@ -46,12 +47,18 @@ class Volume:
     extents: int
     on: int | None = None
     seen: LogicalVolumeFact | None = None
+    pool: str | None = None
 
     @property
     def kept_fs_uuid(self) -> str | None:
         """The file system that an earlier job made in it, as the volume itself says."""
         found = [marked(tag, VOLUME_MARK) for tag in (self.seen.tags if self.seen else ())]
         return next((one for one in found if one), None)
+
+    @property
+    def thin(self) -> bool:
+        """Whether it takes its room from a thin pool."""
+        return self.pool is not None or (self.seen is not None and self.seen.pool is not None)
 
     @property
     def kept(self) -> bool:
@@ -67,6 +74,7 @@ class Group:
     parts: tuple[PhysicalPart, ...]
     volumes: tuple[Volume, ...]
     kept: VolumeGroupFact | None = None
+    pools: tuple[Pool, ...] = ()
 
     @property
     def disks(self) -> tuple[Disk, ...]:
@@ -94,10 +102,10 @@ def choose_groups(
     by_group: dict[str, list[PhysicalPart]] = {}
     for one in parts:
         by_group.setdefault(one.part.lvm.vg if one.part.lvm else "", []).append(one)
-    listed = {one.name: one.logical_volumes for one in spec.volume_groups}
+    listed = {one.name: one for one in spec.volume_groups}
     chosen, refusals = [], {}
     for name, places in by_group.items():
-        found = _group(name, tuple(places), listed.get(name, ()), groups)
+        found = _group(listed.get(name) or VolumeGroup(name=name), tuple(places), groups)
         if isinstance(found, Refusal):
             refusals[f"disks:lvm.{name}"] = found
         else:
@@ -106,25 +114,19 @@ def choose_groups(
 
 
 def _group(
-    name: str,
-    parts: tuple[PhysicalPart, ...],
-    listed: Sequence[LogicalVolume],
-    groups: Sequence[VolumeGroupFact],
+    wished: VolumeGroup, parts: tuple[PhysicalPart, ...], groups: Sequence[VolumeGroupFact]
 ) -> Group | Refusal:
-    preserved = any(one.preserve for one in (*(part.part for part in parts), *listed))
+    preserved = any(one.preserve for one in (*(part.part for part in parts), *wished.logical_volumes))
     if preserved and any(one.seen is not None for one in parts):
-        return _kept(name, parts, listed, groups)
-    volumes = _volumes(name, parts, listed)
-    return volumes if isinstance(volumes, Refusal) else Group(name, parts, volumes)
+        return _kept(wished, parts, groups)
+    return _made(wished, parts)
 
 
 def _kept(
-    name: str,
-    parts: tuple[PhysicalPart, ...],
-    listed: Sequence[LogicalVolume],
-    groups: Sequence[VolumeGroupFact],
+    spec: VolumeGroup, parts: tuple[PhysicalPart, ...], groups: Sequence[VolumeGroupFact]
 ) -> Group | Refusal:
     """The group on exactly these partitions, with every volume that the spec names."""
+    name, listed = spec.name, spec.logical_volumes
     devices = {one.seen.device for one in parts if one.seen is not None}
     held = [one for one in groups if devices & {pv.device for pv in one.physical_volumes}]
     missing = [one.part.name for one in parts if one.seen is None]
@@ -145,6 +147,9 @@ def _kept(
         has = ", ".join(sorted(by_name)) or "none"
         told = f"group {name} holds data to preserve and no logical volume {absent[0]}; it has {has}"
         return Refusal("layout-impossible", told)
+    unlike = unlike_pools(spec, by_name)
+    if unlike:
+        return Refusal("layout-impossible", f"group {name} holds data to preserve, and {unlike}")
     volumes = tuple(
         Volume(part, by_name[part.name].size_bytes // on.extent_bytes, number, by_name[part.name])
         for part, number in wished
@@ -152,24 +157,36 @@ def _kept(
     return Group(name, parts, volumes, on)
 
 
-def _volumes(
-    name: str, parts: Sequence[PhysicalPart], listed: Sequence[LogicalVolume]
-) -> tuple[Volume, ...] | Refusal:
+def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refusal:
+    """A group that is made anew: sizes of its pools and volumes, by whole extents."""
+    name = wished.name
     volumes = [
         Volume(one.part, one.extents, number) for number, one in enumerate(parts) if one.part.filesystem
     ]
     room = sum(one.extents for one in parts if not one.part.filesystem) * EXTENT_BYTES
-    sizes = shares([one.size for one in listed], room, EXTENT_BYTES)
+    whole = [one for one in wished.logical_volumes if one.thin_pool is None]
+    asked: list[ThinPool | LogicalVolume] = [*wished.thin_pools, *whole]
+    sizes = shares([one.size for one in asked], room, EXTENT_BYTES)
     if sum(sizes) > room or any(size < 0 for size in sizes):
-        needs = sum(size for one, size in zip(listed, sizes, strict=True) if one.size != "rest")
+        needs = sum(size for one, size in zip(asked, sizes, strict=True) if one.size != "rest")
         told = f"volumes of group {name} need {human_size(needs)}, it has {human_size(room)}"
         return Refusal("layout-impossible", told)
-    volumes += [Volume(one, size // EXTENT_BYTES) for one, size in zip(listed, sizes, strict=True)]
+    taken = {one.name: size // EXTENT_BYTES for one, size in zip(asked, sizes, strict=True)}
+    pools = tuple(pool_of(one, taken[one.name], wished, EXTENT_BYTES) for one in wished.thin_pools)
+    for pool in pools:
+        if pool.extents * EXTENT_BYTES < MIN_PARTITION_BYTES:
+            told = f"{name}/{pool.name} would hold {human_size(max(pool.extents, 0) * EXTENT_BYTES)} of data"
+            least = human_size(MIN_PARTITION_BYTES)
+            return Refusal("layout-impossible", f"{told} beside its metadata, the least is {least}")
+    for listed in wished.logical_volumes:
+        thin_bytes = listed.size if isinstance(listed.size, int) and listed.thin_pool else 0
+        extents = -(-thin_bytes // EXTENT_BYTES) or taken.get(listed.name, 0)
+        volumes.append(Volume(listed, extents, pool=listed.thin_pool))
     for one in volumes:
         small = too_small(one.part, one.extents * EXTENT_BYTES, inside=f"{name}/")
         if small:
             return small
-    return tuple(volumes)
+    return Group(name, parts, tuple(volumes), pools=pools)
 
 
 def split_groups(
@@ -196,6 +213,26 @@ def split_groups(
         told = "; ".join(describe(disk) for disk in outside.values())
         message = f"volume group {group.name} also lies on disks that stay: {told}"
         yield f"lvm:{group.name}", Refusal("foreign-content", message)
+
+
+def namesakes(
+    name: str, spec: Host, hardware: Hardware, erased: Iterable[Disk]
+) -> Iterator[tuple[str, Refusal]]:
+    """Groups that would bear the name of the one that the image has its root in.
+
+    The installed system finds its root by that name, and LVM opens neither of two.
+    """
+    if any(part.lvm and part.lvm.vg == name for layout in spec.disks for part in layout.partitions):
+        told = f"{name} is the volume group of the image's own root: call the spec's another name"
+        yield f"disks:lvm.{name}", Refusal("layout-impossible", told)
+    owners, gone = _owners(hardware), {disk.identity for disk in erased}
+    for group in hardware.volume_groups:
+        below = [disk for pv in group.physical_volumes for disk in owners.get(pv.device, ())]
+        stay = {disk.identity: disk for disk in below if disk.identity not in gone}
+        if group.name == name and stay:
+            told = "; ".join(describe(disk) for disk in stay.values())
+            message = f"the image has its root in volume group {name}, and one of that name stays on {told}"
+            yield f"lvm:{name}", Refusal("foreign-content", f"{message}; erase it or rename it (vgrename)")
 
 
 def _owners(hardware: Hardware) -> Mapping[str, tuple[Disk, ...]]:

@@ -100,6 +100,8 @@ class FakeHost:
         self._groups = {group.uuid: group for group in hardware.volume_groups}
         self._in_volumes: dict[str, PartitionFact] = {}
         """File systems in logical volumes and encrypted partitions, by their device."""
+        self._sealed: set[str] = set()
+        """What the TPM unlocks."""
 
     def run(self, plan: Plan) -> None:
         """Carry out a whole plan."""
@@ -188,7 +190,10 @@ class FakeHost:
         for one in args["add"]:
             if one["number"] in parts:
                 raise FakeRefusal(f"partition {one['number']} exists")
-            parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **one)
+            named = one | ({"name": None} if args.get("table") == "mbr" else {})
+            parts[one["number"]] = PartitionFact(device=f"{key}p{one['number']}", **named)
+        if args.get("table") == "mbr" and len(parts) > 4:
+            raise FakeRefusal(f"an MBR holds no {len(parts)} partitions")
         in_order = sorted(parts.values(), key=lambda part: part.start_bytes)
         limits = [*(part.start_bytes for part in in_order), end]
         for part, limit in zip(in_order, limits[1:], strict=True):
@@ -207,16 +212,21 @@ class FakeHost:
             self._forget_group_on({part.device})
             devices.append(PhysicalVolumeFact(uuid=f"pv-{self.job}-{one['name']}", device=part.device))
             room += (part.size_bytes - _MIB) // args["extent_bytes"]
-        if sum(one["extents"] for one in args["volumes"]) > room:
+        pools = {one["name"]: one for one in args.get("pools", ())}
+        taken = sum(one["extents"] for one in args["volumes"] if "pool" not in one)
+        taken += sum(one["extents"] + one["metadata_extents"] for one in pools.values())
+        taken += max((one["metadata_extents"] for one in pools.values()), default=0)
+        if taken > room:
             raise FakeRefusal(f"group {args['vg']} has {room} extents")
         volumes = tuple(
             LogicalVolumeFact(
                 name=one["name"],
                 uuid=f"lv-{self.job}-{one['name']}",
                 size_bytes=one["extents"] * args["extent_bytes"],
-                layout="linear",
+                layout="thin,pool" if one["name"] in pools else "thin,sparse" if "pool" in one else "linear",
+                pool=one.get("pool"),
             )
-            for one in args["volumes"]
+            for one in (*pools.values(), *args["volumes"])
         )
         uuid = f"vg-{self.job}-{args['vg']}"
         self._groups[uuid] = VolumeGroupFact(
@@ -263,16 +273,34 @@ class FakeHost:
             fs_uuid=fs_uuid,
         )
 
+    def _tpm2(self, _: Mapping[str, Any]) -> None:
+        if self.hardware.tpm != "2.0":
+            raise FakeRefusal("there is no TPM 2.0")
+
     def _luks_open(self, args: Mapping[str, Any]) -> None:
+        self._seal(args)
+        if "group" in args:
+            return
         key = str(args["target"].get("identity") or f"raid:{args['target']['raid']}")
         part = next(one for one in self._parts[key] if one.number == args["number"])
         if part.filesystem != "crypto_LUKS":
             raise FakeRefusal(f"{args['name']} is {part.filesystem}")
 
     def _crypttab(self, args: Mapping[str, Any]) -> None:
+        for one in args["unlocks"]:
+            if one.get("tpm2") and one["unlocked"] not in self._sealed:
+                raise FakeRefusal(f"the TPM has no slot in {one['name']}")
+            if bool(one.get("tpm2")) == ("key_path" in one):
+                raise FakeRefusal(f"{one['name']} is unlocked by the TPM or by a copy of its key")
         self._root.done |= {f"unlock {one['unlocked']}" for one in args["unlocks"]}
 
+    def _seal(self, args: Mapping[str, Any]) -> None:
+        if args.get("luks", {}).get("tpm2"):
+            self._tpm2(args)
+            self._sealed.add(args["luks"]["unlocked"])
+
     def _mkfs(self, args: Mapping[str, Any]) -> None:
+        self._seal(args)
         if "group" in args:
             self._mkfs_in(args)
             return

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from metal.protocols import Output
@@ -29,8 +30,9 @@ class FakeLvm:
                     "lv_name": lv,
                     "lv_uuid": f"{name}-{lv}",
                     "lv_size": str(one["extents"] * group["extent"]),
-                    "lv_layout": "linear",
+                    "lv_layout": one.get("layout", "linear"),
                     "lv_tags": ",".join(one["tags"]),
+                    "pool_lv": one.get("pool") or "",
                 }
                 for lv, one in group["lvs"].items()
             ],
@@ -43,7 +45,9 @@ class FakeLvm:
         allowed = [argv[place + 1] for place, word in enumerate(argv) if word == "--devices"]
         operands = [word for word in argv if word in devices]
         assert set(operands) <= set(allowed), "lvm sees no device but those it is given"
-        if tear:  # each of them commits its metadata at its end
+        if tear:  # each of them commits its metadata at its end, but for a pool, which takes several
+            if "thin-pool" in argv:
+                self._half_of_a_pool(argv)
             return None
         if argv[1] == "pvcreate":
             part = devices[argv[-1]][1]
@@ -56,18 +60,54 @@ class FakeLvm:
             pvs = {devices[word][0]: devices[word][1]["uuid"] for word in argv[-len(set(allowed)) :]}
             self.groups[names[0]] = {"uuid": f"vg-{names[0]}", "extent": size, "pvs": pvs, "lvs": {}}
         elif argv[1] == "lvcreate":
-            name, extents = argv[argv.index("--name") + 1], int(argv[argv.index("--extents") + 1])
-            lvs = self.groups[argv[argv.index("--name") + 2]]["lvs"]
-            if name in lvs:
-                return Output(argv, 5, "", f'Logical Volume "{name}" already exists')
-            lvs[name] = {"extents": extents, "tags": [], "made": None}
+            return self._create(argv)
+        elif argv[1] == "lvremove":
+            group, _, name = argv[-1].partition("/")
+            del self.groups[group]["lvs"][name]
+        elif argv[1] == "lvextend":
+            self.volume(argv[-1])["extents"] = int(argv[argv.index("--extents") + 1])
+        elif argv[1] == "pvresize":
+            devices[argv[-1]][1]["resized"] = True
         return None
+
+    def _create(self, argv: tuple[str, ...]) -> Output | None:
+        at = argv.index("--name")
+        name, group = argv[at + 1], self.groups[argv[at + 2]]
+        if name in group["lvs"]:
+            return Output(argv, 5, "", f'Logical Volume "{name}" already exists')
+        made: Place = {"tags": [], "made": None}
+        if "thin-pool" in argv:
+            made |= {"layout": "thin,pool"}
+        if "--thinpool" in argv:
+            pool = argv[argv.index("--thinpool") + 1]
+            if group["lvs"].get(pool, {}).get("layout") != "thin,pool":
+                return Output(argv, 5, "", f"Thin pool {pool} not found")
+            size_bytes = int(argv[argv.index("--virtualsize") + 1].removesuffix("b"))
+            made |= {"layout": "thin,sparse", "pool": pool, "extents": size_bytes // group["extent"]}
+        else:
+            made["extents"] = int(argv[argv.index("--extents") + 1])
+        group["lvs"][name] = made
+        return None
+
+    def _half_of_a_pool(self, argv: tuple[str, ...]) -> None:
+        """What will be its data stands, and what will be its metadata, both as plain volumes."""
+        at = argv.index("--name")
+        name, lvs = argv[at + 1], self.groups[argv[at + 2]]["lvs"]
+        for half in (name, f"{name}_tmeta"):
+            lvs[half] = {"extents": 1, "tags": [], "made": None}
 
     def volume(self, name: str) -> Place:
         """A volume by `GROUP/NAME`."""
         group, _, volume = name.partition("/")
         found: Place = self.groups[group]["lvs"][volume]
         return found
+
+    def headers(self) -> Iterator[tuple[str, str]]:
+        """Device and id of each LUKS2 header in a volume."""
+        for name, group in self.groups.items():
+            for lv, one in group["lvs"].items():
+                if "uuid" in one.get("header", {}):
+                    yield f"/dev/mapper/{name}-{lv}", one["header"]["uuid"]
 
     def mark(self, argv: list[str]) -> None:
         """Change the tags of a volume."""

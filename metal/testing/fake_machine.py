@@ -5,24 +5,30 @@ cut leaves it. What lies on disks outlives a restart (`restart`), what a kernel 
 """
 
 import base64
+import copy
 import hashlib
 import json
 import re
 from typing import Any, Final
 
+from metal.drivers.erasing import ERASERS
 from metal.drivers.filesystems import CHECKS, read_subvolumes
 from metal.drivers.guest.document import PYTHON
+from metal.drivers.guest.facts import LIBRARY_FOLDERS, TSS_LIBRARIES
 from metal.drivers.hardware import QUERIES
+from metal.drivers.identity.platform import PLATFORM
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS
 from metal.drivers.raid import FAMILIES
 from metal.drivers.raid.detection import first_questions
 from metal.drivers.raid.md import FAST_ZERO, MD_DETAIL
 from metal.drivers.storage.disks import LSBLK, PROBE_AGAIN, SETTLE
 from metal.drivers.storage.identity import DISK_SYSFS
+from metal.drivers.storage.luks import RF_TPM2
 from metal.drivers.storage.lvm import LVM
 from metal.drivers.storage.opened import LIST
 from metal.errors import Refused
 from metal.protocols import Change, Command, Output
+from metal.testing.fake_luks import run_under
 from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
 from metal.testing.wipe_report import wipe_report
@@ -37,6 +43,14 @@ _TEXTS: Final = {
     "/etc/rackflow/install.json": "install",
     "/etc/ssh/ssh_host_ed25519_key.pub": "host_key",
 }
+
+BROUGHT: Final = (
+    "/usr/sbin/lvm",
+    "/usr/sbin/thin_check",
+    "/usr/lib/systemd/systemd-cryptsetup",
+    *(f"{LIBRARY_FOLDERS[0]}/{name}" for name in TSS_LIBRARIES),
+)
+"""What its image brings for volume groups, thin pools, encryption and the TPM."""
 
 Place = dict[str, Any]
 
@@ -53,7 +67,16 @@ class FakeMachine(FakeShell):
         }
         self.array: Place | None = None
         """The array as the kernel runs it; its superblocks stand on the disks (`member`)."""
+        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": root_uuid}
+        self.image_parts: dict[int, Place] = {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        """What the image that is written brings."""
+        self.image_groups: dict[str, Place] = {}
+        """The volume groups that it brings, over partitions by number."""
         self.lvm = FakeLvm()
+        self.tpm: str | None = None
+        """The TPM 2.0 in it, by any name: a header remembers whose slot it has."""
+        self.platform: str | None = None
+        """What it says of itself, where a test wants it to say something."""
         self.macs: tuple[str, ...] = ()
         self.fast_zero = False
         self.mounted = False
@@ -68,7 +91,7 @@ class FakeMachine(FakeShell):
         self.guest: dict[str, Any] = {
             "hostname": "debian\n", "os_release": None, "install": None, "users": {}, "files": {},
             "network": {}, "fstab": "", "host_key": None, "texts": {}, "live": None,
-            "present": {"/usr/sbin/lvm": True, "/usr/lib/systemd/systemd-cryptsetup": True},
+            "present": dict.fromkeys(BROUGHT, True),
         }  # fmt: skip
 
     @property
@@ -109,6 +132,10 @@ class FakeMachine(FakeShell):
         for name in self._part_names():
             script |= {(*check, f"/dev/{name}"): self._checked(name) for check in CHECKS.values()}
             script[read_subvolumes(f"/dev/{name}")] = self._root_tree(name)
+        if self.tpm or self.platform:
+            script[PLATFORM.argv] = self.platform or "arch=x86_64\nfirmware=bios\ntpm=2\n"
+        for path, header in self.lvm.headers():
+            script["cryptsetup", "luksUUID", path] = f"{header}\n"
         fast = "\n".join(disk["kname"] for disk in self.disks.values()) if self.fast_zero else ""
         return script | {
             IP_LINK.argv: json.dumps(
@@ -122,6 +149,7 @@ class FakeMachine(FakeShell):
             DISK_SYSFS.argv: self._sysfs(),
             MD_DETAIL.argv: self._detail(),
             LVM.argv: self.lvm.report(),
+            ERASERS.argv: json.dumps({d["kname"]: d["erases"] for d in self.disks.values() if "erases" in d}),
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
             PYTHON: json.dumps(self.guest),
@@ -179,7 +207,9 @@ class FakeMachine(FakeShell):
             return None
         if self.left_open and change.disks:
             return Output(argv, 4, "", f"in use: {self.left_open}")
-        tool = {"mdadm": self._mdadm, "lvm": self._lvm, "dmsetup": self._dmsetup}.get(argv[0])
+        tool = {"mdadm": self._mdadm, "lvm": self._lvm, "dmsetup": self._dmsetup, RF_TPM2: self._probe}.get(
+            argv[0]
+        )
         if tool is not None:
             return tool(change, tear=tear)
         if argv[0].endswith("rf-wipe"):
@@ -191,14 +221,16 @@ class FakeMachine(FakeShell):
         elif argv[0] in ("mount", "umount"):
             self.mounted = argv[0] == "mount"
         else:
-            self._block(self._place(change), argv, tear=tear)
+            self._block(self._place(change), argv, change.stdin or b"", tear=tear)
         return None
 
-    def _block(self, place: Place, argv: tuple[str, ...], *, tear: bool) -> None:
+    def _block(self, place: Place, argv: tuple[str, ...], stdin: bytes, *, tear: bool) -> None:
         if argv[0].endswith("rf-write"):
             self._image(place, tear=tear)
         elif argv[0] == "sgdisk" and not tear:  # it writes the table once, at its end
             _table(place, argv)
+        elif argv[0] == "sfdisk" and not tear:  # one sector
+            _mbr(place, stdin.decode())
         elif argv[0].startswith("mkfs"):
             self._mkfs(place, argv, tear=tear)
         elif argv[0] == "wipefs" and "{disk0}" not in argv:
@@ -259,15 +291,24 @@ class FakeMachine(FakeShell):
             self.disks[change.argv[2]]["holders"] = []
             return Output(change.argv, 0, "", "")
         place = self._place(change)
-        place |= {"stale": True, "signature": None}
+        place |= {"stale": True, "signature": None, "member": None}
         return Output(change.argv, 0, wipe_report(change.argv), "")
 
     def _image(self, place: Place, *, tear: bool) -> None:
         place["stale"] = False
-        root = {"size": 1024 * MIB - 40 * MIB, "start": 71680, "fstype": "ext4", "uuid": self.root_uuid}
-        place["parts"] = {} if tear else {14: {"size": 2 * MIB, "start": 2048}, 1: root}
+        place["parts"] = {} if tear else copy.deepcopy(self.image_parts)
+        for name, group in ({} if tear else copy.deepcopy(self.image_groups)).items():
+            pvs = {_part_name(place["kname"], number): uuid for number, uuid in group["pvs"].items()}
+            self.lvm.groups[name] = group | {"pvs": pvs}
+
+    def _probe(self, change: Command, *, tear: bool) -> Output | None:
+        told = "this machine shows no TPM 2.0 (/dev/tpmrm0 is missing)"
+        return None if tear or self.tpm else Output(change.argv, 65, "", told)
 
     def _lvm(self, change: Command, *, tear: bool) -> Output | None:
+        if change.argv[1] == "lvchange":  # opened to be mounted
+            self.left_open = [self._opened({"open": change.argv}, {})]
+            return None
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
 
     def _dmsetup(self, change: Command, *, tear: bool) -> Output | None:
@@ -276,13 +317,18 @@ class FakeMachine(FakeShell):
         return None
 
     def _program(self, change: Command, document: dict[str, Any], *, tear: bool) -> Output | None:
+        layers, place = document["layers"], self._place(change)
+        in_volume = [layer["open"] for layer in layers if layer["open"][0] == "lvm"]
+        if in_volume:
+            below = self.lvm.volume(in_volume[-1][-1]).setdefault("header", {})
+        else:
+            below = place["parts"][_number(change.argv[-1])]
         if tear:
-            self.left_open = [self._opened(layer) for layer in document["layers"]]
-        if any(layer["open"][0] == "lvm" for layer in document["layers"]):
+            self.left_open = [self._opened(layer, below) for layer in layers]
+        if in_volume:
             return self._in_volume(document, tear=tear)
-        place = self._place(change)
-        if document["layers"]:
-            return self._encrypted(place["parts"][_number(change.argv[-1])], document, tear=tear)
+        if layers:
+            return self._encrypted(below, document, tear=tear)
         return self._stack(place, change.argv[-1], document, tear=tear)
 
     def _devices(self, change: Command) -> dict[str, tuple[str, Place]]:
@@ -294,38 +340,38 @@ class FakeMachine(FakeShell):
             for number, part in disk["parts"].items()
         }
 
-    def _opened(self, layer: dict[str, Any]) -> str:
-        """Id and name of a device, as the device mapper has them."""
+    def _opened(self, layer: dict[str, Any], below: Place) -> str:
+        """Id and name of a device, as the device mapper has them; `below` is the header's place."""
         if layer["open"][0] == "lvm":
             group, _, volume = layer["open"][-1].partition("/")
             uuid = self.lvm.groups[group]["uuid"]
             plain = f"{uuid}{group}-{volume}".replace("-", "")
             return f"LVM-{plain} {group}-{volume}"
-        header = next((_option_of(argv, "--uuid") for argv in layer["before"]), None)
-        if header is None:
-            header = next(
-                p["uuid"] for p in self._parts_by_name().values() if p.get("fstype") == "crypto_LUKS"
-            )
+        made = [_option_of(argv, "--uuid") for argv in layer["before"] if "--uuid" in argv]
+        header = made[0] if made else below["uuid"]
         return f"CRYPT-LUKS2-{header.replace('-', '')}-{layer['open'][-1]} {layer['open'][-1]}"
 
-    @staticmethod
-    def _encrypted(part: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
+    def _encrypted(self, part: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
         """A header and what is in it; its label comes last. One that stands opens with its own key alone."""
         (layer,) = document["layers"]
-        for argv in layer["before"]:
-            part |= {"fstype": "crypto_LUKS", "uuid": _option_of(argv, "--uuid"), "label": None}
-            part |= {"key": layer["key"]}
-        if part.get("fstype") != "crypto_LUKS" or part.get("key") != layer["key"]:
-            return Output(("cryptsetup",), 2, "", "No key available with this passphrase.")
-        for argv in () if tear else document["mark"]:
+        refused = run_under(part, layer, self.tpm, tear=tear)
+        for argv in () if tear or refused else document["mark"]:
             part["label"] = argv[-1]
-        return None
+        return refused
 
     def _in_volume(self, document: dict[str, Any], *, tear: bool) -> Output | None:
-        """A file system in a logical volume; its mark comes last."""
-        opened = next(one["open"] for one in document["layers"] if one["open"][0] == "lvm")
+        """A file system in a logical volume, or in a header there; its mark comes last."""
+        *_, opened = [one["open"] for one in document["layers"] if one["open"][0] == "lvm"]
+        volume = self.lvm.volume(opened[-1])
+        for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
+            refused = run_under(volume.setdefault("header", {}), layer, self.tpm, tear=tear)
+            if refused:
+                return refused
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
-        self.lvm.volume(opened[-1])["made"] = None if tear else made[-1][:-1]
+        if made:
+            volume["made"] = None if tear else made[-1][:-1]
+        elif not tear:
+            volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
         return None
@@ -373,8 +419,8 @@ class FakeMachine(FakeShell):
             if path.startswith("/etc/sudoers.d/rackflow-"):
                 self.guest["users"][path.removeprefix("/etc/sudoers.d/rackflow-")]["sudo"] = data.decode()
             self.guest["texts"][path] = data.decode()
-        for copy in document["copies"]:
-            self.guest["present"][copy["path"]] = True
+        for file in document["copies"]:
+            self.guest["present"][file["path"]] = True
 
 
 def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
@@ -382,7 +428,8 @@ def _children(kname: str, parts: dict[int, dict[str, Any]]) -> dict[str, Any]:
         part | {"name": _part_name(kname, n), "kname": _part_name(kname, n), "type": "part"}
         for n, part in parts.items()
     ]
-    return {"children": rows, "pttype": "gpt"} if rows else {}
+    signed = any(str(part.get("parttype", "")).startswith("0x") for part in parts.values())
+    return {"children": rows, "pttype": "dos" if signed else "gpt"} if rows else {}
 
 
 def _part_name(kname: str, number: int) -> str:
@@ -406,6 +453,19 @@ def _number(word: str) -> int:
 def _option(argv: tuple[str, ...], name: str) -> str | None:
     prefix = f"--{name}="
     return next((word.removeprefix(prefix) for word in argv if word.startswith(prefix)), None)
+
+
+def _mbr(place: Place, script: str) -> None:
+    """A table of its own: what the script does not name is gone."""
+    found = re.search(r"^label-id: 0x([0-9a-f]{8})$", script, re.MULTILINE)
+    assert found is not None  # without it sfdisk draws one by lot
+    rows = re.findall(r"^(\d+) : start=(\d+), size=(\d+), type=(\w+)(.*)$", script, re.MULTILINE)
+    place["parts"] = {
+        int(number): place["parts"].get(int(number), {})
+        | {"start": int(start), "size": int(size) * 512, "parttype": f"0x{kind}"}
+        | {"partuuid": f"{found[1]}-{int(number):02x}", "partflags": "0x80" if "bootable" in more else None}
+        for number, start, size, kind, more in rows
+    }
 
 
 def _table(place: Place, argv: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from pxe_edge.registry import (
     addresses,
     admission,
     binding,
+    boots,
     credentials,
     hosts,
     leases,
@@ -137,6 +138,8 @@ def set_phase(name: str, body: b.PhaseChange, registry: Reg, _: Worker) -> JsonT
     with registry.db.write() as session:
         host = hosts.get(session, name)
         leases.require_epoch(session, host, body.epoch)
+        if (host.phase, body.phase) == (Phase.WIPING, Phase.READY):
+            boots.forget_system(session, registry.now(), host)
         hosts.set_phase(session, registry.now(), host, body.phase, reason=body.reason, message=body.message)
         if body.phase is Phase.READY:
             binding.arrived(session, registry.now(), host, registry.current)

@@ -11,6 +11,7 @@ from pxe_edge.api.answers import JsonText
 from pxe_edge.api.storable import AnyJson
 from pxe_edge.jobs import waits as rules
 from pxe_edge.jobs.leases import Claimant
+from pxe_edge.jobs.rules import leads_on
 from pxe_edge.registry import boots, consents, hosts, jobs, journal, leases, records, waits
 from pxe_edge.registry.tables import JobRow
 from specs.phases import DEADLINE_S, Phase
@@ -91,7 +92,7 @@ def finish_job(name: str, no: int, body: b.Finish, registry: Reg, _: Worker) -> 
             session, now, host, job, result=body.result, reason=body.reason, message=body.message,
             next_step=body.next_step, outcome=body.outcome, plan=body.plan,
         )  # fmt: skip
-        if host.phase == Phase.READY and job.state == "done":
+        if host.phase == Phase.READY and job.state == "done" and leads_on(jobs.as_rule(job).verb):
             registry.host_ready(session, host)
         return registry.job_record(job, host)
 

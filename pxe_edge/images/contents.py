@@ -1,7 +1,7 @@
-"""What lies in a raw disk image: GPT partitions, file systems, what it can be booted by. Pure parsing.
+"""What lies in a raw disk image: partitions, file systems, what it can be booted by. Pure parsing.
 
-GPT: UEFI 2.10 section 5.3. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS: xfs_dsb. btrfs:
-btrfs_super_block, at 64 KiB.
+GPT and MBR: UEFI 2.10 sections 5.3 and 5.2.1. ext4: kernel Documentation/filesystems/ext4/super.rst. XFS:
+xfs_dsb. btrfs: btrfs_super_block, at 64 KiB.
 """
 
 import struct
@@ -10,6 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from pxe_edge.images import lvm
+from pxe_edge.images.lvm import ImageGroup, ImageVolume
+
 Reader = Callable[[int, int], bytes]
 """Offset and length -> bytes; fewer at the end of the image."""
 
@@ -17,6 +20,11 @@ ESP_TYPE: Final = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 BIOS_BOOT_TYPE: Final = "21686148-6449-6e6f-744e-656564454649"
 _EMPTY_TYPE: Final = "00000000-0000-0000-0000-000000000000"
 _ENTRIES_MAX: Final = 1024
+MBR_ESP_TYPE: Final = "0xef"
+_SECTOR_BYTES: Final = 512
+_CODE_BYTES: Final = 440
+_ACTIVE: Final = 0x80
+_PROTECTIVE: Final = 0xEE
 _BTRFS_SUPER_BYTES: Final = 64 << 10
 _ROOT_FILESYSTEMS: Final = ("ext4", "xfs", "btrfs")
 
@@ -75,6 +83,37 @@ def _entries(read: Reader, header: bytes, sector_bytes: int) -> list[ImagePartit
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Mbr:
+    """The partition table in an image's first sector."""
+
+    partitions: tuple[ImagePartition, ...]
+    active: int | None
+    has_code: bool
+
+
+def mbr(read: Reader) -> Mbr | None:
+    """The MBR of an image that has no GPT; None where the first sector is none, but a file system's."""
+    sector = read(0, _SECTOR_BYTES)
+    if len(sector) < _SECTOR_BYTES or sector[510:] != b"\x55\xaa":
+        return None
+    signature = struct.unpack_from("<I", sector, 440)[0]
+    found, active = [], None
+    for number in range(1, 5):
+        status, kind, first, count = struct.unpack_from("<B3xB3xII", sector, 430 + 16 * number)
+        if status not in (0, _ACTIVE) or kind == _PROTECTIVE:
+            return None
+        if not kind or not first or not count:
+            continue
+        active = number if status else active
+        start = first * _SECTOR_BYTES
+        inside = filesystem(read, start)
+        uuid = f"{signature:08x}-{number:02x}" if signature else ""
+        size_bytes = count * _SECTOR_BYTES
+        found.append(ImagePartition(number, start, size_bytes, f"0x{kind:x}", uuid, "", *inside))
+    return Mbr(tuple(found), active, any(sector[:_CODE_BYTES])) if found else None
+
+
 def filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | None]:
     """Kind, label and UUID of the file system that starts here; None where nothing is known."""
     head = read(start, 2048)
@@ -90,23 +129,54 @@ def filesystem(read: Reader, start: int) -> tuple[str | None, str | None, str | 
     super_block = read(start + _BTRFS_SUPER_BYTES, 555)
     if super_block[64:72] == b"_BHRfS_M" and len(super_block) == 555:
         return "btrfs", _text(super_block[299:]), str(UUID(bytes=super_block[32:48]))
-    return None, None, None
+    header = lvm.header(read, start)
+    return (lvm.SIGNATURE, None, header.uuid) if header else (None, None, None)
 
 
 def _text(raw: bytes) -> str | None:
     return raw.split(b"\0")[0].decode("utf-8", "replace").strip() or None
 
 
-def root_partition(
-    found: Sequence[ImagePartition], *, label: str | None, uuid: str | None, number: int | None
-) -> ImagePartition | None:
-    """The root by number, file system UUID or label; else the only Linux file system that is there."""
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A file system of the image that may be its root: in a partition, or in a logical volume on it."""
+
+    partition: ImagePartition
+    filesystem: str | None
+    label: str | None
+    fs_uuid: str | None
+    group: ImageGroup | None = None
+    volume: ImageVolume | None = None
+
+    @property
+    def start_bytes(self) -> int | None:
+        """Where it begins in the image; None where it is not in one piece."""
+        return self.volume.start_bytes if self.volume else self.partition.start_bytes
+
+
+def roots(read: Reader, found: Sequence[ImagePartition]) -> list[Root]:
+    """All file systems, those in logical volumes among them."""
+    inside = []
+    for part in found:
+        group = lvm.group(read, part.start_bytes) if part.filesystem == lvm.SIGNATURE else None
+        for volume in group.volumes if group else ():
+            if volume.start_bytes is not None:
+                held = filesystem(read, volume.start_bytes)
+                inside.append(Root(part, *held, group, volume))
+    return [*(Root(part, part.filesystem, part.label, part.fs_uuid) for part in found), *inside]
+
+
+def root_of(found: Sequence[Root], *, label: str | None, uuid: str | None, number: int | None) -> Root | None:
+    """The root by partition, file system UUID or label; else the only Linux file system that is there."""
+    linux = [one for one in found if one.filesystem in _ROOT_FILESYSTEMS]
     if number is not None:
-        return next((p for p in found if p.number == number), None)
+        there = [one for one in found if one.partition.number == number]
+        inside = [one for one in linux if one in there and one.volume is not None]
+        whole = [one for one in there if one.volume is None]
+        return next(iter(inside if len(inside) == 1 else whole), None)
     if uuid is not None:
-        return next((p for p in found if p.fs_uuid == uuid.lower()), None)
-    labelled = [p for p in found if label is not None and p.label == label]
-    linux = [p for p in found if p.filesystem in _ROOT_FILESYSTEMS]
+        return next((one for one in linux if one.fs_uuid == uuid.lower()), None)
+    labelled = [one for one in found if label is not None and one.label == label]
     for candidates in (labelled, linux):
         if len(candidates) == 1:
             return candidates[0]
@@ -118,16 +188,46 @@ def describe(
 ) -> dict[str, Any]:
     """The image's info as plans read it."""
     sector_bytes, found = partitions(read)
-    root = root_partition(found, label=label, uuid=uuid, number=number)
+    old = None if found else mbr(read)
+    found = list(old.partitions) if old else found
+    root = root_of(roots(read, found), label=label, uuid=uuid, number=number)
     types = {partition.type_guid for partition in found}
     return {
-        "partition_table": "gpt" if found else None,
+        "partition_table": "mbr" if old else "gpt" if found else None,
+        **({"active_partition": old.active} if old else {}),
         "sector_bytes": sector_bytes,
         "partitions": [asdict(partition) for partition in found],
-        "has_esp": ESP_TYPE in types,
-        "has_bios_boot": BIOS_BOOT_TYPE in types,
-        "root_partition": root.number if root else None,
+        "has_esp": bool(types & {ESP_TYPE, MBR_ESP_TYPE}),
+        "has_bios_boot": old.has_code if old else BIOS_BOOT_TYPE in types,
+        "root_partition": root.partition.number if root else None,
+        "root_start_bytes": root.start_bytes if root else None,
         "root_filesystem": root.filesystem if root else None,
         "root_label": root.label if root else None,
         "root_uuid": root.fs_uuid if root else None,
+        **(
+            {"root_volume": _told(root.group, root.volume, root.filesystem)}
+            if root and root.group and root.volume
+            else {}
+        ),
+    }
+
+
+def _told(group: ImageGroup, volume: ImageVolume, filesystem: str | None) -> dict[str, Any]:
+    """The logical volume that the root is in, and why it cannot be grown if it cannot."""
+    other = next((one.name for one in group.volumes if not one.linear), None)
+    problem = f"logical volume {other} is not linear" if other else None
+    problem = "its metadata stands twice" if group.areas > 1 else problem
+    problem = f"it lies on {group.partitions} partitions" if group.partitions > 1 else problem
+    return {
+        "vg": group.name,
+        "vg_uuid": group.uuid,
+        "lv": volume.name,
+        "lv_uuid": volume.uuid,
+        "filesystem": filesystem,
+        "pv_uuid": group.pv_uuid,
+        "extent_bytes": group.extent_bytes,
+        "first_extent_bytes": group.first_extent_bytes,
+        "extents": volume.extents,
+        "other_extents": sum(one.extents for one in group.volumes) - volume.extents,
+        "problem": problem,
     }

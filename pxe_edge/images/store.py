@@ -124,10 +124,10 @@ def _describe(raw: Path, root: RootFilesystem) -> dict[str, Any]:
             return file.read(length)
 
         info = contents.describe(read, label=root.label, uuid=root.uuid, number=root.partition)
-    found = next((p for p in info["partitions"] if p["number"] == info["root_partition"]), None)
+    start = info["root_start_bytes"]
     info["has_python3"] = (
-        qemu.has_file(raw, found["start_bytes"], "/usr/bin/python3")
-        if found is not None and found["filesystem"] == "ext4"
+        qemu.has_file(raw, start, "/usr/bin/python3")
+        if start is not None and info["root_filesystem"] == "ext4"
         else None
     )
     return info

@@ -217,7 +217,9 @@ def facts_of(s: Situation) -> dict[str, str]:
 
 
 def again(s: Situation) -> str:
-    """The command that starts what failed once more: a discovery is an inspection, all else an apply."""
+    """The command that starts what failed once more: an inspection, a wipe, and all else an apply."""
+    if s.host.phase in (Phase.WIPING, Phase.WIPE_FAILED) or (s.ended is not None and s.ended.verb == "wipe"):
+        return f"rackflow wipe {s.host.name}"
     reads = s.host.phase in (Phase.INSPECTING, Phase.INSPECT_FAILED) or (
         s.ended is not None and s.ended.verb in _READING
     )

@@ -114,6 +114,16 @@ def _missing_secret(s: Situation) -> Facts | None:
     return {"secret": s.secrets_missing[0], "secrets": ", ".join(s.secrets_missing)}
 
 
+def _wiped(s: Situation) -> Facts | None:
+    job = s.ended
+    if not _idle(s) or s.host.phase is not Phase.READY or job is None:
+        return None
+    if job.verb != "wipe" or job.state != "done":
+        return None
+    then = f"rackflow apply {s.host.name} installs it anew" if s.host.spec else "no spec is bound to it"
+    return {"said": (job.message or "its disks were erased").rstrip(". "), "then": then}
+
+
 _SAID: Final = "{phase}: {said}{ended}."
 
 PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
@@ -286,6 +296,13 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         if_(lambda s: s.host.phase is Phase.RETIRED),
         "retired since {phase_since}: it gets no work.",
         "Nothing to do",
+    ),
+    Rule(
+        "wiped",
+        "ready, and blank: its disks were erased by command",
+        _wiped,
+        "ready since {phase_since}, and nothing is installed: {said} ({job}, by {by}).",
+        "rackflow host {name} shows the report of each disk; {then}",
     ),
     Rule(
         "spec-missing",

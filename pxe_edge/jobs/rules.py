@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from specs.erasure import wipe_args
 from specs.model import Host
-from specs.phases import FAILED_TWIN, Phase
+from specs.phases import FAILED_TWIN, Phase, allowed
 from specs.records import JobState, Result, Verb
 
 OPEN: Final[frozenset[JobState]] = frozenset({"wanted", "delivered", "claimed", "waiting", "cancelling"})
@@ -23,6 +24,7 @@ FLOW_OF: Final[dict[Verb, str]] = {
     "apply": "reconcile-host",
     "observe": "reconcile-host",
     "reinstall": "reconcile-host",
+    "wipe": "wipe-host",
     "power": "power",
 }
 """Verb -> the flow that does it; a verb that is missing here has no flow yet and is refused."""
@@ -65,10 +67,9 @@ def post(
     jobs: Sequence[Job], *, verb: Verb, by: str, phase: Phase, args: Mapping[str, Any] | None = None
 ) -> New | Same | Refused:
     """Decide about a wish for a job, given the jobs of the host that are not final."""
-    if verb not in FLOW_OF:
-        return Refused(f"no flow does {verb} yet", f"verbs with a flow: {', '.join(sorted(FLOW_OF))}")
-    if phase is Phase.RETIRED:
-        return Refused("the host is retired", "rackflow host add it anew")
+    wrong = _why_never(verb, phase, args or {})
+    if wrong is not None:
+        return wrong
     for job in jobs:
         if job.state in OPEN and job.verb == verb and job.state != "cancelling":
             if by not in PROGRAMS and job.args != (args or {}):
@@ -81,6 +82,27 @@ def post(
             )
     waiting = next((job for job in jobs if job.state == "waiting-consent"), None)
     return New() if waiting is None else _in_place_of(waiting, verb, by)
+
+
+def _why_never(verb: Verb, phase: Phase, args: Mapping[str, Any]) -> Refused | None:
+    """Why a wish is refused whatever jobs the host has."""
+    if verb not in FLOW_OF:
+        return Refused(f"no flow does {verb} yet", f"verbs with a flow: {', '.join(sorted(FLOW_OF))}")
+    if phase is Phase.RETIRED:
+        return Refused("the host is retired", "rackflow host add it anew")
+    return _why_no_wipe(phase, args) if verb == "wipe" else None
+
+
+def _why_no_wipe(phase: Phase, args: Mapping[str, Any]) -> Refused | None:
+    """Why a wipe is not even begun: a misread argument could mean every disk."""
+    try:
+        wipe_args(dict(args))
+    except ValueError as error:
+        return Refused(f"args of wipe: {error}", 'give {"method": METHOD, "disks": "all" or [SERIAL, ...]}')
+    if allowed(phase, Phase.WIPING):
+        return None
+    ways = ", ".join(one.value for one in Phase if one is not Phase.WIPING and allowed(one, Phase.WIPING))
+    return Refused(f"a host that is {phase.value} is not wiped", f"one that is {ways} is")
 
 
 def _in_place_of(waiting: Job, verb: Verb, by: str) -> New | Same | Refused:
@@ -118,6 +140,14 @@ def report_in_posts(phase: Phase, jobs: Sequence[Job]) -> bool:
     """Whether a report-in makes a discover job: a machine whose facts nobody has read, and no job at it."""
     unread = phase in (Phase.REGISTERED, Phase.INSPECTING, Phase.INSPECT_FAILED)
     return unread and not any(job.state in OPEN for job in jobs)
+
+
+def leads_on(verb: Verb) -> bool:
+    """Whether a job that leaves its host ready is followed by what its spec wants without a command.
+
+    Who had a host wiped wants it blank, and not installed anew at once.
+    """
+    return verb != "wipe"
 
 
 def apply_is_due(phase: Phase, spec: Host | None) -> bool:

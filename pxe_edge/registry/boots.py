@@ -268,6 +268,21 @@ def _key(text: str) -> tuple[str, ...]:
     return tuple(text.split()[:2])
 
 
+def forget_system(session: Session, now: datetime, host: HostRow) -> None:
+    """Forget the deployed system of a host whose disks were erased: record, address, host key, token.
+
+    In one transaction with the phase: a host is never ready and said to have a system. Its boots stay in the
+    history; where it answered, and with which key, does not.
+    """
+    if host.installed is not None:
+        timeline.add(session, now, "installed", "nothing is installed any more", host_id=host.id)
+    host.installed = None
+    systems = (BootRow.host_id == host.id, BootRow.kind == "os")
+    session.execute(update(BootRow).where(*systems).values(reported_at=None, address=None, ssh_host_key=None))
+    session.execute(delete(InstallTokenRow).where(InstallTokenRow.host_id == host.id))
+    session.flush()
+
+
 class HostKeyError(ConflictError):
     """A phone-home whose host key is not the installer's."""
 

@@ -12,6 +12,7 @@ from pxe_edge.jobs.timing import Timing
 from pxe_edge.registry import hosts, leases, runs, timeline
 from pxe_edge.registry.errors import ConflictError, InvalidError, NotFoundError
 from pxe_edge.registry.tables import ConsentRow, HostRow, JobRow
+from specs import reasons
 from specs.phases import FAILED_TWIN, Phase
 from specs.reasons import REASONS
 from specs.records import JobState, Result, Verb
@@ -179,7 +180,7 @@ def claim_by_hand(
             raise ConflictError(
                 f"job {row.no} ({row.verb}) is {row.state}", code="job", hint="wait for it", host=host.name
             )
-    decision = rules.post([], verb=verb, by="prefect-ui", phase=Phase(host.phase))
+    decision = rules.post([], verb=verb, by="prefect-ui", phase=Phase(host.phase), args=args)
     if isinstance(decision, rules.Refused):
         raise InvalidError(decision.message, code="job", hint=decision.hint, host=host.name)
     job = _insert(session, now, host, verb, args, "prefect-ui")
@@ -292,7 +293,7 @@ def finish(
     known = REASONS.get(reason or "")
     job.state, job.result, job.outcome, job.plan = ending.state, result, outcome, plan or job.plan
     job.reason, job.message = reason, message or (known.sentence if known else None)
-    job.next_step = next_step or (known.next_step if known else None)
+    job.next_step = next_step or reasons.next_step(reason, job.verb)
     if ending.state == "waiting-consent":
         job.waiting_since = now
     else:

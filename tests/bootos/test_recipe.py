@@ -100,7 +100,8 @@ def test_every_recipe_line_is_used_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"), [("rf-exec", 66), ("bring-up", None), ("rf-write", None), ("rf-wipe", None)]
+    ("name", "code"),
+    [("rf-exec", 66), ("bring-up", None), ("rf-write", None), ("rf-wipe", None), ("rf-tpm2", None)],
 )
 def test_joined_programs_stand_alone(tmp_path: Path, name: str, code: int | None) -> None:
     text = one_file.program(name)

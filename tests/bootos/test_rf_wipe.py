@@ -138,6 +138,7 @@ MAKERS = {
     "vfat": ("mkfs.vfat",),
     "btrfs": ("mkfs.btrfs", "-q", "-f"),
     "gpt": ("sgdisk", "--clear", "--new=1:2048:4095"),
+    "mbr": ("sh", "-c", 'echo "2048,2048,83" | sfdisk --quiet --label dos "$0"'),
     "luks2": ("cryptsetup", "luksFormat", "--batch-mode", "--type=luks2", "--pbkdf=pbkdf2",
               "--pbkdf-force-iterations=1000", "--key-file=/proc/version"),
 }  # fmt: skip

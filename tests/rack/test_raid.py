@@ -27,16 +27,27 @@ from specs.records import HostRecord, JobRecord
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
 RACK = CLONE / "lab" / "racks" / "raid.yaml"
+DISK_KEY = "disk-key-9f41c07a66d25be8"
 ARRAY = re.compile(r"^(md\d+) : active (?:\(\S+\) )?(raid\d+) (.*)$", re.MULTILINE)
 Rule = dict[str, Any]
+LUKS: Rule = {"key": {"secret": "disk-key"}}
+GROUP: Rule = {
+    "name": "data",
+    "logicalVolumes": [
+        {"name": "data", "size": "2GiB", "filesystem": "xfs", "mount": "/data"},
+        {"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/vault", "luks": LUKS},
+    ],
+}
+"""On the array that changes: one volume open, one encrypted."""
 
 
 @dataclass(frozen=True)
 class Case:
     """A machine: where its mirror's drives are, which of them fails and how that is told, what comes after.
 
-    `more` is a further volume, of kernel arrays, which changes in place of the root's mirror. `tool` comes
-    with the system too, so that a controller is seen from there.
+    `more` is a further volume, of kernel arrays, which changes in place of the root's mirror; a volume group
+    lies on it, with an encrypted volume. `tool` comes with the system too, so that a controller is seen from
+    there.
     """
 
     machine: str
@@ -98,7 +109,8 @@ def spec(case: Case, level: str, **lifecycle: Any) -> str:
     rest = {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data"}
     disks = [{"device": "root", "partitions": root if case.more else [*root, rest]}]
     if case.more:
-        disks.append({"device": {"raid": "data"}, "partitions": [rest]})
+        grouped = {"name": "pv0", "size": "rest", "lvm": {"vg": GROUP["name"]}}
+        disks.append({"device": {"raid": "data"}, "partitions": [grouped]})
     shim = {"path": f"/usr/sbin/{case.tool}", "content": guest.SHIM.read_text(), "mode": "0755"}
     return yaml.safe_dump(
         {
@@ -111,6 +123,7 @@ def spec(case: Case, level: str, **lifecycle: Any) -> str:
             "raid": case.volumes(level),
             "rootDevice": {"raid": "system"},
             "disks": disks,
+            "volumeGroups": [GROUP] if case.more else [],
             "network": {"ethernets": {"nic0": link}},
             "files": [shim] if case.tool else [],
             "lifecycle": lifecycle,
@@ -133,6 +146,7 @@ def raid_site(alone: Callable[[], Demo], tmp_path_factory: pytest.TempPathFactor
         process = stack.enter_context(lab_demo.running_site(demo))
         stack.callback(lab_demo.stop, demo, process)
         lab_demo.prepare(demo, image)
+        demo.rackflow("secret", "set", "disk-key", stdin=DISK_KEY)
         yield Site(demo, management_key(demo, tmp_path_factory.mktemp("key")))
 
 
@@ -214,6 +228,9 @@ def test_dirty_drives_become_the_declared_mirror_with_the_system_on_it(installed
     assert len(mirrors) == (1 if case.more is None else 2)
     assert any(mirror in below for mirror in mirrors)
     assert "/data" in site.ssh(case.address, "findmnt -no TARGET /data")
+    if case.more is not None:
+        vault = site.ssh(case.address, "lsblk -nso TYPE $(findmnt -no SOURCE /vault)")
+        assert re.findall(r"\w+", vault)[:4] == ["crypt", "lvm", "part", "raid1"]
 
 
 def test_a_second_apply_writes_nothing(installed: Installed) -> None:

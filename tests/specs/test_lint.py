@@ -171,7 +171,53 @@ HOST = [
         "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, logicalVolumes: [{name: snapshot, size: 1GiB}]}]",
         "LVM keeps names like 'snapshot' for itself",
     ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, thinPools: [{name: p, size: 1GiB}], "
+            "logicalVolumes: [{name: a, size: rest, thinPool: p}]}]"
+        ),
+        "a thin volume of size rest: nothing says of what",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, thinPools: [{name: pool, size: 1GiB}], "
+            "logicalVolumes: [{name: a, size: 9GiB, thinPool: pol}]}]"
+        ),
+        "the group has no thin pool 'pol'",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, thinPools: [{name: p, size: rest}], "
+            "logicalVolumes: [{name: a, size: rest}]}]"
+        ),
+        "a second volume of size rest in one group",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: sys}}]}]\nvolumeGroups: [{name: sys, thinPools: [{name: a, size: 1GiB}], "
+            "logicalVolumes: [{name: a, size: 1GiB}]}]"
+        ),
+        "there is a logical volume called 'a' too",
+    ),
     ("mount: /}", "mount: /, lvm: {vg: sys}}", "/ comes from the image and is put on no logical volume"),
+    (
+        "device: root, partitions",
+        "device: root, table: gpt, partitions",
+        "the root disk has the partition table of its image",
+    ),
+    (
+        "mount: /d}]}]",
+        (
+            "mount: /d}]}, {device: {serial: B1}, table: mbr, partitions: "
+            "[{name: p1, size: 1GiB}, {name: p2, size: 1GiB}, {name: p3, size: 1GiB}, "
+            "{name: p4, size: 1GiB}, {name: p5, size: 1GiB}]}]"
+        ),
+        "an MBR holds 4 partitions, these are 5",
+    ),
     ("size: rest", "size: 101%", "or a share from 1% to 100% or rest, got '101%'"),
     (
         "{name: root, size: 4GiB, mount: /}",

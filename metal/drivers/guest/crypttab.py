@@ -13,27 +13,32 @@ END: Final = "# rackflow end"
 
 @dataclass(frozen=True, slots=True)
 class Unlock:
-    """One line: what is unlocked under which name, and the file that holds the key."""
+    """One line: what is unlocked under which name, and the file with the key; without one the TPM unlocks."""
 
     name: str
     device: str
-    key_path: str
+    key_path: str | None
     secret: str
 
     @classmethod
     def of(cls, value: dict[str, Any], device: str) -> "Unlock":
         """Take a step's entry, and where the encrypted device is."""
-        return cls(str(value["unlocked"]), device, str(value["key_path"]), str(value["secret"]))
+        return cls(str(value["unlocked"]), device, value.get("key_path"), str(value["secret"]))
 
     @property
     def line(self) -> str:
-        """The line of crypttab; `nofail`, because a lost data disk must not keep the machine from booting."""
+        """The line of crypttab; `nofail`, because a lost data disk must not keep the machine from booting.
+
+        `headless`: where the TPM does not open it the unit fails, and asks no console that nobody reads.
+        """
+        if self.key_path is None:
+            return f"{self.name} {self.device} - luks,nofail,tpm2-device=auto,headless=yes"
         return f"{self.name} {self.device} {self.key_path} luks,nofail"
 
     @property
-    def key(self) -> FileWish:
-        """The file with the key, for root alone."""
-        return FileWish(self.key_path, mode="0400", secret=self.secret)
+    def keys(self) -> tuple[FileWish, ...]:
+        """The file with the key, for root alone; none where the TPM unlocks."""
+        return (FileWish(self.key_path, mode="0400", secret=self.secret),) if self.key_path else ()
 
 
 def differences(text: str | None, unlocks: tuple[Unlock, ...]) -> tuple[str, ...]:

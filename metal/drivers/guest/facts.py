@@ -23,8 +23,18 @@ RF_EXEC: Final = "/usr/lib/rackflow/rf-exec"
 NETWORKD_ENABLED: Final = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 LVM_TOOLS: Final = ("/usr/sbin/lvm", "/sbin/lvm")
 """Without it no system finds its logical volumes (lvm2; Debian's and Red Hat's place)."""
+THIN_TOOLS: Final = ("/usr/sbin/thin_check", "/sbin/thin_check")
+"""Without it LVM opens no thin pool (lvmthin(7); thin-provisioning-tools, device-mapper-persistent-data)."""
 CRYPT_TOOLS: Final = ("/usr/lib/systemd/systemd-cryptsetup", "/lib/systemd/systemd-cryptsetup")
 """What carries out crypttab (systemd-cryptsetup@.service(8))."""
+TSS_LIBRARIES: Final = (
+    "libtss2-esys.so.0",
+    "libtss2-mu.so.0",
+    "libtss2-rc.so.0",
+    "libtss2-tcti-device.so.0",
+)
+"""What systemd-cryptsetup loads by name to speak to a TPM (tpm2-util.c)."""
+LIBRARY_FOLDERS: Final = ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib")
 SUDO_RULE: Final = "{name} ALL=(ALL:ALL) NOPASSWD:ALL\n"
 
 Secrets = Mapping[str, SecretValue]
@@ -58,10 +68,21 @@ class Question:
             "users": sorted({*self.users, MANAGEMENT_USER}),
             "files": list(self.files),
             "texts": list(self.texts),
-            "present": [RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED, *LVM_TOOLS, *CRYPT_TOOLS],
+            "present": [
+                *(RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED),
+                *(*LVM_TOOLS, *THIN_TOOLS, *CRYPT_TOOLS, *_TSS),
+            ],
             "network_glob": NETWORK_GLOB,
         }
         return json.dumps(body).encode()
+
+
+def places_of(library: str) -> tuple[str, ...]:
+    """Where distributions keep a library."""
+    return tuple(f"{folder}/{library}" for folder in LIBRARY_FOLDERS)
+
+
+_TSS: Final = tuple(path for name in TSS_LIBRARIES for path in places_of(name))
 
 
 def _key_paths(spec: Host) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Processor, architecture, firmware mode and usable memory, from lscpu, sysfs and /proc."""
+"""Processor, architecture, firmware mode, usable memory and TPM, from lscpu, sysfs and /proc."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from metal.drivers.bundle import Query
 from metal.drivers.identity import cpuinfo
 from metal.errors import Unparsable
-from specs.facts import FirmwareMode
+from specs.facts import FirmwareMode, Tpm
 
 LSCPU: Final = Query("lscpu", ("lscpu", "-J"))
 
@@ -18,6 +18,8 @@ PLATFORM: Final = Query(
         # One line per value, without a process per file: this runs on emulated machines too.
         r"""for f in sys_vendor product_name product_serial product_uuid; do
 v=; [ -r /sys/class/dmi/id/$f ] && read -r v </sys/class/dmi/id/$f; echo "$f=$v"; done 2>/dev/null
+v=none; [ -r /sys/class/tpm/tpm0/tpm_version_major ] && read -r v </sys/class/tpm/tpm0/tpm_version_major
+[ -d /sys ] && echo "tpm=$v"
 [ -d /sys ] && { if [ -d /sys/firmware/efi ]; then echo firmware=uefi; else echo firmware=bios; fi; }
 while read -r k v u; do [ "$k" = MemTotal: ] && echo "memtotal_kib=$v"; done </proc/meminfo
 echo "arch=$(uname -m)" """,
@@ -26,6 +28,8 @@ echo "arch=$(uname -m)" """,
 
 ARCHITECTURES: Final = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 """The kernel's machine name -> the name that images and Debian use; others stay as they are."""
+TPMS: Final[dict[str, Tpm]] = {"none": "none", "1": "1.2", "2": "2.0"}
+"""`tpm_version_major` of the kernel (Documentation/ABI/stable/sysfs-class-tpm) -> the version of the TPM."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class Platform:
     firmware: FirmwareMode | None
     memory_bytes: int | None
     arch: str | None
+    tpm: Tpm | None = None
 
 
 def parse_lscpu(text: str) -> Cpu:
@@ -72,6 +77,7 @@ def parse_platform(text: str) -> Platform:
         firmware={"uefi": "uefi", "bios": "bios"}.get(values.get("firmware", "")),  # type: ignore[arg-type]
         memory_bytes=memory_kib * 1024 if memory_kib else None,
         arch=_arch(values.get("arch")),
+        tpm=TPMS.get(values.get("tpm", "").strip()),
     )
 
 

@@ -79,6 +79,10 @@ _SAN_DRIVERS: Final[Mapping[str, str]] = {
 """`proc_name` of SCSI hosts that lead to a SAN: lsblk has no word for some of them."""
 
 
+NOT_READ: Final = "content not read"
+"""What is told of a disk without a signature whose first sectors could not be read."""
+
+
 class Erases(Protocol):
     """How a disk can be erased, and what is in the way."""
 
@@ -179,7 +183,7 @@ def found_on(
     words.extend(f"held by {holder}" for holder in holders)
     words.extend(f"mounted at {mount}" for each in walk((node,)) for mount in each.mounts)
     if not words and heads is not None and heads.get(node.kname) is not False:
-        words.append("data without a known signature" if node.kname in heads else "content not read")
+        words.append("data without a known signature" if node.kname in heads else NOT_READ)
     return tuple(dict.fromkeys(words))
 
 

@@ -16,6 +16,7 @@ from metal.drivers.bundle import Query, read_bundle
 from metal.drivers.partitions import Target
 from metal.drivers.storage.places import Places
 from metal.drivers.storage.stack import DEVICES, Layer
+from metal.drivers.storage.thin import PoolWish, is_pool, thin_verb
 from metal.drivers.tool_text import unparsable
 from metal.errors import Refused, Unparsable
 from metal.planning.mounting import VOLUME_MARK, marked
@@ -28,7 +29,7 @@ LVM: Final = Query(
         *("lvm", "fullreport", "--readonly", "--reportformat", "json", "--units", "b", "--nosuffix"),
         *("--configreport", "vg", "-o", "vg_name,vg_uuid,vg_extent_size"),
         *("--configreport", "pv", "-o", "pv_name,pv_uuid"),
-        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_layout,lv_tags"),
+        *("--configreport", "lv", "-o", "lv_name,lv_uuid,lv_size,lv_layout,lv_tags,pool_lv"),
         *("--configreport", "pvseg", "-o", "pvseg_start", "--configreport", "seg", "-o", "seg_start"),
     ),
     timeout_s=20,
@@ -90,6 +91,7 @@ def _group(report: Mapping[str, Any]) -> VolumeGroupFact:
                 size_bytes=int(one["lv_size"]),
                 layout=str(one["lv_layout"]),
                 tags=tuple(tag for tag in str(one["lv_tags"]).split(",") if tag),
+                pool=str(one.get("pool_lv") or "") or None,
             )
             for one in report["lv"]
         ),
@@ -99,6 +101,17 @@ def _group(report: Mapping[str, Any]) -> VolumeGroupFact:
 def mapper_path(group: str, volume: str) -> str:
     """The device of an active volume: dashes of names are doubled (lvm(8), "VALID NAMES" and /dev/mapper)."""
     return f"/dev/mapper/{group.replace('-', '--')}-{volume.replace('-', '--')}"
+
+
+def volume_layer(group: str, volume: str) -> Layer:
+    """How a volume is opened below a file system, and closed."""
+    change = ("lvm", "lvchange", "--yes", DEVICES)
+    name = f"{group}/{volume}"
+    return Layer(
+        device=mapper_path(group, volume),
+        open=(*change, "--activate", "y", "--ignoreactivationskip", name),
+        close=(*change, "--activate", "n", name),
+    )
 
 
 def fs_uuid_of(volume: LogicalVolumeFact) -> str | None:
@@ -125,6 +138,8 @@ class VolumeWish:
     name: str
     extents: int
     on: int | None
+    pool: str | None = None
+    """The thin pool that it takes its room from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +151,7 @@ class GroupWish:
     physical_volumes: tuple[PhysicalVolume, ...]
     volumes: tuple[VolumeWish, ...]
     kept: str | None = None
+    pools: tuple[PoolWish, ...] = ()
 
     @property
     def places(self) -> Places:
@@ -167,19 +183,38 @@ class GroupWish:
         group = self.found(groups)
         if group is None:
             return (f"volume group {self.name} is missing",)
-        seen = {one.name: one for one in group.logical_volumes}
-        missing = []
-        for one in self.volumes:
+        halves = self.halves(group)
+        seen = {one.name: one for one in group.logical_volumes if one.name not in halves}
+        missing = [f"logical volume {self.name}/{name} is left half made" for name in halves]
+        wished: tuple[PoolWish | VolumeWish, ...] = (*self.pools, *self.volumes)
+        for one in wished:
             held = seen.get(one.name)
             if held is None:
                 missing.append(f"logical volume {self.name}/{one.name} is missing")
-            elif held.size_bytes != one.extents * group.extent_bytes:
+            elif held.size_bytes != one.extents * group.extent_bytes or held.pool != one.pool:
+                inside = f" in pool {held.pool}" if held.pool else ""
                 raise Refused(
-                    f"logical volume {self.name}/{one.name} has {held.size_bytes} bytes, "
+                    f"logical volume {self.name}/{one.name} has {held.size_bytes} bytes{inside}, "
                     f"expected {one.extents * group.extent_bytes}",
                     reason="step-failed",
                 )
         return tuple(missing)
+
+    def halves(self, group: VolumeGroupFact) -> tuple[str, ...]:
+        """What a killed start left of a thin pool, which LVM makes in several writes of its metadata.
+
+        In a group that this job has made, no other volume can be of anybody's; one that bears the mark of a
+        file system is left alone even so.
+        """
+        if self.kept is not None or not self.pools:
+            return ()
+        pools, volumes = {one.name for one in self.pools}, {one.name for one in self.volumes}
+        return tuple(
+            one.name
+            for one in group.logical_volumes
+            if fs_uuid_of(one) is None
+            and (one.name not in pools | volumes or (one.name in pools and not is_pool(one)))
+        )
 
     def commands(self, groups: Sequence[VolumeGroupFact]) -> Iterator[Command]:
         """Make what is missing, one command each."""
@@ -192,9 +227,19 @@ class GroupWish:
             yield self._command(
                 ("vgcreate", "--physicalextentsize", extent), (self.name, *places.names), "make the group"
             )
-        seen = {one.name for one in group.logical_volumes} if group else set()
+        halves = self.halves(group) if group else ()
+        for name in halves:
+            yield self._command(("lvremove", "--force"), (f"{self.name}/{name}",), f"remove half of {name}")
+        seen = {one.name for one in group.logical_volumes} - set(halves) if group else set()
+        for pool in self.pools:
+            if pool.name not in seen:
+                yield self._command(pool.verb, (self.name,), f"make thin pool {pool.name}")
         for volume in self.volumes:
             if volume.name in seen:
+                continue
+            if volume.pool is not None:
+                verb = thin_verb(volume.name, volume.pool, volume.extents * self.extent_bytes)
+                yield self._command(verb, (self.name,), f"make {volume.name} in pool {volume.pool}")
                 continue
             on = () if volume.on is None else (places.names[volume.on],)
             # Inactive: what lies in it from earlier is neither looked at nor zeroed.
@@ -204,13 +249,7 @@ class GroupWish:
 
     def layer(self, volume: str) -> Layer:
         """How a volume is opened below a file system, and closed."""
-        change = ("lvm", "lvchange", "--yes", DEVICES)
-        name = f"{self.name}/{volume}"
-        return Layer(
-            device=mapper_path(self.name, volume),
-            open=(*change, "--activate", "y", "--ignoreactivationskip", name),
-            close=(*change, "--activate", "n", name),
-        )
+        return volume_layer(self.name, volume)
 
     def mark(self, volume: LogicalVolumeFact, fs_uuid: str) -> tuple[str, ...]:
         """Say on the disk that a file system is whole; what an earlier job said goes."""

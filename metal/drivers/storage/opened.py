@@ -11,6 +11,9 @@ from metal.protocols import Command
 
 LIST: Final = ("dmsetup", "info", "--columns", "--noheadings", "--separator", " ", "-o", "uuid,name")
 
+NO_UDEV: Final = ("--config", "activation { udev_sync=0 udev_rules=0 }")
+"""No udev rule of the boot OS makes device nodes of volumes: LVM must, and wait for nobody (lvm.conf(5))."""
+
 
 def luks_id(uuid: str) -> str:
     """How the id of a device over a LUKS2 header begins."""
@@ -20,6 +23,26 @@ def luks_id(uuid: str) -> str:
 def volume_id(group_uuid: str, volume_uuid: str) -> str:
     """How the id of an active logical volume begins."""
     return f"LVM-{group_uuid.replace('-', '')}{volume_uuid.replace('-', '')}"
+
+
+def group_id(group_uuid: str) -> str:
+    """How the ids of all devices of a group begin."""
+    return f"LVM-{group_uuid.replace('-', '')}"
+
+
+LAYERS: Final = (("-pool",), ("-tpool",), ("-tdata", "-tmeta"))
+"""How ids of a thin pool's devices end, each kind over those behind it; what has no such end is over all."""
+
+
+def close_group(text: str, group_uuid: str) -> Iterator[Command]:
+    """Close all that is open of a group, volumes first and what a thin pool stands on last."""
+
+    def depth(uuid: str) -> int:
+        return next((place for place, ends in enumerate(LAYERS, 1) if uuid.endswith(ends)), 0)
+
+    pairs = [line.split() for line in text.splitlines()]
+    own = [pair for pair in pairs if len(pair) == 2 and pair[0].startswith(group_id(group_uuid))]
+    yield from close_left(text, [uuid for uuid, _ in sorted(own, key=lambda pair: depth(pair[0]))])
 
 
 def close_left(text: str, ids: Iterable[str]) -> Iterator[Command]:

@@ -27,7 +27,7 @@ Default Gateway IP      : 0.0.0.0
 ANSWERS = {
     "dmidecode": "System Information\n\tManufacturer: Acme\n\tSerial Number: RF-1\n"
     "Memory Device\n\tSize: 512 MB\n",
-    "platform": "sys_vendor=Acme\nproduct_name=R1\nfirmware=bios\nmemtotal_kib=400000\narch=x86_64\n",
+    "platform": "sys_vendor=Acme\nproduct_name=R1\nfirmware=bios\nmemtotal_kib=400000\narch=x86_64\ntpm=2\n",
     "lscpu": json.dumps({"lscpu": [{"field": "CPU(s):", "data": "2"}]}),
     "ip-link": json.dumps([{"ifname": "eth0", "address": "52:54:00:00:00:01"}]),
     "nic-sysfs": "eth0 1 virtio_net pf 1 -1 /sys/devices/pci0000:00/0000:00:03.0/virtio1\n",
@@ -63,7 +63,7 @@ def test_everything_is_read_in_one_round_trip():
     assert unknown == {}
     assert (hardware.manufacturer, hardware.product, hardware.serial) == ("Acme", "R1", "RF-1")
     assert (hardware.firmware, hardware.arch, hardware.memory_bytes) == ("bios", "amd64", 512 << 20)
-    assert hardware.nics[0].booted
+    assert (hardware.tpm, hardware.nics[0].booted) == ("2.0", True)
     assert (hardware.disks[0].serial, hardware.disks[0].found) == ("RF0001", ())
     assert hardware.disks[0].erases == ("discard",)
     assert (hardware.bmc.channel, hardware.bmc.address, hardware.bmc.gateway) == (2, "10.77.9.30", None)

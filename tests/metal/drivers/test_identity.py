@@ -87,5 +87,15 @@ def test_the_firmware_mode_is_known_or_unknown():
         "amd64",
     )
     assert parse_platform("arch=riscv64\n").firmware is None
+
+
+@pytest.mark.parametrize(
+    ("line", "tpm"), [("tpm=2", "2.0"), ("tpm=1", "1.2"), ("tpm=none", "none"), ("", None), ("tpm=", None)]
+)
+def test_the_tpm_is_there_or_not_or_unknown(line, tpm):
+    assert parse_platform(f"arch=x86_64\n{line}\n").tpm == tpm
+
+
+def test_what_is_no_platform_is_unparsable():
     with pytest.raises(Unparsable):
         parse_platform("sh: syntax error")

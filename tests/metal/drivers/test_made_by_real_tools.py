@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,35 +21,12 @@ from metal.planning.mounting import HEADER_MARK, marked
 from metal.protocols import Command
 from pxe_edge.images import contents
 from specs.facts import VolumeGroupFact
+from tests.metal.drivers.conftest import Loop
 
 MIB = 1 << 20
 TARGET = Target(identity="S1", size_bytes=MIB)
 UUID = "11111111-2222-4333-8444-555555555555"
 KINDS = Path("/proc/filesystems").read_text(encoding="ascii").split()
-
-Loop = Callable[..., str]
-
-
-@pytest.fixture
-def loop(tmp_path: Path) -> Iterator[Loop]:
-    """Loop devices over sparse files; needs root."""
-    if os.geteuid() != 0:
-        pytest.skip("loop devices need root")
-    made: list[str] = []
-
-    def make(size_mib: int, *options: str, name: str = "disk") -> str:
-        with (tmp_path / name).open("ab") as file:
-            file.truncate(size_mib * MIB)
-        argv = ["losetup", "--find", "--show", *options, str(tmp_path / name)]
-        said = subprocess.run(argv, capture_output=True, text=True, check=False)
-        if said.returncode:
-            pytest.skip(f"no loop device: {said.stderr.strip()}")
-        made.append(said.stdout.strip())
-        return made[-1]
-
-    yield make
-    for device in made:
-        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def sent(change: Command, device: str) -> None:
@@ -216,6 +192,14 @@ def test_a_group_is_made_once_over_its_own_disks_and_leaves_a_namesake_alone(loo
         lvm(Command((*argv[:3], "--devices", first, "--devices", second, *argv[3:]), says="mark"), {})
         (volume, _) = groups_of(first, second)[0].logical_volumes
         assert fs_uuid_of(volume) == uuid
+
+
+def test_the_tpm_s_slot_comes_after_the_header_and_before_it_is_opened() -> None:
+    made = LuksWish("luks-vault", b"key", UUID, tpm2=True).layer
+    assert [argv[:2] for argv in made.before] == [("cryptsetup", "luksFormat"), (luks.RF_TPM2, "enrol")]
+    kept = LuksWish("luks-vault", b"key", tpm2=True).layer
+    assert kept.before == ((luks.RF_TPM2, "enrol", PLACE),)
+    assert LuksWish("luks-vault", b"key").layer.before == ()
 
 
 def test_a_luks_header_gets_its_id_its_key_and_last_its_mark(loop: Loop) -> None:

@@ -24,7 +24,23 @@ def test_a_line_of_crypttab_gives_way_to_ours_and_a_second_time_nothing_changes(
     ]
     assert crypttab.differences(written, (unlock,)) == ()
     assert crypttab.document(written, (unlock,)).files == (file,)
-    assert (unlock.key.mode, unlock.key.owner, unlock.key.secret) == ("0400", "root", "secret:k@1")
+    (key,) = unlock.keys
+    assert (key.path, key.mode, key.owner, key.secret) == (
+        "/etc/rackflow/keys/a.key",
+        "0400",
+        "root",
+        "secret:k@1",
+    )
+
+
+def test_what_the_tpm_opens_has_no_key_and_takes_the_place_of_a_line_with_one() -> None:
+    told = {"unlocked": "luks-a", "secret": "secret:k@1", "tpm2": True}
+    unlock = Unlock.of(told, f"UUID={UUID}")
+    text = f"luks-a UUID={UUID} /etc/rackflow/keys/a.key luks,nofail\n"
+    (file,) = crypttab.document(text, (unlock,)).files
+    line = f"luks-a UUID={UUID} - luks,nofail,tpm2-device=auto,headless=yes"
+    assert file.data.decode().splitlines() == [crypttab.BEGIN, line, crypttab.END]
+    assert unlock.keys == ()
 
 
 def test_subvolumes_and_volumes_are_lines_of_their_own() -> None:

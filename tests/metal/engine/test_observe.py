@@ -74,6 +74,15 @@ def test_what_only_the_boot_os_can_read_is_kept_and_disks_are_not(rig):
     assert seen.hardware.disks == ()
 
 
+@pytest.mark.parametrize(("shown", "tpm"), [("none", "2.0"), ("1", "1.2")])
+def test_a_system_without_the_driver_of_the_tpm_does_not_say_that_there_is_none(shown, tpm, rig):
+    before = Observation(at=rig.edge.now, seen_from="boot-os", hardware=Hardware(tpm="2.0"))
+    installed(rig)
+    rig.edge.record = rig.edge.record.model_copy(update={"observation": before})
+    rig.machine.platform = f"arch=x86_64\nfirmware=bios\ntpm={shown}\n"
+    assert look(rig).hardware.tpm == tpm
+
+
 def test_a_boot_os_that_is_gone_leaves_the_deployed_system_to_try(rig):
     boot = rig.edge.record.boot
     installed(rig)

@@ -13,7 +13,7 @@ from specs.facts import Observation
 from specs.model import RaidVolume
 from specs.raid_health import health_of
 from tests.metal.engine.raid_machine import RaidMachine
-from tests.metal.engine.test_dies_anywhere import COMMON, DATA, ROOT_UUID, planned
+from tests.metal.engine.whole_jobs import COMMON, DATA, ROOT_UUID, planned
 from tests.metal.engine.world import World
 from tests.rack.test_raid import CASES, RACK, Case
 

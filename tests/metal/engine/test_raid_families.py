@@ -14,16 +14,8 @@ from metal.drivers.hardware import read_hardware
 from metal.drivers.raid import FAMILIES
 from metal.errors import RackflowError
 from tests.metal.engine.raid_machine import KINDS, RaidMachine
-from tests.metal.engine.test_dies_anywhere import (
-    COMMON,
-    DATA,
-    DEATHS,
-    HOLD_S,
-    ROOT_UUID,
-    differing,
-    moments,
-    planned,
-)
+from tests.metal.engine.test_dies_anywhere import DEATHS, HOLD_S, differing, moments
+from tests.metal.engine.whole_jobs import COMMON, DATA, ROOT_UUID, planned
 from tests.metal.engine.world import World
 
 GIB = 1 << 30

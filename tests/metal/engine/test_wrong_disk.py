@@ -10,7 +10,7 @@ from metal.engine.steps import run_step
 from metal.errors import RackflowError
 from metal.protocols import Command
 from metal.testing.fake_machine import FakeMachine
-from tests.metal.engine.test_dies_anywhere import plain
+from tests.metal.engine.whole_jobs import plain
 from tests.metal.engine.world import ERASERS, World
 
 GIB = 1 << 30

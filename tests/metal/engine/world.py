@@ -20,8 +20,9 @@ from specs.phases import Phase
 from specs.records import BootRecord
 
 BOOT_S = 40.0
-ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "mkfs", "wipefs", "rf-wipe", "blkdiscard",
-           "rf-write", "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate", "lvm lvcreate",
+ERASERS = ("mdadm --create", "mdadm --zero-superblock", "sgdisk", "sfdisk", "mkfs", "wipefs", "rf-wipe",
+           "blkdiscard", "rf-write", "create type=ld", "delete forced", "lvm pvcreate", "lvm vgcreate",
+           "lvm lvcreate", "lvm lvextend", "lvm lvremove",
            " add vd ", " delete force ", "/fall delete", "preservedcache", "set good", "set uconf",
            "-CfgLdAdd", "-CfgSpanAdd", "-CfgLdDel", "-CfgForeign -Clear", "-DiscardPreservedCache",
            " CREATE ", "DELETEVOLUME", " create -o vd", " delete -o vd", " DELETE ",
@@ -94,6 +95,9 @@ class World:
     die_at: int | None = None
     how: Callable[[], None] = lambda: None
     half: Callable[[], Any] = lambda: None
+    phase: Phase = Phase.PROVISIONING
+    repeated: tuple[str, ...] = REPEATED
+    """What may be sent again although it had its effect, as long as its step is not done."""
     late: list[str] = field(default_factory=list)
     """Destructive commands that were sent after their step was done, or again although they had ended."""
     ended: set[tuple[str, str]] = field(default_factory=set)
@@ -106,7 +110,7 @@ class World:
         self._plain = {"journal": edge.journal, "flags": bmc.set_boot_flags, "host": edge.host}
         edge.journal, edge.host = self._journal, self._host
         bmc.set_power, bmc.set_boot_flags = self._set_power, self._set_flags
-        edge.record = edge.record.model_copy(update={"phase": Phase.PROVISIONING})
+        edge.record = edge.record.model_copy(update={"phase": self.phase})
         self._report()
 
     # --- the run -------------------------------------------------------------------------------------------
@@ -190,7 +194,7 @@ class World:
         if not any(one in line for one in ERASERS):
             return
         done = any(row.step == step and row.phase == "done" for row in self.rig.edge.rows)
-        again = (step, line) in self.ended and not line.startswith(REPEATED)
+        again = (step, line) in self.ended and not line.startswith(self.repeated)
         if done or again:
             self.late.append(f"{step}: {line}")
         self.ended.add((step, line))

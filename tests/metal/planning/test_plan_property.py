@@ -1,6 +1,7 @@
 """Apply a plan to a fake host, observe: the next plan is empty, and only disks that it named were touched."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +50,8 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
         if mounted:
             part["options"] = draw(st.sampled_from([[], ["noatime"], ["noatime", "nodev"]]))
         if kind is not None and draw(st.integers(0, 3)) == 0:
-            part["luks"] = {"key": {"secret": "pw"}}
+            tpm2 = draw(st.sampled_from(["off", "prefer", "require"]))
+            part["luks"] = {"key": {"secret": "pw"}, "tpm2": tpm2}
             part["size"] = f"{least + 16}MiB"
         if kind == "btrfs":
             part["subvolumes"] = [
@@ -61,6 +63,13 @@ def layouts(draw: st.DrawFn, prefix: str, *, root: bool) -> list[dict[str, objec
     if parts and draw(st.booleans()):
         parts[draw(st.integers(0, len(parts) - 1))]["size"] = draw(st.sampled_from(["rest", "60%"]))
     return parts
+
+
+def tpms(layout: list[dict[str, object]]) -> st.SearchStrategy[str]:
+    """A TPM 2.0 where a partition requires one, else any or none."""
+    luks = [part["luks"] for one in layout for part in one["partitions"] if part.get("luks")]
+    required = any(one["tpm2"] == "require" for one in luks)
+    return st.just("2.0") if required else st.sampled_from(["none", "1.2", "2.0"])
 
 
 @st.composite
@@ -83,6 +92,30 @@ def links(draw: st.DrawFn) -> dict[str, object]:
     return network
 
 
+def _group(draw: st.DrawFn, layout: list[dict[str, Any]]) -> dict[str, object]:
+    """A group over the root disk's end and a part of the last layout's disk; half of it is enough for XFS."""
+    layout[0]["partitions"] = [
+        {"name": "root", "size": "2GiB", "mount": "/"},
+        {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
+    ]
+    own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
+    if draw(st.booleans()):
+        own |= {"filesystem": "ext4", "mount": "/own"}
+    layout[-1]["partitions"] = [own, *layout[-1]["partitions"]]
+    sizes = draw(st.sampled_from([("320MiB", "rest"), ("50%", "50%"), ("rest", "64MiB")]))
+    kinds = draw(st.sampled_from([("xfs", "ext4"), ("btrfs", "swap"), ("ext4", None)]))
+    group: dict[str, Any] = {"name": "sys", "logicalVolumes": [
+        {"name": f"lv{n}", "size": size, "filesystem": kind,
+         "mount": f"/lv{n}" if kind not in (None, "swap") else None}
+        for n, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
+    ]}  # fmt: skip
+    if draw(st.booleans()):
+        thin = {"name": "thin", "size": "5GiB", "thinPool": "pool", "filesystem": "xfs", "mount": "/thin"}
+        group["thinPools"] = [{"name": "pool", "size": "24MiB"}]
+        group["logicalVolumes"].insert(draw(st.integers(0, 2)), thin)
+    return group
+
+
 @st.composite
 def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
     """A spec and hardware on which it can be had, with more disks than it names."""
@@ -101,30 +134,14 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         raid.append({"name": "data", "level": level, "drives": {"serials": serials, "count": count}})
     layout = [{"device": "root", "partitions": draw(layouts("r", root=True))}]
     if level:
-        layout.append({"device": {"raid": "data"}, "partitions": draw(layouts("d", root=False))})
-    old = draw(st.booleans()) and mirror
+        table = draw(st.sampled_from(["gpt", "mbr"]))
+        parts = draw(layouts("d", root=False))
+        layout.append({"device": {"raid": "data"}, "table": table, "partitions": parts})
     members = ("S00", "S01")
     array = RaidArray(
         name="before", driver="md", uuid="old", level="raid1", device=None, size_bytes=GIB, members=members
     )
-    groups = []
-    if draw(st.booleans()):
-        # A group over the root disk's end and a part of the data volume; half of it is enough for XFS.
-        layout[0]["partitions"] = [
-            {"name": "root", "size": "2GiB", "mount": "/"},
-            {"name": "pv0", "size": f"{draw(st.integers(640, 900))}MiB", "lvm": {"vg": "sys"}},
-        ]
-        own = {"name": "pv1", "size": "400MiB", "lvm": {"vg": "sys"}}
-        if draw(st.booleans()):
-            own |= {"filesystem": "ext4", "mount": "/own"}
-        layout[-1]["partitions"] = [own, *layout[-1]["partitions"]]
-        sizes = draw(st.sampled_from([("320MiB", "rest"), ("50%", "50%"), ("rest", "64MiB")]))
-        kinds = draw(st.sampled_from([("xfs", "ext4"), ("btrfs", "swap"), ("ext4", None)]))
-        groups = [{"name": "sys", "logicalVolumes": [
-            {"name": f"lv{n}", "size": size, "filesystem": kind,
-             "mount": f"/lv{n}" if kind not in (None, "swap") else None}
-            for n, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
-        ]}]  # fmt: skip
+    groups = [_group(draw, layout)] if draw(st.booleans()) else []
     spec = {
         "metadata": {"name": "h"},
         "image": "img",
@@ -138,10 +155,11 @@ def machines(draw: st.DrawFn) -> tuple[Host, Hardware]:
         "management": draw(st.booleans()),
     }
     hardware = Hardware(
+        tpm=draw(tpms(layout)),
         firmware=draw(st.sampled_from(["bios", "uefi"])),
         nics=NICS,
         disks=tuple(draw(st.permutations(disks))),
-        raids=(array,) if old else (),
+        raids=(array,) if mirror and draw(st.booleans()) else (),
     )
     return Host.model_validate(spec), hardware
 

@@ -89,11 +89,11 @@ def test_an_image_without_esp_is_unfit_for_uefi(make_order, observe, hardware, i
     assert plan.blocked == "image-unfit"
 
 
-def test_an_image_without_gpt_is_refused_by_name(make_order, observe, hardware, image) -> None:
+def test_an_image_without_a_partition_table_is_refused_by_name(make_order, observe, hardware, image) -> None:
     bare = image.model_copy(update={"info": {**image.info, "partition_table": None, "partitions": []}})
     plan = make_plan(make_order("web-01", image=bare), observe(hardware["web-01"]))
     assert plan.blocked == "image-unfit"
-    assert "image debian-12 has no GPT" in plan.steps[0].reason
+    assert "image debian-12 has no partition table" in plan.steps[0].reason
 
 
 def test_a_root_of_another_file_system_than_the_spec_says_is_refused(

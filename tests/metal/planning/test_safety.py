@@ -12,6 +12,7 @@ import pytest
 
 from metal.planning.plan import Destroyed, Plan, Step
 from metal.planning.safety import Allowed, Forbidden, NeedsConsent, consent_needed
+from specs.erasure import WipeWish
 from specs.phases import Phase
 
 OURS = "OURS"
@@ -26,6 +27,16 @@ MAY_BE_INSTALLED = {
     Phase.ADOPTED,
 }
 """DESIGN 4 "Phases": from where `provisioning` is entered, or gone on with."""
+MAY_BE_WIPED = {
+    Phase.READY,
+    Phase.PROVISION_FAILED,
+    Phase.WIPING,
+    Phase.WIPE_FAILED,
+    Phase.ACTIVE,
+    Phase.ADOPTED,
+}
+"""The same of `wiping`."""
+MAY_BE = {"install": MAY_BE_INSTALLED, "wipe": MAY_BE_WIPED}
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Case:
     content: str
     by: str
     plan: str
+    aim: str = "install"
 
 
 Rule = tuple[str, Callable[[Case], bool], str]
@@ -46,8 +58,8 @@ TABLE: tuple[Rule, ...] = (
     ("a blocked plan is shown and never runs", lambda c: c.plan == "blocked", "forbidden image-missing"),
     ("what destroys nothing needs nobody's leave", lambda c: c.plan == "harmless", "allowed"),
     (
-        "allowed transitions are one table: nothing is installed from any other phase",
-        lambda c: c.phase not in MAY_BE_INSTALLED,
+        "allowed transitions are one table: nothing is installed or wiped from any other phase",
+        lambda c: c.phase not in MAY_BE[c.aim],
         "forbidden no-work-due",
     ),
     (
@@ -56,12 +68,17 @@ TABLE: tuple[Rule, ...] = (
         "forbidden destroy-never",
     ),
     (
+        "jobs made by fleet, webhook or publish destroy nothing there: no wipe either",
+        lambda c: c.aim == "wipe" and c.phase in HAS_A_SYSTEM and c.by in ("fleet", "webhook", "publish"),
+        "forbidden person-needed",
+    ),
+    (
         "jobs made by fleet, webhook or publish report drift there and destroy nothing",
         lambda c: c.phase in HAS_A_SYSTEM and c.by in ("fleet", "webhook", "publish"),
         "forbidden drift",
     ),
     (
-        "on an active or adopted host a destructive step needs a consent, or a person's apply or reinstall",
+        "on an active or adopted host a destructive step needs a consent, or a person's command",
         lambda c: c.phase in HAS_A_SYSTEM and c.by != "person",
         "consent waiting-consent",
     ),
@@ -121,7 +138,7 @@ def plan(*steps: Step, basis: dict[str, Any] | None = None) -> Plan:
 
 def plan_of(case: Case) -> Plan:
     target = {"target": {"identity": "OTHER", "size_bytes": 1}} if case.content == "not named" else {}
-    return plan(
+    made = plan(
         step(
             destructive=case.plan != "harmless",
             destroys=CONTENTS[case.content],
@@ -129,6 +146,7 @@ def plan_of(case: Case) -> Plan:
             args=target,
         )
     )
+    return made if case.aim == "install" else made.model_copy(update={"wipe": WipeWish()})
 
 
 def expected(case: Case) -> str:
@@ -163,6 +181,7 @@ COMBINATIONS = tuple(
         CONTENTS,
         ("person", "discovery", "fleet", "publish", "webhook", "prefect-ui"),
         ("harmless", "destructive", "blocked"),
+        MAY_BE,
     )
 )
 

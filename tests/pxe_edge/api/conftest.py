@@ -54,7 +54,9 @@ class FakePrefect:
     """Prefect's REST as far as the edge speaks it; `down` and `busy` make it fail as it was seen to."""
 
     clock: Clock = field(default_factory=Clock)
-    deployments: set[str] = field(default_factory=lambda: {"discover/t1", "reconcile-host/t1", "power/t1"})
+    deployments: set[str] = field(
+        default_factory=lambda: {"discover/t1", "reconcile-host/t1", "wipe-host/t1", "power/t1"}
+    )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
     busy: int = 0
     down: bool = False

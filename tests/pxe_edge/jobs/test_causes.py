@@ -147,6 +147,9 @@ SITUATIONS: dict[str, Situation] = {
     "no-open-job": host(phase=Phase.PROVISIONING),
     "failed": host(phase=Phase.WIPE_FAILED),
     "retired": host(phase=Phase.RETIRED),
+    "wiped": replace(
+        IDLE, ended=JOB.model_copy(update={"verb": "wipe", "state": "done", "message": "2 disks erased"})
+    ),
     "spec-missing": host(spec=None),
     "image-needed": replace(IDLE, image="debian-12"),
     "secret-needed": replace(IDLE, secrets_missing=("ops-password",)),
@@ -187,6 +190,33 @@ def test_every_reason_code_is_told_with_what_the_run_said(code: str) -> None:
     cause = explain(failed(code, "exactly this happened"))
 
     assert (cause.reason, "exactly this happened" in cause.sentence) == (code, True)
+
+
+@pytest.mark.parametrize(
+    ("situation", "again"),
+    [
+        (host(phase=Phase.WIPE_FAILED, reason="step-failed"), "rackflow wipe web-01"),
+        (host(phase=Phase.PROVISION_FAILED, reason="step-failed"), "rackflow apply web-01"),
+        (
+            replace(host(reason="wipe-impossible"), ended=JOB.model_copy(update={"verb": "wipe"})),
+            "rackflow host web-01 lists its disks",
+        ),
+        (
+            replace(host(reason="runs-lost"), ended=JOB.model_copy(update={"verb": "wipe"})),
+            "then rackflow wipe web-01",
+        ),
+    ],
+)
+def test_what_failed_is_asked_for_again_by_its_own_command(situation: Situation, again: str) -> None:
+    assert again in explain(situation).next_step
+
+
+def test_a_blank_machine_says_why_and_what_it_is_ready_for() -> None:
+    cause = explain(SITUATIONS["wiped"])
+    assert "nothing is installed: 2 disks erased (job 7 (wipe), by ann)" in cause.sentence
+    assert cause.next_step.endswith("rackflow apply web-01 installs it anew")
+    bare = replace(SITUATIONS["wiped"], host=HOST.model_copy(update={"spec": None}))
+    assert explain(bare).next_step.endswith("no spec is bound to it")
 
 
 STRANGERS: dict[str, Stranger] = {

@@ -1,12 +1,14 @@
 """Which jobs may be posted, how they end, what posts one by itself, when a boot is due."""
 
+from typing import Any
+
 import pytest
 
 from pxe_edge.jobs import rules
 from pxe_edge.jobs.due import BootState, boot_os_due
 from pxe_edge.jobs.rules import Ending, Job, New, Refused, Same
 from specs.model import Host
-from specs.phases import Phase
+from specs.phases import Phase, allowed
 
 
 def job(verb: str, state: str) -> Job:
@@ -39,8 +41,44 @@ def test_post(there: tuple[str, str] | None, by: str, expected: object) -> None:
 
 
 def test_a_verb_without_a_flow_and_a_retired_host_are_refused() -> None:
-    assert isinstance(rules.post([], verb="wipe", by="operator", phase=Phase.ACTIVE), Refused)
+    assert isinstance(rules.post([], verb="rescue", by="operator", phase=Phase.ACTIVE), Refused)
     assert isinstance(rules.post([], verb="apply", by="operator", phase=Phase.RETIRED), Refused)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_wipe_is_posted_where_the_phases_allow_one(phase: Phase) -> None:
+    found = rules.post([], verb="wipe", by="operator", phase=phase)
+    if allowed(phase, Phase.WIPING):
+        assert found == New()
+    else:
+        assert isinstance(found, Refused)
+        assert phase.value in found.message or phase is Phase.RETIRED
+
+
+@pytest.mark.parametrize(
+    ("args", "wrong"),
+    [
+        ({}, ""),
+        ({"method": "sanitize", "disks": ["D0"]}, ""),
+        ({"disks": "all", "plan": "f" * 64}, ""),
+        ({"disk": "D0"}, "disk: Extra inputs"),
+        ({"disks": []}, "disks: "),
+        ({"method": "burn"}, "method: "),
+    ],
+)
+def test_a_wipe_whose_arguments_are_misread_is_not_begun(args: dict[str, Any], wrong: str) -> None:
+    """What is left out means every disk of the host."""
+    found = rules.post([], verb="wipe", by="operator", phase=Phase.READY, args=args)
+    if wrong:
+        assert isinstance(found, Refused)
+        assert f"args of wipe: {wrong}" in found.message
+        assert found.other is None
+    else:
+        assert found == New()
+
+
+def test_who_wants_a_host_blank_does_not_want_it_installed_at_once() -> None:
+    assert {verb for verb in rules.FLOW_OF if not rules.leads_on(verb)} == {"wipe"}
 
 
 def test_a_reading_is_a_job_that_takes_no_waiting_jobs_place() -> None:
@@ -166,6 +204,10 @@ def test_how_a_job_is_cancelled(state: str, how: str, *, claimed_once: bool) -> 
         (Phase.PROVISION_FAILED, "none", None, None, False),
         (Phase.ACTIVE, "none", ("apply", "claimed"), 2, False),
         (Phase.ACTIVE, "boot-os", ("reinstall", "claimed"), 2, True),
+        (Phase.ACTIVE, "none", ("wipe", "claimed"), 2, False),
+        (Phase.WIPING, "none", ("wipe", "waiting"), 2, True),
+        (Phase.WIPE_FAILED, "none", ("wipe", "wanted"), 2, True),
+        (Phase.WIPE_FAILED, "none", None, 2, False),
         (Phase.RETIRED, "boot-os", None, None, False),
     ],
 )

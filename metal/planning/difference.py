@@ -1,0 +1,22 @@
+"""One difference between a spec and a reading."""
+
+from dataclasses import dataclass
+
+from metal.planning.plan import StepKind
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field: what was asked, what was seen, and the step kind that repairs it (None: creation-only)."""
+
+    field: str
+    wished: str
+    seen: str
+    repair: StepKind | None = None
+    unknown: bool = False
+
+    def __str__(self) -> str:
+        """One line of drift."""
+        if self.unknown:
+            return f"{self.field}: unknown ({self.seen}), wished {self.wished}"
+        return f"{self.field}: is {self.seen}, wished {self.wished}"
