@@ -104,6 +104,8 @@ class MachineDefinition:
     smbios: Smbios
     bmc: BmcIdentity
     controllers: tuple[ControllerDefinition, ...] = ()
+    raid_tools: bool = False
+    """Whether its RAID tools are answered, as in a rack with controllers; it may have none itself."""
     claims: str | None = None
     """An impostor: the machine whose UUID and serial it shows; it may have its hardware addresses too."""
 
@@ -198,7 +200,8 @@ def _rack(block: Block) -> RackDefinition:
             block.note(f"machines.{machine.name}.claims: no machine {machine.claims!r} that claims nobody")
     for finding in _doubles(machines):
         block.note(finding)
-    return RackDefinition(tuple(_dressed(machine, honest) for machine in machines))
+    tools = any(machine.controllers for machine in machines)
+    return RackDefinition(tuple(replace(_dressed(one, honest), raid_tools=tools) for one in machines))
 
 
 def _dressed(machine: MachineDefinition, honest: Mapping[str, MachineDefinition]) -> MachineDefinition:

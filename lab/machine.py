@@ -34,6 +34,12 @@ OUTGOING = "outgoing.ram"
 """Memory of a machine, in its directory: to go on with at its next start; just written."""
 RAID_PORT = "raid.sock"
 """Where a machine's RAID tools reach its controllers."""
+RAID_TOOLS = (
+    *("-device", "virtio-serial-pci,id=ports"),
+    *("-chardev", f"socket,id=raid-tools,path={RAID_PORT},reconnect=1"),
+    *("-device", "virtserialport,bus=ports.0,chardev=raid-tools,name=rack.raid"),
+)
+"""The port for them. A machine of such a rack has it without a controller too: there is none, they say."""
 BOOT_DEVICES = ("disk", "pxe")
 """The usual order: the first disk, then the first NIC."""
 
@@ -154,8 +160,9 @@ class Machine:
         for index, disk in enumerate(definition.disks):
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
         argv += _management()
-        if definition.controllers:
-            argv += _controllers(len(definition.controllers), self.raid_disks(), boot_index)
+        argv += _controllers(len(definition.controllers), self.raid_disks(), boot_index)
+        if definition.raid_tools:
+            argv += RAID_TOOLS
         return [*argv, "-incoming", f"exec:cat {INCOMING}"] if resume else [*argv, "-S"]
 
 
@@ -255,7 +262,7 @@ def raid_device(disk: ShownDisk) -> dict[str, object]:
 
 
 def _controllers(count: int, disks: Sequence[ShownDisk], boot_index: dict[str, int]) -> list[str]:
-    """A SCSI adapter for each RAID controller, their disks, and the port for their tools."""
+    """A SCSI adapter for each RAID controller, and their disks."""
     argv = []
     for place in range(count):
         argv += ["-device", f"virtio-scsi-pci,id=raid{place},addr={PCI_SLOT + place:#x}"]
@@ -264,9 +271,7 @@ def _controllers(count: int, disks: Sequence[ShownDisk], boot_index: dict[str, i
             argv += ["-blockdev", json.dumps(node)]
         order = {"bootindex": boot_index[disk.name]} if disk.name in boot_index else {}
         argv += ["-device", json.dumps(raid_device(disk) | order)]
-    argv += ["-device", "virtio-serial-pci,id=ports"]
-    argv += ["-chardev", f"socket,id=raid-tools,path={RAID_PORT},reconnect=1"]
-    return [*argv, "-device", "virtserialport,bus=ports.0,chardev=raid-tools,name=rack.raid"]
+    return argv
 
 
 def _management() -> list[str]:

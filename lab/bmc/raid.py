@@ -33,14 +33,15 @@ class RaidBay:
         self, machine: Machine, execute: Execute, reordered: Callable[[], None], log: Callable[[str], None]
     ) -> None:
         self._definitions = machine.definition.controllers
+        self._answers = machine.definition.raid_tools
         self._execute = execute
         self._reordered = reordered
         self._log = log
         self._lock = asyncio.Lock()
 
     async def serve(self) -> asyncio.Server | None:
-        """Listen for the machine's tools; None for a machine without controllers."""
-        if not self._definitions:
+        """Listen for the machine's tools; None in a rack without controllers."""
+        if not self._answers:
             return None
         return await asyncio.start_unix_server(self._port, RAID_PORT, limit=REQUEST_BYTES)
 

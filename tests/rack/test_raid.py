@@ -229,8 +229,8 @@ def test_dirty_drives_become_the_declared_mirror_with_the_system_on_it(installed
     assert any(mirror in below for mirror in mirrors)
     assert "/data" in site.ssh(case.address, "findmnt -no TARGET /data")
     if case.more is not None:
-        vault = site.ssh(case.address, "lsblk -nso TYPE $(findmnt -no SOURCE /vault)")
-        assert re.findall(r"\w+", vault)[:4] == ["crypt", "lvm", "part", "raid1"]
+        vault = site.ssh(case.address, "lsblk -nso NAME,TYPE $(findmnt -no SOURCE /vault)")
+        assert [row.split()[-1] for row in vault.splitlines()][:4] == ["crypt", "lvm", "part", "raid1"]
 
 
 def test_a_second_apply_writes_nothing(installed: Installed) -> None:

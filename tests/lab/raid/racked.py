@@ -33,6 +33,17 @@ def machine(*controllers: dict[str, Any]) -> MachineDefinition:
     return parse(yaml.safe_dump(raw), "rack.yaml").machine("r1")
 
 
+def beside(*controllers: dict[str, Any]) -> MachineDefinition:
+    """A machine without a controller, in a rack where another has these."""
+    raw = yaml.safe_load(MACHINE)
+    other = yaml.safe_load(
+        MACHINE.replace("r1", "r2").replace(":11:", ":12:").replace("R1", "R2").replace("dea1", "dea2")
+    )
+    other["machines"][0]["controllers"] = list(controllers)
+    raw["machines"] += other["machines"]
+    return parse(yaml.safe_dump(raw), "rack.yaml").machine("r1")
+
+
 def controllers(*given: dict[str, Any]) -> tuple[ControllerDefinition, ...]:
     """The same, controllers alone."""
     return machine(*given).controllers

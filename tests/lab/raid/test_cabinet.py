@@ -20,7 +20,7 @@ from lab.raid import guest
 from lab.raid.cabinet import STATE, Cabinet
 from lab.raid.families import FAMILIES
 from lab.raid.guest import shim
-from tests.lab.raid.racked import MACHINE, FakeQemu, controller, controllers, drive, machine
+from tests.lab.raid.racked import MACHINE, FakeQemu, beside, controller, controllers, drive, machine
 
 MIRROR = {"name": "old", "level": "raid1", "slots": [1, 2], "content": "lvm"}
 
@@ -208,6 +208,21 @@ async def test_the_volume_that_the_controller_starts_from_is_the_first_disk(fold
     assert racked.boot_ids() == [f"disk-v{made.wwn}", "nic0"]
     assert qemu.reorders == 2
     assert set(racked.bootable()) == {*qemu.devices, "nic0"}
+
+
+@running
+async def test_a_machine_without_a_controller_is_told_so_by_its_tools(folder):
+    plain = Machine(beside(ssa(1, 2, 3, 4, volumes=[MIRROR])), folder)
+    one = RaidBay(plain, FakeQemu().execute, FakeQemu().reordered, lambda _: None)
+    (answer,) = await spoken(one, ("ssacli", ["ctrl", "all", "show", "config", "detail"]))
+
+    assert "name=rack.raid" in " ".join(plain.command("tcg"))
+    assert "Error: No controllers detected." in str(answer["stdout"])
+    assert answer["status"] == 1
+
+
+def test_a_rack_without_controllers_answers_no_tools(tmp_path):
+    assert "rack.raid" not in " ".join(Machine(machine(), tmp_path).command("tcg"))
 
 
 @running
