@@ -34,6 +34,8 @@ class Kept:
     """Whether this process has seen that the machine is where the plan expects it."""
     volume_disks: dict[str, str] = field(default_factory=dict)
     """Volumes of hardware controllers, by name, and the identities of the disks that show them."""
+    answering: frozenset[str] | None = None
+    """The families of hardware RAID that this boot has controllers of; None until all were asked."""
     order: WorkOrder | None = None
     secrets: dict[str, SecretValue] = field(default_factory=dict)
 
@@ -42,6 +44,7 @@ class Kept:
         if boot_no == self.boot_no:
             return
         self.volume_disks.clear()
+        self.answering = None
         if self.boot_no is not None:
             self.reading, self.mounted, self.observed, self.basis_held = None, None, None, False
         self.boot_no = boot_no

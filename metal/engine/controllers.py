@@ -4,7 +4,7 @@ A plan names a controller by where it is, drives by serial and volumes by unique
 command carries comes from the listing made here, right before it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,6 +50,8 @@ class Listed:
     host: str
     beside: tuple[Controller, ...] = ()
     """All controllers of the machine."""
+    answering: frozenset[str] = frozenset()
+    """The families that listed a controller, one that no other lists."""
 
     def drives(self, members: Sequence[Mapping[str, Any]]) -> tuple[Drive, ...]:
         """The drives of these identities. Raises Refused for one not there once, or of another size."""
@@ -136,12 +138,30 @@ class Listed:
         return tuple(one for one in self.controller.volumes if drive.address in one.members)
 
 
-def listed(shell: Shell, args: Mapping[str, Any]) -> Listed:
+def listed(shell: Shell, args: Mapping[str, Any], answering: Collection[str] | None = None) -> Listed:
     """The controller of a step's arguments, as it is now.
 
-    Raises Refused when it is not there, Unparsable when its tool was not understood, Unreachable.
+    `answering` are the families that listed controllers before on this machine: no other's tool is asked, as
+    each takes seconds. Where the controller is not found so, all are. Raises Refused when it is not there,
+    Unparsable when its tool was not understood, Unreachable.
     """
+    if answering is not None:
+        found = _listed(shell, args, detect(shell, FAMILIES, {args["driver"], *answering}))
+        if found is not None:
+            return found
     detection = detect(shell, FAMILIES)
+    found = _listed(shell, args, detection)
+    if found is not None:
+        return found
+    raise Refused(
+        f"controller {args['controller']} is not listed; seen: {_seen(detection)}",
+        host=shell.host,
+        reason="no-matching-disk",
+        hint=f"rackflow plan {shell.host} --refresh",
+    )
+
+
+def _listed(shell: Shell, args: Mapping[str, Any], detection: Detection) -> Listed | None:
     name = args["driver"]
     unread = detection.unknown.get(f"controllers.{name}")
     if unread is not None:
@@ -152,13 +172,9 @@ def listed(shell: Shell, args: Mapping[str, Any]) -> Listed:
             if one.family.name == name and controller_id(controller, name) == args["controller"]:
                 own = tuple(a for a in arrays_of(detection, disks) if a.controller == args["controller"])
                 beside = tuple(each for found in detection.found for each in found.controllers)
-                return Listed(one.family, one.tool, controller, own, disks, shell.host, beside)
-    raise Refused(
-        f"controller {args['controller']} is not listed; seen: {_seen(detection)}",
-        host=shell.host,
-        reason="no-matching-disk",
-        hint=f"rackflow plan {shell.host} --refresh",
-    )
+                answering = frozenset(found.family.name for found in detection.found)
+                return Listed(one.family, one.tool, controller, own, disks, shell.host, beside, answering)
+    return None
 
 
 def _seen(detection: Detection) -> str:

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from metal.drivers.raid.family import NamesLater, VolumeWish
 from metal.drivers.raid.listing import Drive, VirtualDrive
-from metal.engine.controllers import LOOK_FOR_DISKS, Listed, listed
+from metal.engine.controllers import LOOK_FOR_DISKS, Listed
 from metal.engine.work import Work
 from metal.errors import Refused
 from metal.planning.raid.families import FAMILIES
@@ -19,7 +19,7 @@ BROKEN: Final = frozenset({"failed", "offline"})
 
 def create_differences(work: Work) -> tuple[str, ...]:
     """What is missing of a volume: itself, its disk, its spares; of drives that are passed through, each."""
-    here, name = listed(work.shell(), work.args), work.args["name"]
+    here, name = work.listed(), work.args["name"]
     drives = here.drives(work.args["members"])
     how = work.args.get("how", "volume")
     if how == "jbod":
@@ -50,7 +50,7 @@ def _is_alone(here: Listed, drive: Drive) -> bool:
 
 def create(work: Work) -> None:
     """Make the volume, or what an earlier start left to make of it; then wait for its disk."""
-    here, args = listed(work.shell(), work.args), work.args
+    here, args = work.listed(), work.args
     volume = here.made(args) if args.get("how", "volume") == "volume" else None
     if volume is None:
         tell(work, here.family.create(here.tool, here.controller, _wish(here, args)))
@@ -104,14 +104,14 @@ def _group(here: Listed, drives: tuple[Drive, ...]) -> VirtualDrive:
 
 def delete_differences(work: Work) -> tuple[str, ...]:
     """Whether the volume is still there."""
-    here = listed(work.shell(), work.args)
+    here = work.listed()
     return (f"volume {work.args['name']} is still there",) if here.by_uuid(str(work.args["uuid"])) else ()
 
 
 def delete(work: Work) -> None:
     """Delete the volume by the id that it has now, if it still lies on the drives of the plan."""
     work.unmount()
-    here, args = listed(work.shell(), work.args), work.args
+    here, args = work.listed(), work.args
     volume = here.by_uuid(str(args["uuid"]))
     if volume is None:
         return
@@ -130,7 +130,7 @@ def delete(work: Work) -> None:
 
 def prepare_differences(work: Work) -> tuple[str, ...]:
     """Which drives a controller still holds for something else."""
-    here = listed(work.shell(), work.args)
+    here = work.listed()
     drives = here.drives(work.args["members"])
     free = ("unconfigured", "jbod") if FAMILIES[here.family.name].shows_free else ("unconfigured",)
     told = [f"drive {one.serial} is {one.state}" for one in drives if one.state not in free]
@@ -141,10 +141,10 @@ def prepare_differences(work: Work) -> tuple[str, ...]:
 
 def prepare(work: Work) -> None:
     """Clear what is in the way of the plan's drives, and of no others."""
-    here = listed(work.shell(), work.args)
+    here = work.listed()
     drives = here.drives(work.args["members"])
     tell(work, here.family.prepare(here.tool, here.controller, drives))
-    here = listed(work.shell(), work.args)
+    here = work.listed()
     for drive in here.drives(work.args["members"]):
         if drive.state in ("spare", "jbod"):
             tell(work, here.family.free_drive(here.tool, here.controller, drive))
@@ -153,7 +153,7 @@ def prepare(work: Work) -> None:
 
 def boot_from(work: Work) -> None:
     """Tell the controller which volume to start from."""
-    here = listed(work.shell(), work.args)
+    here = work.listed()
     volume = here.meant(work.args)
     if volume is None:
         raise Refused(

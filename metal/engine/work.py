@@ -21,7 +21,7 @@ from metal.edge_client.runs import RunCalls
 from metal.engine.around import Kept, Log, Surroundings
 from metal.engine.claim import Claim, check
 from metal.engine.connect import Sessions, bmc, boot_os, running_os
-from metal.engine.controllers import is_hardware, listed
+from metal.engine.controllers import Listed, is_hardware, listed
 from metal.errors import LeaseLost, RackflowError, Refused, Unreachable
 from metal.planning.ids import derived_uuid
 from metal.planning.mounting import formatted
@@ -189,6 +189,12 @@ class Work:
         """Read disks and arrays."""
         return read_block(self.shell())
 
+    def listed(self, about: Mapping[str, Any] | None = None) -> Listed:
+        """The controller of the step, or of these arguments, as its tool lists it now (see `listed`)."""
+        here = listed(self.shell(), self.args if about is None else about, self.kept.answering)
+        self.kept.answering = here.answering | (self.kept.answering or frozenset())
+        return here
+
     # --- the deployed system -------------------------------------------------------------------------------
 
     def root(self) -> str:
@@ -250,7 +256,7 @@ class Work:
         """The identity of the disk by which a controller shows a volume; read once per boot and change."""
         known = self.kept.volume_disks.get(name)
         if known is None:
-            disk = listed(self.shell(), about).disk_of(about)
+            disk = self.listed(about).disk_of(about)
             known = self.kept.volume_disks[name] = disk.identity or ""
         return known
 

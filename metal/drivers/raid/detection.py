@@ -105,13 +105,14 @@ def _tools(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> dic
     return {name: tool for name, tool in best.items() if tool is not None}
 
 
-def detect(shell: Shell, families: Sequence[RaidFamily]) -> Detection:
-    """Ask the bus and every tool there is. Raises Unreachable only."""
+def detect(shell: Shell, families: Sequence[RaidFamily], among: Collection[str] | None = None) -> Detection:
+    """Ask the bus and every tool there is, or those of some families only. Raises Unreachable only."""
     answers = dict(read_bundle(shell, first_questions(families)))
-    further = questions(families, answers)
+    asked = [one for one in families if among is None or one.name in among]
+    further = questions(asked, answers)
     if further:
         answers |= read_bundle(shell, further)
-    return detected(families, answers)
+    return detected(asked, answers)
 
 
 def parse_pci(text: str) -> tuple[PciStorage, ...]:

@@ -1,5 +1,6 @@
 """A machine in memory with RAID controllers: their tools are emulated, volumes come and go as disks."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +40,9 @@ KINDS: Final[Mapping[str, Kind]] = {
     "arcconf": Kind("arcconf", arcconf, "0x010400 0x9005 0x028f 0x9005 0x0808 smartpqi"),
 }
 
+QUESTION: Final = re.compile(r"^q (\S+) \d+ \d+ ", re.MULTILINE)
+"""The name of a question in a bundle."""
+
 
 class RaidMachine(FakeMachine):
     """Nothing but controllers; what a firmware has begun it ends, whatever happens to the machine."""
@@ -47,12 +51,18 @@ class RaidMachine(FakeMachine):
         super().__init__({}, root_uuid=root_uuid)
         self.controllers = list(controllers)
         self.kinds = {KINDS[one.family].tool: KINDS[one.family] for one in controllers}
+        self.listings: list[str] = []
+        """Families whose tool was asked for its listing, once for each reading."""
         self.known: dict[str, Output] = {}
         """Answers to the tools' queries, until something changes."""
         self.last_kname = 0
         for one in controllers:
             for plug in model.plugged(one):
                 self._plug(plug)
+
+    def equip(self, *families: str) -> None:
+        """Have the tools of these families in the boot OS, whether there is a controller for them or not."""
+        self.kinds |= {KINDS[name].tool: KINDS[name] for name in families}
 
     @property
     def controller(self) -> Controller:
@@ -62,6 +72,11 @@ class RaidMachine(FakeMachine):
     def read(self, argv: tuple[str, ...], **more: Any) -> Output:
         if argv[0] in self.kinds:
             return self._ask(argv)
+        put = {name for word in argv for name in QUESTION.findall(word)}
+        for family in FAMILIES:
+            tool = KINDS[family.name].tool
+            if tool in self.kinds and put & {query.name for query in family.queries(tool)}:
+                self.listings.append(family.name)
         return super().read(argv, **more)
 
     def _script(self) -> dict[tuple[str, ...], Output | str]:

@@ -4,6 +4,8 @@ What the rack takes an hour for is walked here in seconds, without kernel and fi
 serials are those that rackflow shows, that a second plan changes nothing, and that a new level has a way.
 """
 
+from collections import Counter
+
 import pytest
 
 from lab.definition import load
@@ -12,7 +14,7 @@ from metal.drivers.hardware import read_hardware
 from specs.facts import Observation
 from specs.model import RaidVolume
 from specs.raid_health import health_of
-from tests.metal.engine.raid_machine import RaidMachine
+from tests.metal.engine.raid_machine import KINDS, RaidMachine
 from tests.metal.engine.whole_jobs import COMMON, DATA, ROOT_UUID, planned
 from tests.metal.engine.world import World
 from tests.rack.test_raid import CASES, RACK, Case
@@ -69,6 +71,24 @@ def mirrored(case, make_rig, monkeypatch) -> World:
 def test_the_mirror_is_made_of_the_drives_named_and_stays(case, mirrored):
     assert ("raid1", 2) in levels(mirrored.machine)
     assert raid_kinds(planned(mirrored.rig, spec(case, "raid1"))) in (["raid-boot"], [])
+
+
+def test_a_step_asks_the_tools_of_the_controllers_that_are_there(case, make_rig, monkeypatch):
+    """Each call takes seconds, and a boot OS may have the tools of eight families."""
+    monkeypatch.setenv("RACKFLOW_HOLD_S", "30")
+    rig = make_rig()
+    machine = next(one for one in load(RACK).machines if one.name == case.machine)
+    rig.machine = RaidMachine(*delivered.build(machine.controllers), root_uuid=ROOT_UUID)
+    rig.machine.equip(*KINDS)
+    plan = planned(rig, spec(case, "raid1"))
+    rig.machine.listings.clear()
+    World(rig, plan).drive()
+
+    read = Counter(rig.machine.listings)
+    own = read.pop(rig.machine.controller.family)
+    assert own > 2 * len(raid_kinds(plan))
+    assert read == dict.fromkeys(KINDS.keys() - {rig.machine.controller.family}, 2)
+    """Once before the first step, to see where the machine is, and once in it."""
 
 
 def test_a_failed_drive_is_told_as_the_rack_expects(case, mirrored):
