@@ -25,6 +25,8 @@ _COMPLETED = re.compile(r"(?:Completed\s+)?(\d{1,3})\s*%", re.IGNORECASE)
 _PASSED_THROUGH = re.compile(r"NonRAID Disk\b", re.IGNORECASE)
 _SECTOR_SIZES: Final = (512, 4096, 520, 4160)
 _ROUNDING: Final = 0.02
+INQUIRY_CHARACTERS: Final = 200
+"""More than any drive has; the rest of a longer line is of something else."""
 _ATA_INQUIRY: Final = 52
 """ATA inquiry data is 20 of serial, 40 of model and 8 of firmware; SCSI's 8, 16, 4 and 20."""
 _ATA_WORDS: Final = 4
@@ -122,7 +124,7 @@ def _inquiry(fields: dict[str, str]) -> tuple[str | None, str | None, str | None
     Blanks that were lost on the way move the columns. Then the firmware, which stands in a key of its own
     too, tells where a SCSI drive's serial begins; an ATA drive's serial and model can't be told apart.
     """
-    text = fields.get("inquiry data", "")
+    text = fields.get("inquiry data", "")[:INQUIRY_CHARACTERS]
     kind = fields.get("pd type", "").strip().upper()
     is_ata = kind == "SATA" or (not kind and len(text) > _ATA_INQUIRY)
     level = fields.get("device firmware level", "").strip()
