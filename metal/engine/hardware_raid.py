@@ -76,15 +76,14 @@ def create(work: Work) -> None:
             if drive.state != "spare":
                 tell(work, here.family.add_spare(here.tool, here.controller, volume, drive))
     wait_for_disks(work, lambda: create_differences(work))
-    _tell_cache(
-        work, listed(work.shell(), args).made(args) if args.get("how", "volume") == "volume" else None
-    )
+    if args.get("write_cache") and args.get("how", "volume") == "volume":
+        _tell_cache(work, str(args["write_cache"]), work.listed().made(args))
 
 
-def _tell_cache(work: Work, volume: VirtualDrive | None) -> None:
+def _tell_cache(work: Work, asked: str, volume: VirtualDrive | None) -> None:
     """Say where a volume does not write as asked: a controller without a battery falls back by itself."""
-    asked, seen = work.args.get("write_cache"), volume.write_cache if volume else None
-    if asked and seen and asked != seen:
+    seen = volume.write_cache if volume is not None else None
+    if seen and asked != seen:
         work.log(
             f"volume {work.args['name']} {WRITES[seen]}, though write {asked} was asked for: "
             "look at the controller's battery or capacitor"
