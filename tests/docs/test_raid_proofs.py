@@ -9,6 +9,7 @@ from lab.raid.proofs import PROOFS
 from metal.drivers.raid import FAMILIES as DRIVERS
 from metal.planning.raid.families import FAMILIES, SOFTWARE
 from tests.metal.engine.raid_machine import KINDS
+from tests.rack.test_raid import CASES
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,3 +34,10 @@ def test_levels_are_those_that_the_planner_may_choose():
         for family in one.families:
             extra = {"raid1adm", "raid10adm"} if family == "arcconf" else set()
             assert set(one.levels) <= {*FAMILIES[family].levels, *extra}, one
+
+
+def test_what_the_rack_walks_is_in_the_table():
+    walked = {
+        name for one in PROOFS if one.test.startswith("tests/rack/test_raid.py") for name in one.families
+    }
+    assert walked == {SOFTWARE if case.tool is None else name for name, case in CASES.items()}
