@@ -113,6 +113,7 @@ class RaidArray(Fact):
     progress: float | None = None
     metadata: str | None = None
     stripe_bytes: int | None = None
+    write_cache: Literal["back", "through"] | None = None
     controller: str | None = None
     volume: str | None = None
     partition_table: str | None = None

@@ -38,6 +38,7 @@ def lint_raid(place: Place, host: Host) -> Iterator[Finding]:
             yield at.finding(f"a second volume called {volume.name!r}", "rename one")
         yield from _shared(place, index, volume, names)
         yield from _count(place, index, volume)
+        yield from _unfit(place, index, volume)
         yield from _named(place, index, volume)
         names.add(volume.name)
         if size_turned(volume.drives.min_size, volume.drives.max_size):
@@ -80,6 +81,16 @@ def _count(place: Place, index: int, volume: RaidVolume) -> Iterator[Finding]:
     elif isinstance(count, int) and (count % volume.spans or count // volume.spans < least):
         told = f"{count} drives can't be {volume.spans} equal spans of at least {least}"
         yield at.finding(told, None)
+
+
+def _unfit(place: Place, index: int, volume: RaidVolume) -> Iterator[Finding]:
+    """Options that mean nothing at a level: nobody could honour them."""
+    if volume.spares and volume.level in ("raid0", "jbod"):
+        told = f"a spare restores nothing of {volume.level}, which keeps each thing once"
+        yield place("raid", index, "spares").finding(told, "leave spares out, or choose another level")
+    if volume.level == "jbod" and volume.size is not None:
+        told = "drives of level jbod are used whole"
+        yield place("raid", index, "size").finding(told, "leave size out")
 
 
 def _named(place: Place, index: int, volume: RaidVolume) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from metal.drivers.identity.platform import LSCPU, PLATFORM, Cpu, Platform, pars
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS, parse_nics
 from metal.drivers.raid import FAMILIES
 from metal.drivers.raid.controller_facts import arrays_of, controllers_of
-from metal.drivers.raid.detection import detected, first_questions, questions
+from metal.drivers.raid.detection import ask, detected, first_questions
 from metal.drivers.raid.family import RaidFamily
 from metal.drivers.raid.md import MD_DETAIL, parse_detail
 from metal.drivers.storage.disks import DISK_HEADS, LSBLK, SETTLE, build_disks, parse_heads, parse_lsblk
@@ -57,11 +57,8 @@ def read_hardware(
 
     A second round trip asks the tools of RAID controllers, where there are any.
     """
-    answers = dict(read_bundle(shell, (*QUERIES, *first_questions(families))))
-    further = questions(families, answers)
-    if further:
-        answers |= read_bundle(shell, further)
-    return parse_hardware(answers, booted_mac, families)
+    first = read_bundle(shell, (*QUERIES, *first_questions(families)))
+    return parse_hardware(ask(shell, families, first), booted_mac, families)
 
 
 def parse_hardware(

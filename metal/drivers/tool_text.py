@@ -19,11 +19,14 @@ LIMIT_CHARACTERS: Final = 16 << 20
 FOUND_CHARACTERS: Final = 120
 IGNORED_CHARACTERS: Final = 200
 IGNORED_TEXTS: Final = 50
+QUOTED_LINES: Final = 3
+"""Fewer lines with `>` in front may be prompts of a session."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROMPT = re.compile(r"\[[^\]\s]+@[^\]]+\] ?[#$]|[\w.-]+@[\w.-]+:\S* ?[#$](?: |$)|[#$] ")
 _BLANKS = re.compile(r"[ \t]*")
 _SEPARATORS = re.compile(r"[ \t,]*")
+_COMMA_AT_END = re.compile(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])')
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5, "e": 6}
 _SIZE = re.compile(r"^([0-9][0-9,]{0,30}(?:\.[0-9]{1,20})?)\s*([kmgtpe]?)(i?)b(?:ytes?)?$", re.IGNORECASE)
 
@@ -55,7 +58,7 @@ def lines_of(tool: str, text: str, *, longest: int | None = None) -> tuple[Line,
     """
     if len(text) > LIMIT_CHARACTERS:
         raise unparsable(tool, None, f"at most {LIMIT_CHARACTERS} characters", f"{len(text)}")
-    plain = _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff"))
+    plain = _unquoted(_ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")))
     if not plain.strip():
         raise unparsable(tool, 1, f"the output of {tool}", "nothing")
     lines = tuple(Line(number, line.rstrip()) for number, line in enumerate(plain.split("\n"), start=1))
@@ -63,6 +66,15 @@ def lines_of(tool: str, text: str, *, longest: int | None = None) -> tuple[Line,
     if long is not None:
         raise unparsable(tool, long, f"lines of at most {longest} characters")
     return lines
+
+
+def _unquoted(plain: str) -> str:
+    """The text of an answered mail, whose lines all begin with `>`; any other text as it is."""
+    lines = plain.split("\n")
+    told = [line for line in lines if line.strip()]
+    if len(told) < QUOTED_LINES or not all(line.startswith(">") for line in told):
+        return plain
+    return "\n".join(line.removeprefix(">").removeprefix(" ") for line in lines)
 
 
 def unparsable(tool: str, line: Line | int | None, expected: str, found: str | None = None) -> Unparsable:
@@ -141,7 +153,7 @@ def _is_prose(words: str) -> bool:
 
 def _decode(decoder: json.JSONDecoder, tool: str, plain: str, start: int) -> tuple[Any, int]:
     try:
-        return decoder.raw_decode(plain, start)
+        return _raw_decode(decoder, plain, start)
     except json.JSONDecodeError as error:
         number = plain.count("\n", 0, error.pos) + 1
         seen = plain[error.pos : error.pos + 40].split("\n", 1)[0].strip() or "the end of the text"
@@ -152,6 +164,20 @@ def _decode(decoder: json.JSONDecoder, tool: str, plain: str, start: int) -> tup
     except ValueError as error:  # an integer of thousands of digits
         number = plain.count("\n", 0, start) + 1
         raise unparsable(tool, number, "JSON numbers of a sane size", str(error)) from None
+
+
+def _raw_decode(decoder: json.JSONDecoder, plain: str, start: int) -> tuple[Any, int]:
+    """A document and where it ends; some firmware's last entry of a list is followed by a comma."""
+    try:
+        return decoder.raw_decode(plain, start)
+    except json.JSONDecodeError:
+        mended = _COMMA_AT_END.sub(_blank_or_text, plain[start:])
+    return decoder.raw_decode(plain[:start] + mended, start)
+
+
+def _blank_or_text(found: re.Match[str]) -> str:
+    """A blank for a comma, so that places stay what they are; texts in quotes are left alone."""
+    return " " if found[0] == "," else found[0]
 
 
 def shorten(texts: list[str] | tuple[str, ...]) -> tuple[str, ...]:

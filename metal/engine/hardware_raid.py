@@ -1,6 +1,6 @@
 """Steps over volumes of hardware controllers; what a tool says of success is logged, and proves nothing."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from metal.drivers.raid.family import NamesLater, VolumeWish
@@ -9,12 +9,13 @@ from metal.engine.controllers import LOOK_FOR_DISKS, Listed
 from metal.engine.work import Work
 from metal.errors import Refused
 from metal.planning.raid.families import FAMILIES
+from metal.planning.raid.standing import BROKEN, SIZE_TOLERANCE, WRITES
 from metal.protocols import Command
+from specs.sizes import human_size
 
 SHOWS_S: Final = 90.0
 """How long a volume may take to show as a disk, or to vanish as one."""
 SHOWS_EVERY_S: Final = 2.0
-BROKEN: Final = frozenset({"failed", "offline"})
 
 
 def create_differences(work: Work) -> tuple[str, ...]:
@@ -36,11 +37,26 @@ def create_differences(work: Work) -> tuple[str, ...]:
         return (f"volume {name} is {volume.state}",)
     missing = [one for one in here.drives(work.args.get("spares") or ()) if one.state != "spare"]
     told = [f"drive {one.serial} is {one.state} and no spare" for one in missing]
+    told += _unlike(volume, work.args)
     if _naming(here, volume, name):
         told.append(f"volume {name} has no name")
     if here.array(volume).device is None:
         told.append(f"volume {name} {here.unseen(volume)}")
     return tuple(told)
+
+
+def _unlike(volume: VirtualDrive, args: Mapping[str, Any]) -> Iterator[str]:
+    """What a controller made otherwise than it was told: tools answer success and take what they can."""
+    name, strip, asked = args["name"], args.get("strip_bytes"), args.get("size_bytes")
+    made = volume.stripe_bytes
+    if strip and made and made != strip:
+        yield f"volume {name} has strips of {human_size(made)}, not {human_size(strip)}"
+    least = int(asked or args.get("least_bytes") or 0)
+    held = volume.size_bytes
+    if held and (
+        held < least - least // SIZE_TOLERANCE or (asked and held > least + least // SIZE_TOLERANCE)
+    ):
+        yield f"volume {name} holds {human_size(held)}, not {human_size(least)}"
 
 
 def _is_alone(here: Listed, drive: Drive) -> bool:
@@ -60,6 +76,17 @@ def create(work: Work) -> None:
             if drive.state != "spare":
                 tell(work, here.family.add_spare(here.tool, here.controller, volume, drive))
     wait_for_disks(work, lambda: create_differences(work))
+    _tell_cache(work, work.listed().made(args) if args.get("how", "volume") == "volume" else None)
+
+
+def _tell_cache(work: Work, volume: VirtualDrive | None) -> None:
+    """Say where a volume does not write as asked: a controller without a battery falls back by itself."""
+    asked, seen = work.args.get("write_cache"), volume.write_cache if volume else None
+    if asked and seen and asked != seen:
+        work.log(
+            f"volume {work.args['name']} {WRITES[seen]}, though write {asked} was asked for: "
+            "look at the controller's battery or capacitor"
+        )
 
 
 def _naming(here: Listed, volume: VirtualDrive, name: str) -> tuple[Command, ...]:

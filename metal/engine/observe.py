@@ -21,7 +21,7 @@ from metal.protocols import Shell
 from specs.facts import BmcState, Hardware, Observation, SeenFrom, SystemFacts
 from specs.phases import Phase
 from specs.raid_health import health_of
-from specs.records import HostRecord, SecretValue, WorkOrder
+from specs.records import ConditionStatus, HostRecord, SecretValue, WorkOrder
 
 LOGGER: Final = logging.getLogger(__name__)
 TO_INSTALL: Final = frozenset({Phase.READY, Phase.PROVISIONING, Phase.PROVISION_FAILED})
@@ -30,6 +30,9 @@ TO_WIPE: Final = frozenset({Phase.READY, Phase.PROVISION_FAILED, Phase.WIPING, P
 """Phases in which a host is wiped from the boot OS, unless a system of its own still answers."""
 REPLACING: Final = frozenset({"reinstall", "wipe"})
 """Verbs that give up the system of an active host."""
+UNREAD: Final = ("tool-missing", "raid-unknown")
+"""Reasons for which a controller's drives are not known: no tool, and one that was not understood."""
+TOOL_MISSING: Final = "tool missing"
 MOST_TOLD: Final = 2000
 """Characters of a condition's message."""
 STALE_S: Final = 3.0
@@ -84,6 +87,7 @@ def observe(
     )
     edge.put_observation(host, observation, epoch=claim.epoch if claim else None)
     _tell_health(edge, record, order, observation)
+    _tell_controllers(edge, record, observation)
     if claim is not None:
         kept = around.memory.of(claim)
         kept.booted(record.boot.boot_no if record.boot and seen_from == "boot-os" else None)
@@ -102,6 +106,27 @@ def _tell_health(edge: RunCalls, record: HostRecord, order: WorkOrder, observati
     if status is None or (known and (known.status, known.message) == (status, message)):
         return
     edge.put_condition(record.name, "Healthy", status=status, reason=told.reason, message=message[:MOST_TOLD])
+
+
+def _tell_controllers(edge: RunCalls, record: HostRecord, observation: Observation) -> None:
+    """Set `HardwareMatches` to unknown while a RAID controller can't be asked: its drives are not known.
+
+    Only the boot OS has the vendors' tools. What another check has found untrue stays so.
+    """
+    hardware = observation.hardware
+    known = next((one for one in record.conditions if one.type == "HardwareMatches"), None)
+    if hardware is None or observation.seen_from != "boot-os" or (known and known.status == "False"):
+        return
+    blind = [one for one in hardware.controllers if one.problem is not None]
+    if not blind and (known is None or known.reason not in UNREAD):
+        return
+    told = "; ".join(f"controller {one.model or one.driver} at {one.id}: {one.problem}" for one in blind)
+    missing = any((one.problem or "").startswith(TOOL_MISSING) for one in blind)
+    status: ConditionStatus = "Unknown" if blind else "True"
+    reason = (UNREAD[0] if missing else UNREAD[1]) if blind else "ok"
+    message = (told or "every RAID controller was read")[:MOST_TOLD]
+    if known is None or (known.status, known.reason, known.message) != (status, reason, message):
+        edge.put_condition(record.name, "HardwareMatches", status=status, reason=reason, message=message)
 
 
 def _shows_volumes(observation: Observation) -> bool:

@@ -15,6 +15,7 @@ from metal.planning.ids import derived_uuid
 from metal.planning.mounting import formatted, mounts_of, unlocked_name
 from metal.planning.network import NetworkPlan
 from metal.planning.plan import StepKind
+from metal.planning.raid.standing import volume_drift
 from metal.planning.volume_drift import pool_drift
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
@@ -151,7 +152,9 @@ def _arrays(spec: Host, observation: Observation) -> Iterator[Difference]:
         array = found_for(volume, hardware)
         if array is not None and array.level != volume.level:
             yield Difference(f"raid.{volume.name}", volume.level, array.level)
-        elif array is None and why_unknown(volume, observation) is None:
+        elif array is not None:
+            yield from volume_drift(volume, array, hardware)
+        elif why_unknown(volume, observation) is None:
             yield Difference(f"raid.{volume.name}", volume.level, "no such volume")
 
 

@@ -347,6 +347,13 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "rackflow inspect {name} reads them from the boot OS",
     ),
     Rule(
+        "controller-not-known",
+        "a RAID controller can't be asked, so its drives are not known",
+        _condition("HardwareMatches", "Unknown"),
+        "{phase}: since {at} a RAID controller's drives are not known: {said}.",
+        "Put its tool into bootos/vendor, rackflow bootos build, then rackflow inspect {name}",
+    ),
+    Rule(
         "ok",
         "everything asked for is there",
         if_(lambda _: True),

@@ -119,6 +119,7 @@ def _array(found: Detected, controller: Controller, volume: VirtualDrive, shown:
         state=volume.state or "unknown",
         progress=volume.progress,
         stripe_bytes=volume.stripe_bytes,
+        write_cache=volume.write_cache,
         controller=controller_id(controller, family),
         volume=volume.id,
         partition_table=shown.partition_table if shown else None,

@@ -97,22 +97,75 @@ def first_questions(families: Sequence[RaidFamily]) -> tuple[Query, ...]:
     return (PCI_STORAGE, which(families)) if families else ()
 
 
-def _tools(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> dict[str, str]:
-    """Family -> its best tool that is there."""
+def _present(family: RaidFamily, answers: Mapping[str, Output]) -> list[str]:
+    """The family's tools that are there, the one to prefer first."""
     said = answers.get("raid-tools")
-    present = {line.rpartition("/")[2] for line in said.stdout.split()} if said else set()
-    best = {family.name: next((one for one in family.tools if one in present), None) for family in families}
-    return {name: tool for name, tool in best.items() if tool is not None}
+    there = {line.rpartition("/")[2] for line in said.stdout.split()} if said else set()
+    return [one for one in family.tools if one in there]
+
+
+def _tools(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> dict[str, str]:
+    """Family -> the tool that has answered, else the best that is there."""
+    found = {}
+    for family in families:
+        present = _present(family, answers)
+        asked = [tool for tool in present if _has_answered(family, tool, answers)]
+        if present:
+            found[family.name] = (asked or present)[0]
+    return found
+
+
+def _has_answered(family: RaidFamily, tool: str, answers: Mapping[str, Output]) -> bool:
+    """Whether the answers to the family's questions are this tool's."""
+    return all(
+        query.name in answers and answers[query.name].argv == query.argv for query in family.queries(tool)
+    )
 
 
 def detect(shell: Shell, families: Sequence[RaidFamily], among: Collection[str] | None = None) -> Detection:
     """Ask the bus and every tool there is, or those of some families only. Raises Unreachable only."""
-    answers = dict(read_bundle(shell, first_questions(families)))
+    first = read_bundle(shell, first_questions(families))
     asked = [one for one in families if among is None or one.name in among]
-    further = questions(asked, answers)
-    if further:
+    return detected(asked, ask(shell, asked, first))
+
+
+def ask(shell: Shell, families: Sequence[RaidFamily], first: Mapping[str, Output]) -> dict[str, Output]:
+    """The first answers, and those of the tools; a tool that lists nothing leaves it to the next of its kind.
+
+    Relatives with one grammar know other controllers: mnv_cli those of NVMe cards, hpacucli those that
+    ssacli has given up.
+    """
+    answers = dict(first)
+    further = questions(families, answers)
+    while further:
         answers |= read_bundle(shell, further)
-    return detected(asked, answers)
+        further = _next_tools(families, answers)
+    return answers
+
+
+def _next_tools(families: Sequence[RaidFamily], answers: Mapping[str, Output]) -> tuple[Query, ...]:
+    """What to ask of relatives of tools that list nothing, though the bus shows what may be theirs."""
+    asked = _tools(families, answers)
+    present = {family.name: _present(family, answers) for family in families if family.name in asked}
+    if all(tools[-1] == asked[name] for name, tools in present.items()):
+        return ()
+    unlisted = {blind.device for blind in detected(families, answers).blind}
+    queries: list[Query] = []
+    for family in (one for one in families if one.name in asked):
+        tools = present[family.name]
+        rest = tools[tools.index(asked[family.name]) + 1 :]
+        mine = any(device.fits(rule) for device in unlisted for rule in family.pci)
+        if rest and mine and not _lists(family, asked[family.name], answers):
+            queries += family.queries(rest[0])
+    return tuple(queries)
+
+
+def _lists(family: RaidFamily, tool: str, answers: Mapping[str, Output]) -> bool:
+    """Whether a tool lists a controller, or says what is not understood."""
+    try:
+        return bool(family.controllers({query.name: answers[query.name] for query in family.queries(tool)}))
+    except Unparsable:
+        return True
 
 
 def parse_pci(text: str) -> tuple[PciStorage, ...]:

@@ -47,6 +47,7 @@ VolumeState = Literal[
     "initialising",
     "migrating",
 ]
+WriteCache = Literal["back", "through"]
 ControllerState = Literal["optimal", "needs-attention", "failed"]
 Medium = Literal["hdd", "ssd"]
 Interface = Literal["sas", "sata", "nvme", "scsi"]
@@ -120,7 +121,8 @@ class VirtualDrive:
 
     `wwn` is the unique id by which the system shows the volume (NAA id, unique identifier), `device` its
     name there; `spares` are addresses of spares that are kept for this volume alone. `groups` are the tool's
-    numbers of the groups of drives that it lies on, where commands are addressed by them.
+    numbers of the groups of drives that it lies on, where commands are addressed by them. `write_cache` is
+    what it does now: a controller without a battery writes through, whatever it was told.
     """
 
     id: str | None
@@ -136,6 +138,7 @@ class VirtualDrive:
     device: str | None = None
     spares: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    write_cache: WriteCache | None = None
 
 
 @dataclass(frozen=True, slots=True)

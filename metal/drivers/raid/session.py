@@ -12,6 +12,8 @@ from metal.drivers.identity.placeholders import Identities
 from metal.drivers.raid.listing import Condition, ConditionKind, Controller, Drive, VirtualDrive
 
 T = TypeVar("T", Controller, Drive, VirtualDrive)
+_WORN = ("degraded", "partial", "critical", "interim")
+"""How tools begin to say that a volume lacks redundancy, also while another task of it runs."""
 
 
 def merged(old: T, new: T) -> T:
@@ -75,6 +77,8 @@ class Gathering:
         raw = volume.raw_state or ""
         if volume.state == "rebuilding" and raw and not raw.lower().startswith(("rebuild", "recover")):
             self.add_condition("rebuild", f"volume {volume.id}: {raw} until it is rebuilt")
+        elif volume.state in {"initialising", "migrating"} and raw.lower().startswith(_WORN):
+            self.add_condition("other", f"volume {volume.id}: {raw}")
         return volume
 
 

@@ -42,8 +42,11 @@ class Family:
     jbod: bool = True
     shows_free: bool = False
     """Whether a drive that is shown to the system is a free one, of which volumes are made as it is."""
-    one_cache: str = ""
-    """Pattern of models whose one cache `cache.write` switches; `cache.read` has no place there."""
+    newer: str = ""
+    """Pattern of models of a newer kind. `cache.write` switches their one cache, and `cache.read` has no
+    place there; `newer_levels` are levels that they alone make.
+    """
+    newer_levels: tuple[str, ...] = ()
 
 
 def _strips(least_kib: int, most_kib: int) -> tuple[int, ...]:
@@ -94,7 +97,8 @@ FAMILIES: Final[Mapping[str, Family]] = {
             "arcconf",
             ("raid0", "raid1", "raid1e", "raid5", "raid6", "raid10", "raid50", "raid60", "jbod"),
             _strips(16, 1024), write_cache=True, read_cache=True, spares=8, names=15, shares=True,
-            exactly={"raid1": 2}, one_cache=r"smart|cisco|\bhba ?1\d{3}\b",
+            exactly={"raid1": 2, "raid1adm": 3}, newer=r"smart|cisco|\bhba ?1\d{3}\b",
+            newer_levels=("raid1adm", "raid10adm"),
         ),
         Family(
             SOFTWARE, ("raid0", "raid1", "raid5", "raid6", "raid10"), _strips(4, 8192), spares=64, names=32,

@@ -77,16 +77,19 @@ class Pool:
     def levels(self) -> tuple[str, ...]:
         """What the controller says it can, else what its family can."""
         if self.controller is None or not self.controller.levels:
-            return self.family.levels
+            return (*self.family.levels, *(self.family.newer_levels if self._is_newer else ()))
         extra = ("jbod",) if self.controller.jbod or self.family.jbod else ()
         return (*self.controller.levels, *extra)
 
     @property
     def reads_ahead(self) -> bool:
         """Whether how it reads can be chosen apart from how it writes."""
-        one = self.family.one_cache
+        return self.family.read_cache and not self._is_newer
+
+    @property
+    def _is_newer(self) -> bool:
         model = (self.controller.model if self.controller else None) or ""
-        return self.family.read_cache and not (one and re.search(one, model, re.IGNORECASE))
+        return bool(self.family.newer and re.search(self.family.newer, model, re.IGNORECASE))
 
 
 def pools_of(hardware: Hardware) -> tuple[Pool, ...]:

@@ -31,6 +31,9 @@ def raid_steps(
     yield from _prepare([one for one in making if one.controller is not None], erased)
     for volume in making:
         yield _create(volume, erased)
+    for volume in storage.volumes:
+        if volume.kept and any(not one.spare for one in volume.choice.spares):
+            yield _add_spares(volume, erased)
     root = next((one for one in storage.volumes if one is storage.root_volume), None)
     if root is not None and root.controller is not None and root.choice.how != "jbod":
         yield _boot(root, root.controller)
@@ -135,6 +138,32 @@ def _create(volume: Volume, erased: Erased) -> Step:
         minutes=0.2 if volume.controller is None else 1.0,
         leaves=tuple(leaves),
         args=args,
+    )
+
+
+def _add_spares(volume: Volume, erased: Erased) -> Step:
+    """Give a volume that stays the spares that it lacks: what makes it finds it there, and does the rest."""
+    spec, controller = volume.spec, volume.controller
+    assert controller is not None  # only a controller's volumes stay
+    added = [one for one in volume.choice.spares if not one.spare]
+    drives = ", ".join(_told(volume, one) for one in added)
+    return Step(
+        id=f"raid-create:{spec.name}",
+        kind="raid-create",
+        field="raid",
+        new=f"{spec.name} stays, with spare {drives} on {volume.choice.pool.name}",
+        reason="as the spec asks",
+        destructive=True,
+        destroys=erased.first(one.disk for one in added),
+        minutes=0.2,
+        leaves=tuple(path for one in added for path in _paths(controller, one)),
+        args={
+            "name": spec.name,
+            "level": spec.level,
+            "members": [named(disk) for disk in volume.members],
+            "spares": [named(disk) for disk in volume.spares],
+            **_hardware_args(volume),
+        },
     )
 
 

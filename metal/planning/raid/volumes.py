@@ -9,20 +9,28 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final
 
 from metal.planning.disks import Refusal, describe
 from metal.planning.raid.giving_way import in_order
-from metal.planning.raid.levels import LEVELS, data_bytes, spans_of, why_impossible
+from metal.planning.raid.levels import LEVELS, data_bytes, spans_of
+from metal.planning.raid.limits import How, how_of, unhonoured, why_not
 from metal.planning.raid.pools import Candidate, Pool, gone_from
+from metal.planning.raid.standing import (
+    existing_of,
+    fit_as_spares,
+    is_as_asked,
+    left_of,
+    spares_of,
+    standing_alone,
+    told_of,
+)
 from specs.facts import RaidArray, RaidController
 from specs.model import DriveRule, RaidVolume
 from specs.sizes import human_size
 
-How = Literal["volume", "jbod", "raid0-each"]
-SIZE_TOLERANCE: Final = 100
-"""Tools round what they show of a volume; within one part in so many sizes are the same."""
-BROKEN: Final = frozenset({"failed", "offline"})
+ESTIMATE_PERCENT: Final = 101
+"""A controller that does not tell what it takes off its drives may make this much of what is reckoned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +87,14 @@ def choose_volume(
         return Refusal("tool-missing", f"volume {wished.name}: {told}")
     named = [pool for pool in pools if _named(wished.controller, pool)]
     if not named:
+        blind = [one for one in unusable if wished.controller and _is_called(wished.controller, one)]
+        if blind:
+            return Refusal("tool-missing", f"volume {wished.name}: {wished.controller}: {blind[0].problem}")
         seen = "; ".join(pool.name for pool in pools)
         return Refusal("no-matching-disk", f"no controller is {wished.controller}; seen: {seen}")
     taken = {*used, *(one.identity for choice in earlier for one in (*choice.members, *choice.spares))}
     claimed = {choice.existing.uuid for choice in earlier if choice.existing}
-    tried = [(pool, _attempt(wished, pool, taken, claimed, lay_on)) for pool in named]
+    tried = [(pool, _within(pool, _attempt(wished, pool, taken, claimed, lay_on), earlier)) for pool in named]
     return _decide(wished, tried)
 
 
@@ -93,8 +104,9 @@ def _decide(wished: RaidVolume, tried: Sequence[tuple[Pool, VolumeChoice | _No]]
     meant = [(pool, found) for pool, found in hardware if isinstance(found, VolumeChoice) or found.fits]
     asked = meant or [(pool, found) for pool, found in tried if pool.controller is None] or hardware
     chosen = [found for _, found in asked if isinstance(found, VolumeChoice)]
-    if len(chosen) == 1:
-        return chosen[0]
+    kept = [found for found in chosen if found.kept and found.existing]
+    if len(chosen) == 1 or len(kept) == 1:
+        return (kept or chosen)[0]
     if chosen:
         told = "; ".join(
             f"{one.pool.name} ({', '.join(drive.address for drive in one.members)})" for one in chosen
@@ -111,7 +123,10 @@ def _named(name: str | None, pool: Pool) -> bool:
         return True
     if pool.controller is None:
         return name.lower() in ("software", pool.family.name)
-    one = pool.controller
+    return _is_called(name, pool.controller)
+
+
+def _is_called(name: str, one: RaidController) -> bool:
     if name.lower() in ((one.pci or "").lower(), (one.pci or "").lower().removeprefix("0000:"), one.serial):
         return True
     return name == one.serial or fnmatchcase((one.model or "").lower(), name.lower())
@@ -125,13 +140,18 @@ def _attempt(
     meant = [one for one in pool.candidates if fits(rule, one)]
     if not meant:
         return _No(f"no drive fits; seen: {listing(pool.candidates)}", fits=False)
-    existing = _existing(wished, pool, claimed, lay_on)
-    standing = _standing(wished, pool, meant)
+    existing = (
+        None if wished.level == "jbod" else existing_of(wished, pool, claimed, lay_on, set(_ids(meant)))
+    )
+    stays = _staying(wished, pool, existing, taken) if existing else None
+    if stays is not None:
+        return stays
+    standing = standing_alone(pool, meant, how=how_of(wished, pool))
     held = {*existing.members, *existing.spares} if existing else set(standing)
     free = [one for one in meant if one.why_not is None and one.identity not in taken]
     free = [one for one in free if not one.spare or one.identity in held or wished.spares]
     count = len(free) - wished.spares if rule.count == "all" else rule.count or 0
-    refused = _why_not(wished, pool, count)
+    refused = why_not(wished, pool, count)
     if refused:
         return _No(refused, reason="layout-impossible")
     group = _one_kind(pool, free, count + wished.spares, held)
@@ -144,6 +164,56 @@ def _attempt(
     if len(members) < count or len(spares) < wished.spares:
         return _No(f"{len(members)} of {count} drives are no spares already")
     return _made(wished, pool, members, spares, existing, standing)
+
+
+def _ids(drives: Iterable[Candidate]) -> Iterable[str]:
+    return (one.identity for one in drives)
+
+
+def _staying(
+    wished: RaidVolume, pool: Pool, existing: RaidArray, taken: Collection[str]
+) -> VolumeChoice | None:
+    """A controller's volume as it stands, where it is the one asked for; None where the drives decide.
+
+    One that has lost drives, or fills new ones, is still it: to rebuild it is the controller's work, and to
+    make it anew would erase what it was made to save. So it takes no further drives, and those that it is
+    filled onto are its own.
+    """
+    left, worn = left_of(existing, pool)
+    count = wished.drives.count
+    if pool.controller is None or not (worn or isinstance(count, int)):
+        return None
+    number = count if isinstance(count, int) else len(existing.members)
+    if len(left) != number and not (worn and 0 < len(left) < number):
+        return None
+    if any(one.identity in taken or not fits(wished.drives, one) for one in left):
+        return None
+    if why_not(wished, pool, number):
+        return None
+    free = [one for one in pool.candidates if fits(wished.drives, one) and one.identity not in taken]
+    spares = spares_of(existing, pool, free)
+    if not worn:  # a volume that is being filled has the spare's place in doubt
+        spares = (*spares, *fit_as_spares(left, pool, free))
+    made = _made(wished, pool, left, spares[: wished.spares], existing, (), count=number)
+    return made if isinstance(made, VolumeChoice) and made.kept else None
+
+
+def _within(pool: Pool, found: "VolumeChoice | _No", earlier: Sequence[VolumeChoice]) -> "VolumeChoice | _No":
+    """The choice, unless the controller would have more volumes with it than it can."""
+    if isinstance(found, _No) or found.kept or found.how == "jbod":
+        return found
+    made = [one for one in (*earlier, found) if one.pool is pool and not one.kept and one.how != "jbod"]
+    new = sum(1 if one.how == "volume" else len(one.members) - len(one.standing) for one in made)
+    emptied = {drive.identity for one in made for drive in (*one.members, *one.spares)}
+    emptied -= {name for one in made for name in one.standing}
+    replaced = {one.existing.uuid for one in made if one.existing}
+    stay = [one for one in pool.volumes if one.uuid not in replaced and not emptied & {*one.members}]
+    most = pool.family.most_volumes
+    if len(stay) + new <= most:
+        return found
+    names = ", ".join(one.name or f"{one.level} {one.volume or one.uuid}" for one in stay) or "none"
+    told = f"it has at most {most} volumes: {new} to be made beside those that stay ({names}) are too many"
+    return _No(told, reason="layout-impossible")
 
 
 def _lying(pool: Pool) -> list[RaidArray]:
@@ -181,82 +251,6 @@ def _kind(one: Candidate) -> str:
     return f"{transport or ''} {medium} with sectors of {sector_bytes}".strip()
 
 
-def _why_not(wished: RaidVolume, pool: Pool, count: int) -> str | None:
-    """What the level, the family and its controller have against so many drives."""
-    family = pool.family
-    if wished.level not in pool.levels:
-        return f"makes no {wished.level}; it can {', '.join(pool.levels)}"
-    least = 2 if wished.level == "raid0" and pool.controller is None else 1
-    impossible = (
-        why_impossible(wished.level, count, wished.spans) if count >= least else f"got {count} drives"
-    )
-    if impossible:
-        return impossible
-    only = family.exactly.get(wished.level)
-    if only is not None and count != only and wished.level != "jbod":
-        return f"{wished.level} has exactly {only} drives there, got {count}"
-    limits = (
-        (count > family.most_drives, f"a volume has at most {family.most_drives} drives there"),
-        (wished.spares > family.spares, f"at most {family.spares} spares are possible there"),
-        (wished.size is not None and not family.sizes, "a volume always takes whole drives there"),
-        (0 < family.names < len(wished.name), f"a name has at most {family.names} characters there"),
-        (
-            bool(wished.stripe and family.strips) and wished.stripe not in family.strips,
-            f"stripe may be {', '.join(human_size(one) for one in family.strips)} there",
-        ),
-    )
-    return next((told for holds, told in limits if holds), None)
-
-
-def _existing(
-    wished: RaidVolume, pool: Pool, claimed: Collection[str], lay_on: Collection[str]
-) -> RaidArray | None:
-    """The volume that this one already is: by its name, else, where it has none, by its drives.
-
-    Those that it was installed on say so whatever its level is now: a mirror that was to become something
-    else and stayed would be a second disk with the same system.
-    """
-    if wished.level == "jbod":
-        return None
-    unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
-    named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
-    if named:
-        return named[0]
-    nameless = [one for one in unclaimed if not pool.family.names or not one.name]
-    installed = [one for one in nameless if set(one.members) & set(lay_on)]
-    if installed:
-        return max(installed, key=lambda one: (len(set(one.members) & set(lay_on)), one.uuid))
-    if wished.drives.count == "all":
-        return None
-    fitting = {one.identity for one in pool.candidates if fits(wished.drives, one)}
-    same = [one for one in nameless if one.level == wished.level and set(one.members) <= fitting]
-    same = [one for one in same if len(one.members) == wished.drives.count]
-    return min(same, key=lambda one: one.volume or one.uuid) if same else None
-
-
-def _how(wished: RaidVolume, pool: Pool) -> How:
-    if wished.level != "jbod":
-        return "volume"
-    return "raid0-each" if pool.controller is not None and pool.controller.jbod is False else "jbod"
-
-
-def _standing(wished: RaidVolume, pool: Pool, drives: Iterable[Candidate]) -> tuple[str, ...]:
-    """Drives that are passed through already, or, where a controller can't, each alone a volume."""
-    how = _how(wished, pool)
-    if how == "volume" or pool.controller is None:
-        return ()
-    alone = {
-        one.members[0]
-        for one in pool.volumes
-        if one.level == "raid0" and len(one.members) == 1 and one.state not in BROKEN
-    }
-    return tuple(
-        one.identity
-        for one in drives
-        if (one.identity in alone if how == "raid0-each" else one.state == "jbod")
-    )
-
-
 def _made(
     wished: RaidVolume,
     pool: Pool,
@@ -264,62 +258,32 @@ def _made(
     spares: tuple[Candidate, ...],
     existing: RaidArray | None,
     standing: tuple[str, ...],
-) -> VolumeChoice:
-    count = len(members)
-    spans = spans_of(wished.level, count, wished.spans) or 1
+    *,
+    count: int | None = None,
+) -> VolumeChoice | _No:
+    """The volume of these drives; `count` is how many it has where it lacks some."""
+    number = count or len(members)
+    spans = spans_of(wished.level, number, wished.spans) or 1
     least = min(one.usable_bytes for one in members)
-    whole = data_bytes(wished.level, count, least, spans)
+    whole = data_bytes(wished.level, number, least, spans)
     sized = wished.size if isinstance(wished.size, int) else None
-    how = _how(wished, pool)
+    how = how_of(wished, pool)
+    if sized and how == "volume" and sized * 100 > whole * ESTIMATE_PERCENT:
+        told = f"{human_size(sized)} are asked for, its drives hold {human_size(whole)}"
+        return _No(told, reason="layout-impossible")
     size_bytes = min(sized, whole) if sized else whole
     stands = tuple(one.identity for one in members if one.identity in standing)
-    kept = len(stands) == count if how != "volume" else False
+    kept = len(stands) == number if how != "volume" else False
     if existing is not None:
-        kept = is_as_asked(existing, wished, members, size_bytes)
-    notes = (*_unhonoured(wished, pool), *(_told_of(existing, wished) if kept and existing else ()))
+        same = count is not None or set(existing.members) == set(_ids(members))
+        kept = same and is_as_asked(existing, wished, size_bytes)
+    notes = (
+        *unhonoured(wished, pool),
+        *(told_of(existing, wished, len(spares)) if kept and existing else ()),
+    )
     return VolumeChoice(
         wished, pool, members, spares, size_bytes, sized, spans, how, existing, kept, notes, stands
     )
-
-
-def is_as_asked(array: RaidArray, wished: RaidVolume, members: Sequence[Candidate], size_bytes: int) -> bool:
-    """Whether a volume is the one asked for, by level, members and size.
-
-    One that has lost a member is still it: to rebuild it is the controller's work, to make it anew would
-    erase what it was made to save.
-    """
-    if array.level != wished.level or array.state in BROKEN:
-        return False
-    asked = {one.identity for one in members}
-    whole = set(array.members) == asked
-    worn = array.state not in ("optimal", "unknown") and set(array.members) < asked
-    if not (whole or worn):
-        return False
-    if wished.size is None:
-        return array.size_bytes >= size_bytes - size_bytes // SIZE_TOLERANCE
-    return abs(array.size_bytes - size_bytes) <= size_bytes // SIZE_TOLERANCE
-
-
-def _unhonoured(wished: RaidVolume, pool: Pool) -> tuple[str, ...]:
-    """Options that this controller has no place for: told, because a silent loss is found out too late."""
-    cache = wished.cache
-    options = (
-        ("stripe", wished.stripe and not pool.family.strips),
-        ("cache.write", cache and cache.write and not pool.family.write_cache),
-        ("cache.read", cache and cache.read and not pool.reads_ahead),
-    )
-    return tuple(
-        f"volume {wished.name}: {option} can't be chosen on {pool.name}, and stays as it is there"
-        for option, lost in options
-        if lost
-    )
-
-
-def _told_of(array: RaidArray, wished: RaidVolume) -> tuple[str, ...]:
-    if array.state in ("optimal", "unknown"):
-        return ()
-    how = f" ({array.progress:g} %)" if array.progress is not None else ""
-    return (f"volume {wished.name} is {array.state}{how}, and is kept",)
 
 
 def _share(wished: RaidVolume, earlier: Sequence[VolumeChoice]) -> VolumeChoice | Refusal:
@@ -341,7 +305,7 @@ def _share(wished: RaidVolume, earlier: Sequence[VolumeChoice]) -> VolumeChoice 
     least = min(one.usable_bytes for one in first.members)
     room = int(least * len(first.members) - used)
     spans = spans_of(wished.level, len(first.members), wished.spans) or 1
-    impossible = _why_not(wished, first.pool, len(first.members))
+    impossible = why_not(wished, first.pool, len(first.members))
     if impossible:
         return Refusal("layout-impossible", f"volume {wished.name}: {impossible}")
     share = LEVELS[wished.level].data(len(first.members), spans) / len(first.members)
@@ -352,10 +316,20 @@ def _share(wished: RaidVolume, earlier: Sequence[VolumeChoice]) -> VolumeChoice 
         return Refusal("layout-impossible", told)
     size_bytes = sized or whole
     existing = next((one for one in first.pool.volumes if one.name == wished.name), None)
-    kept = existing is not None and is_as_asked(existing, wished, first.members, size_bytes)
-    notes = _unhonoured(wished, first.pool)
-    return VolumeChoice(
-        wished, first.pool, first.members, (), size_bytes, sized, spans, "volume", existing, kept, notes
+    lies = existing is not None and set(_ids(left_of(existing, first.pool)[0])) == set(_ids(first.members))
+    kept = existing is not None and lies and is_as_asked(existing, wished, size_bytes)
+    notes = (*unhonoured(wished, first.pool), *(told_of(existing, wished, 0) if kept and existing else ()))
+    found = _within(
+        first.pool,
+        VolumeChoice(
+            wished, first.pool, first.members, (), size_bytes, sized, spans, "volume", existing, kept, notes
+        ),
+        earlier,
+    )
+    return (
+        found
+        if isinstance(found, VolumeChoice)
+        else Refusal(found.reason, f"volume {wished.name}: {found.why}")
     )
 
 

@@ -55,3 +55,36 @@ def test_what_is_known_already_is_not_told_again(make_rig):
     rig.edge.record = rig.edge.record.model_copy(update={"conditions": [known]})
     look(rig)
     assert "Healthy" not in rig.edge.put
+
+
+def test_a_controller_without_its_tool_leaves_the_hardware_unknown_until_it_has_it(make_rig):
+    rig = make_rig()
+    one = mirrored(rig, "storcli")
+    tools, rig.machine.kinds = rig.machine.kinds, {}
+    seen = look(rig)
+    told = rig.edge.put.pop("HardwareMatches")
+    problem = "tool missing: storcli64 or MegaCli64 (put it in bootos/vendor, see docs/raid.md)"
+    assert told == {
+        "status": "Unknown", "reason": "tool-missing",
+        "message": f"controller PCI 1000:0014 at {one.pci}: {problem}",
+    }  # fmt: skip
+    assert [each.problem for each in seen.hardware.controllers] == [problem]
+    known = Condition(type="HardwareMatches", since=rig.edge.now, **told)
+    rig.edge.record = rig.edge.record.model_copy(update={"conditions": [known]})
+    look(rig)
+    assert "HardwareMatches" not in rig.edge.put
+    rig.machine.kinds = tools
+    look(rig)
+    assert rig.edge.put["HardwareMatches"]["status"] == "True"
+
+
+def test_identities_that_conflict_are_not_excused_by_a_missing_tool(make_rig):
+    rig = make_rig()
+    mirrored(rig, "storcli")
+    rig.machine.kinds = {}
+    known = Condition(
+        type="HardwareMatches", since=rig.edge.now, status="False", reason="identity-conflict", message="m"
+    )
+    rig.edge.record = rig.edge.record.model_copy(update={"conditions": [known]})
+    look(rig)
+    assert "HardwareMatches" not in rig.edge.put

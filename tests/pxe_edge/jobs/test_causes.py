@@ -143,6 +143,7 @@ SITUATIONS: dict[str, Situation] = {
     "bmc-not-verified": condition("BmcVerified"),
     "drive-to-replace": condition("Healthy"),
     "raid-not-known": condition("Healthy", "Unknown"),
+    "controller-not-known": condition("HardwareMatches", "Unknown"),
     "not-in-sync": condition("InSync"),
     "no-open-job": host(phase=Phase.PROVISIONING),
     "failed": host(phase=Phase.WIPE_FAILED),

@@ -11,7 +11,7 @@ from typing import Final
 from metal.drivers.parsed import Parsed
 from metal.drivers.raid.arcconf.controllers import controller_of, gather
 from metal.drivers.raid.arcconf.devices import is_drive
-from metal.drivers.raid.arcconf.records import Output, Reading, read
+from metal.drivers.raid.arcconf.records import Output, Reading, is_open, read
 from metal.drivers.raid.arcconf.vocabulary import FAILED, FAILURE, NOTHING_THERE
 from metal.drivers.raid.listing import Controller, Listing, Outcome
 from metal.drivers.raid.session import Gathering
@@ -43,6 +43,8 @@ def _refuse_cut_off(reading: Reading, lines: tuple[Line, ...]) -> None:
     if last is None or last.ended:
         return
     end = next(line for line in reversed(lines) if line.words)
+    if is_open(end):
+        raise unparsable(NAME, end, "a closing bracket")
     if not last.records and not last.sentences and last.controllers_found:
         raise unparsable(NAME, end, "what was found on the controllers", "the end of the text")
     if not last.records:

@@ -23,6 +23,7 @@ from metal.drivers.raid.listing import (
     Medium,
     VirtualDrive,
     VolumeState,
+    WriteCache,
     wwn_text,
 )
 from metal.drivers.tool_text import number, one_line, size_bytes
@@ -226,7 +227,15 @@ def volume_of(record: Record) -> VirtualDrive:
         wwn=unique if len(unique or "") >= _WWN_DIGITS else None,
         device=device[1] if device else None,
         groups=(array,) if array and array.isdigit() else (),
+        write_cache=_write_cache(fields),
     )
+
+
+def _write_cache(fields: dict[str, str]) -> WriteCache | None:
+    """By the status, which is what it does now; else by the mode, and by SmartRAID's one cache."""
+    told = _first(fields, "write-cache status", "write-cache mode", "caching")
+    word = (told or "").lower().partition(" ")[0]
+    return "back" if word in ("on", "enabled") else "through" if word in ("off", "disabled") else None
 
 
 def named_members(record: Record) -> tuple[str, ...]:

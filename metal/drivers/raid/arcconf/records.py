@@ -6,7 +6,7 @@ colon that a blank follows, for keys hold colons ("Reported Channel,Device(T:L)"
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -91,6 +91,8 @@ class Reading:
 
 _Take = Callable[[Reading, re.Match[str], Line], None]
 _PROMPT_CHARACTERS: Final = 400
+_BROKEN_CHARACTERS: Final = 400
+"""Longer than the longest row; what is open then is no row."""
 _PROMPT = re.compile(
     r"^(?:(?:\[[^\]]{1,100}\]|\S{0,100})\s?[#$>]\s?|#\s*\*{0,2}Output of )?`?(?:sudo )?"
     r"\S{0,200}arcconf(?:\.exe)?`?\s+\w",
@@ -103,7 +105,7 @@ _ROW = re.compile(r"^(?:Group (\d{1,3}), )?(Segment|Device|Logical) (\d{1,4})$",
 def read(lines: tuple[Line, ...]) -> Reading:
     """All outputs of a text."""
     reading = Reading()
-    for line in lines:
+    for line in _whole(lines):
         words = " ".join(line.words.split())
         if not words:
             continue
@@ -113,6 +115,26 @@ def read(lines: tuple[Line, ...]) -> Reading:
         _take(reading, line, words)
         reading.after_rule = False
     return reading
+
+
+def _whole(lines: tuple[Line, ...]) -> Iterator[Line]:
+    """The lines; one that a terminal broke within brackets with what follows of it."""
+    broken: Line | None = None
+    for line in lines:
+        if broken is not None and line.words and " : " not in line.text and line.words.strip("-="):
+            line = Line(broken.number, f"{broken.text} {line.words}")  # noqa: PLW2901
+        elif broken is not None:
+            yield broken
+        broken = line if is_open(line) and len(line.text) <= _BROKEN_CHARACTERS else None
+        if broken is None:
+            yield line
+    if broken is not None:
+        yield broken
+
+
+def is_open(line: Line) -> bool:
+    """Whether a line has a bracket that it does not close."""
+    return line.words.count("(") > line.words.count(")")
 
 
 def _take(reading: Reading, line: Line, words: str) -> None:

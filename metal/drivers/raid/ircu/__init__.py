@@ -195,6 +195,8 @@ def _refuse_cut(tool: str, answer: Answer, last: Line) -> None:
     if not answer.blocks:
         raise unparsable(tool, last, "the blocks of the controller", "the end of the text")
     block = answer.blocks[-1]
+    if "" in block.members:
+        raise unparsable(tool, last, "enclosure and slot of a volume's disk", "the end of the text")
     ends = _ENDS.get(block.kind, ())
     if not any(end in block.keys for end in ends):
         raise unparsable(
@@ -274,7 +276,7 @@ def _volume(block: Block, drives: dict[str | None, DriveState | None]) -> Virtua
         state=task or _volume_state(raw),
         raw_state=raw,
         size_bytes=size << 20 if size is not None and size >= 0 else None,
-        members=tuple(block.members),
+        members=tuple(one for one in block.members if one),
         progress=float(percent[1]) if percent else None,
         wwn=_unique_id(keys.get("volume wwid")),
     )

@@ -135,4 +135,4 @@ def _message(texts: tuple[str, ...]) -> str | None:
     reason = texts[lowered.index(_FW_ERROR) + 1 :][:1]
     if first.lower() == _FW_ERROR:
         return reason[0] if reason else None
-    return f"{first.rstrip('.')}. {reason[0]}" if reason else first
+    return f"{first.rstrip('.!')}. {reason[0]}" if reason else first

@@ -15,6 +15,7 @@ from metal.drivers.raid.megacli.vocabulary import (
     SPANNED_LEVELS,
     TASKS,
     VOLUME_STATES,
+    WRITES,
 )
 from metal.drivers.tool_text import number, one_line, size_bytes
 
@@ -26,6 +27,10 @@ _SECTOR_SIZES: Final = (512, 4096, 520, 4160)
 _ROUNDING: Final = 0.02
 _ATA_INQUIRY: Final = 52
 """ATA inquiry data is 20 of serial, 40 of model and 8 of firmware; SCSI's 8, 16, 4 and 20."""
+_ATA_WORDS: Final = 4
+"""`ATA`, model, firmware and serial, of a disk behind a SAS bridge, where none has a blank in it."""
+_ATA_FIRMWARE: Final = 60
+"""Where the firmware begins: a text that ends before was cut off, or has lost blanks."""
 
 
 def drive_of(record: Record) -> Drive | None:
@@ -112,14 +117,25 @@ def _size_of(text: str | None) -> int | None:
 
 
 def _inquiry(fields: dict[str, str]) -> tuple[str | None, str | None, str | None]:
-    """Model, serial and firmware; the text has columns, and which ones depends on the kind of drive."""
+    """Model, serial and firmware; the text has columns, and which ones depends on the kind of drive.
+
+    Blanks that were lost on the way move the columns. Then the firmware, which stands in a key of its own
+    too, tells where a SCSI drive's serial begins; an ATA drive's serial and model can't be told apart.
+    """
     text = fields.get("inquiry data", "")
     kind = fields.get("pd type", "").strip().upper()
     is_ata = kind == "SATA" or (not kind and len(text) > _ATA_INQUIRY)
+    level = fields.get("device firmware level", "").strip()
+    if text.startswith("ATA ") and text[3:8].strip():
+        words = text.split()
+        return (words[1], words[3], words[2]) if len(words) == _ATA_WORDS else (None, None, None)
     if is_ata and not text.startswith("ATA  "):
-        if len(text) <= _ATA_INQUIRY:  # blanks were lost on the way, so the columns are
-            return one_line(text), None, None
+        if len(text) <= _ATA_FIRMWARE:
+            return None, None, None
         return one_line(text[20:60]), one_line(text[:20]), one_line(text[60:68])
+    if level and text[24:28].strip() != level[:4] and level in text:
+        found = re.fullmatch(rf"(\S+) +(\S.*?) +{re.escape(level)} ?(\S+)", text.strip())
+        return (one_line(found[2]), found[3], level) if found else (None, None, None)
     return one_line(text[8:24]), one_line(text[28:]), one_line(text[24:28])
 
 
@@ -139,6 +155,7 @@ def volume_of(record: Record) -> VirtualDrive:
         stripe_bytes=size_bytes(fields.get("strip size") or fields.get("stripe size")),
         progress=progress,
         groups=numbers(fields.get("arrays")),
+        write_cache=WRITES.get(fields.get("current cache policy", "").partition(",")[0].strip().lower()),
     )
 
 

@@ -4,7 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from metal.drivers.raid.listing import ControllerState, DriveState, Interface, Level, Medium, VolumeState
+from metal.drivers.raid.listing import (
+    ControllerState,
+    DriveState,
+    Interface,
+    Level,
+    Medium,
+    VolumeState,
+    WriteCache,
+)
 
 DRIVE_STATES: Final[Mapping[str, DriveState]] = {
     # `Firmware state` up to its comma: what follows is the spindle ("Spun Up", "Spun down").
@@ -107,6 +115,7 @@ LEVEL_WORDS: Final[Mapping[str, Level]] = {
     "60": "raid60",
 }
 
+WRITES: Final[Mapping[str, WriteCache]] = {"writeback": "back", "writethrough": "through"}
 MEDIA: Final[Mapping[str, Medium]] = {"hard disk device": "hdd", "solid state device": "ssd"}
 INTERFACES: Final[Mapping[str, Interface]] = {"sas": "sas", "sata": "sata", "nvme": "nvme", "scsi": "scsi"}
 

@@ -70,6 +70,7 @@ _WHOLE: Final[dict[str, tuple[str, ...]]] = {
     "vd": ("raid mode", "size"),
     "blk": ("pd id", "size"),
 }
+_SIZES: Final = ("size", "pd valid size")
 _BANNER: Final = re.compile(
     r"^(?:SG driver version|CLI Version:|Welcome to Marvell|Wait for SG driver|Current Adapter\s*ID"
     r"|Copyright|Marvell .*(?:CLI|Utility)|Version[: ])",
@@ -210,6 +211,7 @@ def _say(reading: Reading, line: Line) -> None:
 
 
 def _refuse_cut(reading: Reading, last: Line) -> None:
+    """Refuse a text that ends within a block, or within a size: those have units."""
     for line, count in reading.promised:
         if count and not reading.blocks:
             raise unparsable(TOOL, line, f"{count} blocks before it")
@@ -220,6 +222,9 @@ def _refuse_cut(reading: Reading, last: Line) -> None:
     if missing:
         expected = f"{missing[0]!r} in the block from line {block.line.number}"
         raise unparsable(TOOL, last, expected, last.words or "the end of the text")
+    pair = key_value(last)
+    if pair is not None and pair[0].lower() in _SIZES and pair[1].isdecimal():
+        raise unparsable(TOOL, last, "a size with its unit")
 
 
 @dataclass(slots=True)
@@ -272,7 +277,9 @@ def _controller(seen: Gathered) -> Controller:
         replace(one, volume=one.volume or owners.get(one.address or "")) for one in seen.drives.values()
     )
     volumes = tuple(seen.volumes.values())
-    return replace(seen.adapter, drives=tuple(drives), volumes=volumes, conditions=tuple(seen.conditions))
+    return replace(
+        seen.adapter, drives=tuple(drives), volumes=volumes, conditions=tuple(dict.fromkeys(seen.conditions))
+    )
 
 
 def _adapter(keys: dict[str, str]) -> Controller:

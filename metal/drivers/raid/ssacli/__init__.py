@@ -30,6 +30,7 @@ from metal.drivers.raid.ssacli.words import (
     CONTROLLER_STATES,
     NOTHING_THERE,
     VOLUME_STATES,
+    WRITES,
     by_beginning,
     drive_state,
     interface_of,
@@ -216,6 +217,7 @@ def _volume(block: VolumeBlock, members: tuple[str, ...], spares: tuple[str, ...
         device=device[0] if device else None,
         spares=spares,
         groups=(block.array,) if block.array else (),
+        write_cache=WRITES.get((keys.get("caching") or keys.get("array accelerator") or "").lower()),
     )
 
 

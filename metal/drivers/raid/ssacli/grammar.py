@@ -199,6 +199,8 @@ def _drive(line: Line, match: re.Match[str]) -> DriveLine | None:
 
 def _told(line: Line, rest: str) -> tuple[list[str], str | None] | None:
     """The fields within the brackets, and the status behind them; None for prose that begins alike."""
+    if rest == ":":
+        raise unparsable(TOOL, line, "a drive or volume with its status, or a whole address")
     if rest.startswith(":"):
         return [], rest[1:].strip() or None
     if not rest.startswith("("):

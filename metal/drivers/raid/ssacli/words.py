@@ -16,6 +16,7 @@ from metal.drivers.raid.listing import (
     Level,
     Medium,
     VolumeState,
+    WriteCache,
 )
 
 Role = Literal["data", "unassigned", "spare", "hba"]
@@ -99,6 +100,8 @@ CONTROLLER_STATES: Final[tuple[tuple[str, ControllerState], ...]] = (
     ("disabled", "failed"),
     ("", "needs-attention"),
 )
+WRITES: Final[dict[str, WriteCache]] = {"enabled": "back", "disabled": "through"}
+"""The one cache of a volume, which holds what is written."""
 LEVELS: Final[dict[str, Level]] = {
     # Without "RAID", blanks, brackets and "+": "RAID 1+0", "1+0", "RAID 6 (ADG)", "RAID 1 (ADM)", "1 Triple".
     "0": "raid0",

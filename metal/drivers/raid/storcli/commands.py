@@ -47,6 +47,8 @@ LEVELS: Final[Mapping[Level, str]] = {
 _SPANNED: Final = ("raid00", "raid10", "raid50", "raid60")
 _WRITE: Final = {"back": "wb", "through": "wt"}
 _READ: Final = {"ahead": "ra", "none": "nora"}
+BAD: Final = "ubad"
+"""How a drive is shown that was pulled and came back: foreign, and of no use before it is called good."""
 _PINNED: Final = re.compile(r"\bVD (\d{1,6})\b")
 
 
@@ -86,6 +88,8 @@ class Storcli:
         foreign = [drive for drive in drives if drive.state == "foreign"]
         if foreign:
             _refuse_other_foreign(controller, drives)
+            bad = [one for one in foreign if (one.raw_state or "").lower().startswith(BAD)]
+            commands += [one for drive in bad for one in self._unpass(tool, controller, drive)]
             says = f"clear the foreign configuration of drives {drives_told(foreign)} on {_told(controller)}"
             commands.append(self._command(tool, f"{at}/fall", "delete", says=says))
             if controller.jbod:  # such a controller passes a drive through as soon as it is unconfigured
@@ -153,7 +157,7 @@ class Storcli:
         return change(tool, at, *words, NO_LOG, says=says)
 
     def _unpass(self, tool: str, controller: Controller, drive: Drive) -> tuple[Command, ...]:
-        says = f"pass drive {drives_told((drive,))} through no more on {_told(controller)}"
+        says = f"let drive {drives_told((drive,))} be an unconfigured one on {_told(controller)}"
         at = _path(controller, drive)
         return tuple(self._command(tool, at, "set", *words, says=says) for words in self.free)
 

@@ -12,6 +12,7 @@ from metal.drivers.raid.listing import (
     Medium,
     VirtualDrive,
     VolumeState,
+    WriteCache,
     wwn_text,
 )
 from metal.drivers.raid.storcli.answers import Row, stated
@@ -40,6 +41,8 @@ _SPUN_DOWN: Final = {"U": False, "D": True}
 _ABSENT: Final = frozenset({"", "-", "0", "na", "n/a", "none", "unavailable", "unknown", "not available"})
 _SECTOR_SIZE = re.compile(r"(?P<text>[^\[]*)\[\s*(?P<sectors>0x[0-9a-fA-F]{1,16})\s+Sectors", re.IGNORECASE)
 _DRIVE_PATH = re.compile(r"/c(?P<controller>\d+|x)(?:/e(?P<enclosure>\d+))?/s(?P<slot>\d+)")
+_CACHED = re.compile(r"W[BT]")
+_WRITES: Final[dict[str, WriteCache]] = {"WB": "back", "WT": "through"}
 _TASK = re.compile(r"(?P<task>[A-Za-z][A-Za-z ]*?)\s*\((?P<percent>\d[\d.]*)\s*%")
 
 
@@ -189,8 +192,15 @@ def volume_entry(row: Row) -> VolumeEntry | None:
         state=volume_state(word),
         raw_state=word,
         size_bytes=size_bytes(row.get("Size")),
+        write_cache=_write_cache(row.get("Cache") or row.get("CurrentCache") or ""),
     )
     return VolumeEntry(volume, stated(group))
+
+
+def _write_cache(letters: str) -> WriteCache | None:
+    """`NRWBD`, `RAWBC` (always), storcli2's `NR,WB`: what the volume does now."""
+    found = _CACHED.search(letters)
+    return _WRITES[found[0]] if found else None
 
 
 def volume_details(known: VirtualDrive, values: Row) -> VirtualDrive:

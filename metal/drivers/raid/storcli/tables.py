@@ -136,14 +136,19 @@ def _skipped(_: Line) -> Row | None:
 @lru_cache(maxsize=64)
 def _row_pattern(columns: tuple[str, ...]) -> re.Pattern[str]:
     """One group per column. The last may be empty, and free text may be in the middle."""
-    cells = [f"({_PATTERNS.get(name, _WORD)})" for name in columns]
+    cells = [
+        # As few blanks as will do before a model: a drive that tells none leaves the cell blank.
+        (r"\s+?" if name == "Model" else r"\s+") + f"({_PATTERNS.get(name, _WORD)})"
+        for name in columns
+    ]
     first, *rest = cells
+    first = first.removeprefix(r"\s+")
     if not rest:
         return re.compile(first)
     *middle, last = rest
-    if last == f"({_FREE})":
-        last = "(.*)"
-    return re.compile(first + "".join(rf"\s+{cell}" for cell in middle) + rf"(?:\s+{last})?")
+    if last.endswith(f"({_FREE})"):
+        last = r"\s+(.*)"
+    return re.compile(f"{first}{''.join(middle)}(?:{last})?")
 
 
 def _pair(header: Line, columns: tuple[str, ...], line: Line) -> Row | None:

@@ -52,6 +52,14 @@ def test_a_segment_is_found_by_address_serial_or_place(segment, member):
     assert only(text).volumes[0].members == ((member,) if member else ())
 
 
+def test_a_line_that_a_terminal_broke_within_brackets_is_one():
+    told = "Present (1000MB, SATA, HDD,\nEnclosure:0, Slot:1) ZZ"
+    state = {"Status of logical device": "Impacted ( Build/Verify with fix :\n90 % )"}
+    (one,) = only(FOUND + volumes(volume(0, told, **state)) + drives(drive(0), drive(1)) + DONE).volumes
+    assert (one.members, one.state, one.progress) == (("0,1",), "initialising", 90.0)
+    assert one.raw_state == "Impacted ( Build/Verify with fix : 90 % )"
+
+
 def test_the_place_of_serveraid_has_a_key_of_its_own():
     text = drive(3, **{"Reported_Location": "", "Reported_Enclosure,Slot": "4,5"})
     places = volume(0, "Present (Controller:1,Enclosure:4,Slot:5) X")
@@ -170,6 +178,22 @@ def test_levels(printed, expected):
 def test_volume_states(raw, state, progress):
     first = only(FOUND + volumes(volume(0, Status_of_logical_device=raw)) + DONE).volumes[0]
     assert (first.state, first.raw_state, first.progress) == (state, raw, progress)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({"Write-cache mode": "Enabled (write-back)"}, "back"),
+        ({"Write-cache mode": "Disabled (write-through)"}, "through"),
+        ({"Write-cache setting": "Enabled (write-back)", "Write-cache status": "Off"}, "through"),
+        ({"Caching": "Enabled"}, "back"),
+        ({"Write-cache mode": "Not supported"}, None),
+        ({}, None),
+    ],
+)
+def test_what_a_volume_does_with_what_is_written(lines, expected):
+    (one,) = only(FOUND + volumes(volume(0, **lines)) + DONE).volumes
+    assert one.write_cache == expected
 
 
 @pytest.mark.parametrize(

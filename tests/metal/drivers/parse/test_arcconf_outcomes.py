@@ -151,8 +151,9 @@ def test_other_tools_are_refused(text):
         FOUND + drives(drive(0)).partition("State")[0],
         FOUND + controller().partition("Controller Version")[0],
         FOUND + task(0, "Rebuild").partition("Status")[0],
+        FOUND + volumes(volume(0, "Present (1000MB, SATA")),
     ],
-    ids=["nothing", "volume", "drive", "controller", "task"],
+    ids=["nothing", "volume", "drive", "controller", "task", "segment"],
 )
 def test_a_text_that_ends_inside_an_entry_is_refused(text):
     with pytest.raises(Unparsable, match=r"^arcconf: line \d+: expected .*, found "):

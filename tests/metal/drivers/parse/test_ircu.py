@@ -310,8 +310,9 @@ def test_a_tail_without_its_beginning_has_no_index():
         (display().split("  Bus ")[0], "the rest of the block from line 7"),
         (display("", disk(0, "Ready (RDY)")).split("  Drive Type")[0], "the rest of the block"),
         (display("", "").split("Physical device")[0], "the rest of the block"),
+        (display(volume("323", "Okay (OKY)", "1:0", "1:1")).split("1:1")[0], "enclosure and slot"),
     ],
-    ids=["foreign", "banner", "begun", "controller", "disk", "title"],
+    ids=["foreign", "banner", "begun", "controller", "disk", "title", "member"],
 )
 def test_refusals(text, told):
     with pytest.raises(Unparsable) as refused:

@@ -36,9 +36,24 @@ def test_a_sata_drive_is_read_by_columns():
         ("RACKFLOWDISK15K300      0008RF0003SN            ", "SAS", ("DISK15K300", "RF0003SN", "FW07")),
         ("ATA     RACKFLOWDISK    FTA1            RF000421", "SATA", ("RACKFLOWDISK", "RF000421", "FW07")),
         ("ATA     RACKFLOWDISK    FTA1            RF000421", "", ("RACKFLOWDISK", "RF000421", "FW07")),
-        ("RF000421 RACKFLOW DISK 1000 FW07", "SATA", ("RF000421 RACKFLOW DISK 1000 FW07", None, "FW07")),
+        ("RF000421 RACKFLOW DISK 1000 FW07", "SATA", (None, None, "FW07")),
+        ("RF-000000000421RACKFLOW DISK 10", "SATA", (None, None, "FW07")),
+        ("RACKFLOW DISK 15K FW07RF0003SN", "SAS", ("DISK 15K", "RF0003SN", "FW07")),
+        ("RACKFLOWDISK15K300FW07RF0003SN", "SAS", (None, None, "FW07")),
+        ("ATA RACKFLOWDISK FTA1 RF000421", "SATA", ("RACKFLOWDISK", "RF000421", "FW07")),
+        ("ATA RACKFLOW DISK FTA1 RF000421", "SATA", (None, None, "FW07")),
     ],
-    ids=["sas", "ata-behind-sas", "no-type", "blanks-lost"],
+    ids=[
+        "sas",
+        "ata-behind-sas",
+        "no-type",
+        "blanks-lost",
+        "cut",
+        "sas-blanks-lost",
+        "sas-glued",
+        "ata-blanks-lost",
+        "ata-in-doubt",
+    ],
 )
 def test_inquiry_data(inquiry, kind, expected):
     first = only("Adapter #0\n\n" + drive(Inquiry_Data=inquiry, PD_Type=kind) + DONE).drives[0]
@@ -158,6 +173,15 @@ def test_a_running_task_is_the_state(task, expected):
     assert ((first.state, first.progress), first.raw_state) == (expected, "Optimal")
 
 
+def test_lost_redundancy_under_another_task_is_a_condition():
+    text = "Adapter 0 -- Virtual Drive Information:\n" + volume(State="Degraded")
+    controller = only(
+        text + "Ongoing Progresses:\n  Background Initialization: Completed 3%, Taken 1 min.\n" + DONE
+    )
+    assert controller.volumes[0].state == "initialising"
+    assert [one.text for one in controller.conditions] == ["volume 0: Degraded"]
+
+
 def test_a_rebuilding_member_makes_its_degraded_volume_rebuild():
     text = volume(State="Degraded") + span(drive("0"), drive("1", "Rebuild"))
     controller = only("Adapter #0\n\nNumber of Virtual Disks: 1\n" + text + DONE)
@@ -245,6 +269,8 @@ def test_write_through_where_write_back_is_set_is_a_condition():
     text = volume(Current_Cache_Policy="WriteThrough, ReadAhead, Direct, No Write Cache if Bad BBU")
     controller = only("Adapter 0 -- Virtual Drive Information:\n" + text + DONE)
     assert [one.kind for one in controller.conditions] == ["cache"]
+    assert controller.volumes[0].write_cache == "through"
+    assert only("Adapter #0\n\n" + volume() + DONE).volumes[0].write_cache == "back"
 
 
 def test_arrays_of_spans_and_spares_that_are_kept_for_them():

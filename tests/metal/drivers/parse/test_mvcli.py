@@ -247,6 +247,11 @@ def test_texts_without_a_listing(text, outcome):
     assert (read.outcome, read.controllers) == (outcome, ())
 
 
+def test_what_is_said_twice_is_known_once():
+    text = volumes(volume(**{"VD status": "degraded", "BGA progress": "rebuilding is 15% done"}))
+    assert only(text + text).conditions == only(text).conditions
+
+
 def test_noise_before_the_data_is_read_past():
     noise = "ls: cannot access '/dev/sd*': No such file\ncli :error opening SG device /dev/sg0: none\n"
     read = parse(noise + "Wait for SG driver ready.\n\n" + volumes(volume()))
@@ -278,6 +283,8 @@ def test_a_session_joins_disks_and_volumes_and_keeps_the_last_list():
         ("Virtual Disk\n", "line 1: expected blocks"),
         (disks(disk()).split("Size:")[0], "'size' in the block from line 3"),
         (volumes(volume()).split("RAID mode")[0], "'raid mode' in the block from line 3"),
+        (BANNER + disks(disk()).split(" K\n")[0], "a size with its unit"),
+        (volumes(volume()).split(" M\n")[0], "a size with its unit"),
         ("Virtual Disk Information\n----\n\nTotal # of VD:       2\n", "line 4: expected 2 blocks before it"),
     ],
 )

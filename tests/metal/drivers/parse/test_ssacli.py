@@ -151,6 +151,14 @@ def test_details():
     assert (erasing.size_bytes, erasing.sector_size) == (1200 * 10**9, 520)
 
 
+@pytest.mark.parametrize(("word", "expected"), [("Enabled", "back"), ("Disabled", "through")])
+@pytest.mark.parametrize("key", ["Caching", "Array Accelerator"])
+def test_the_cache_of_a_volume(key, word, expected):
+    text = "Smart Array P440 in Slot 2\n   Array: A\n      Logical Drive: 1\n"
+    (one,) = only(f"{text}         Status: OK\n         {key}: {word}\n").volumes
+    assert one.write_cache == expected
+
+
 def test_details_tell_conditions():
     assert [(one.kind, one.text.partition(": ")[0]) for one in only(DETAIL).conditions] == [
         ("cache", "cache status"),
@@ -392,6 +400,7 @@ def test_one_error_makes_the_outcome_of_a_session():
         (DETAIL.split("         Size: 1.75", maxsplit=1)[0], "the keys of volume 2"),
         (DETAIL.split(": 10000", maxsplit=1)[0], "a whole line"),
         ("Error:\n", "an error's text"),
+        (CONFIG + "      physicaldrive 1I:1:", "or a whole address"),
     ],
 )
 def test_refusals(text, told):

@@ -45,6 +45,7 @@ def test_a_listing_of_007():
     )
     assert (volume.id, volume.name, volume.level, volume.state) == ("239", "two words", "raid5", "degraded")
     assert volume.members == ("32:1", "32:0")
+    assert volume.write_cache == "back"
     assert volume.size_bytes == round(5.457 * TIB)
 
 
@@ -163,6 +164,19 @@ def test_a_size_of_hundreds_of_digits_is_none():
     drives = by_address(only(DRIVES.replace("2.728 TB SATA", f"{'9' * 300} TB SATA")))
     assert drives["32:0"].size_bytes is None
     assert drives["32:1"].size_bytes == round(2.728 * TIB)
+
+
+def test_a_drive_that_tells_no_model_has_none():
+    text = (
+        "Controller = 0\nStatus = Success\nDescription = Show Drive Information Succeeded.\n\n\n"
+        "Drive Information :\n=================\n\n" + "-" * 70 + "\n"
+        "EID:Slt DID State DG       Size Intf Med SED PI SeSz Model     Sp Type\n" + "-" * 70 + "\n"
+        "32:0      0 UBad   -       0 KB SATA HDD N   N  512B           U  -\n"
+        "32:1      1 UGood  - 558.375 GB SAS  HDD N   N  512B  ST600 MM D  -\n" + "-" * 70 + "\n"
+    )
+    found = by_address(only(text))
+    assert (found["32:0"].model, found["32:0"].spun_down, found["32:0"].state) == (None, False, "failed")
+    assert (found["32:1"].model, found["32:1"].spun_down) == ("ST600 MM", True)
 
 
 def test_squeezed_blanks_and_a_table_without_its_first_ruler():

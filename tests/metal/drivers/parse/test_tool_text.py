@@ -18,6 +18,13 @@ def test_lines_are_numbered_and_freed_of_escapes():
     assert lines[1].indent == 1
 
 
+def test_an_answered_mail_is_read_as_what_it_quotes():
+    lines = lines_of("tool", "> one\n>  two\n>\n> three\n")
+    assert [line.text for line in lines] == ["one", " two", "", "three", ""]
+    assert [line.text for line in lines_of("tool", "> tool show\n> tool all\n")][:1] == ["> tool show"]
+    assert [line.text for line in lines_of("tool", "> tool show\none\n> x\n> y\n")][:1] == ["> tool show"]
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\n", "\x1b[0m\n"])
 def test_nothing_is_refused(text):
     with pytest.raises(Unparsable, match="line 1: expected the output of tool, found 'nothing'"):
@@ -28,6 +35,13 @@ def test_json_is_taken_from_between_other_lines():
     read = json_documents("tool", '[root@host ~]# tool\n{"a":\n 1}\nnoise\n[1, 2]\n[]')
     assert [(one.line, one.value) for one in read.found] == [(2, {"a": 1}), (5, [1, 2]), (6, [])]
     assert read.ignored == ("[root@host ~]# tool", "noise")
+
+
+def test_a_comma_behind_the_last_entry_is_read_past():
+    read = json_documents("tool", '{"a": [1, 2,\n],\n"b": ",]",}\n[3]')
+    assert [(one.line, one.value) for one in read.found] == [(1, {"a": [1, 2], "b": ",]"}), (4, [3])]
+    with pytest.raises(Unparsable, match="line 2"):
+        json_documents("tool", '{"a": [1, 2,],\n"b": ')
 
 
 def test_cut_json_is_refused_where_it_ends():

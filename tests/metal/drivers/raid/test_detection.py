@@ -97,7 +97,7 @@ LISTED = Controller(
 def test_a_listed_controller_is_known_with_drives_and_volumes():
     mega = Family("storcli", ("storcli64", "perccli64"), (MEGARAID,), (LISTED,))
     found = detect(machine([mega], ["perccli64"]), [mega])
-    assert mega.asked == ["perccli64", "perccli64"]
+    assert set(mega.asked) == {"perccli64"}
     (controller,) = controllers_of(found)
     assert (controller.driver, controller.id, controller.problem) == ("storcli", "0000:5e:00.0", None)
     assert [(one.identity, one.state) for one in controller.drives] == [
@@ -221,3 +221,44 @@ def test_a_device_without_driver_is_read():
     (one,) = parse_pci("0000:5e:00.0 0x010400 0x1000 0x0016 0x1028 0x1fcb \n")
     assert one.driver is None
     assert one.ids == "1000:0016"
+
+
+@dataclass
+class Relatives(Family):
+    """A family of which each tool lists controllers of its own."""
+
+    by_tool: dict = field(default_factory=dict)
+
+    def controllers(self, answers):
+        (answer,) = answers.values()
+        found = self.by_tool.get(answer.argv[0], ())
+        if isinstance(found, str):
+            raise Unparsable(found)
+        return found
+
+
+ALL = ["mold", "mnv_cli", "mvcli"]
+
+
+@pytest.mark.parametrize(
+    ("by_tool", "asked", "tool"),
+    [
+        ({"mvcli": (LISTED,)}, ["mvcli"], "mvcli"),
+        ({"mnv_cli": (LISTED,)}, ["mvcli", "mnv_cli"], "mnv_cli"),
+        ({"mold": (LISTED,)}, ["mvcli", "mnv_cli", "mold"], "mold"),
+        ({"mvcli": "line 1: what is that"}, ["mvcli"], None),
+    ],
+)
+def test_a_tool_that_lists_nothing_leaves_it_to_its_relative(by_tool, asked, tool):
+    family = Relatives("mvcli", ("mvcli", "mnv_cli", "mold"), (MARVELL,), by_tool=by_tool)
+    shell = machine([family], ALL)
+    script = {argv: said for argv, said in shell.script.items() if argv[0] not in ALL or argv[0] in asked}
+    found = detect(FakeShell(script), [family])
+    assert [one.tool for one in found.found] == ([tool] if tool else [])
+
+
+def test_no_relative_is_asked_where_the_bus_shows_nothing_of_theirs():
+    family = Relatives("storcli2", ("storcli2", "perccli2"), (PciRule(driver="mpi3mr"),))
+    shell = machine([family], ["storcli2", "perccli2"])
+    found = detect(FakeShell({a: said for a, said in shell.script.items() if a[0] != "perccli2"}), [family])
+    assert (found.found, found.blind) == ((), ())

@@ -114,6 +114,12 @@ def test_a_controller_in_jbod_mode_passes_a_foreign_drive_through_once_it_is_cle
     assert argvs(commands) == ["/c0/fall delete", "/c0/e252/s0 set good force"]
 
 
+def test_a_foreign_drive_that_counts_as_bad_is_called_good_before_it_is_cleared():
+    pulled, other = drive(0, "foreign", raw_state="UBad"), drive(1, "foreign", raw_state="UGood")
+    commands = STORCLI.prepare("storcli64", controller(pulled, other), [pulled, other])
+    assert argvs(commands) == ["/c0/e252/s0 set good force", "/c0/fall delete"]
+
+
 def test_foreign_drives_that_nobody_asked_about_stop_the_clearing():
     mine, other = drive(0, "foreign"), drive(1, "foreign")
     with pytest.raises(Refused, match=r"foreign too: S1 \(252:1\)"):
