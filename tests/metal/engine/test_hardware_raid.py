@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from lab.raid import model
+from metal.engine.controllers import listed
 from metal.engine.hardware_raid import create, create_differences
 from tests.metal.engine.raid_machine import RaidMachine
 from tests.metal.engine.test_dies_anywhere import HOLD_S
@@ -20,7 +21,7 @@ def work_of(machine, family, **args):
         "name": "system", "level": "raid1", "driver": family, "controller": one.pci, "how": "volume",
         "members": [{"identity": drive.serial} for drive in one.drives[:2]], **args,
     }  # fmt: skip
-    return SimpleNamespace(shell=lambda: machine, args=told, host="web-01")  # noqa: S604 - it runs nothing
+    return SimpleNamespace(listed=lambda: listed(machine, told), args=told, host="web-01")
 
 
 @pytest.mark.parametrize("family", ["storcli", "megacli", "ssacli", "arcconf"])
@@ -53,8 +54,8 @@ class Standing:
         self.logged, self.said, self.kept = [], None, SimpleNamespace(volume_disks={})
         self.clock, self.log = iter(range(0, 10_000, 10)).__next__, self.logged.append
 
-    def shell(self):
-        return self.machine
+    def listed(self):
+        return listed(self.machine, self.args)
 
     def sleep(self, _seconds):
         pass
