@@ -54,6 +54,7 @@ its sentence and next step are filled with what was found. `reason` beside it is
 RAID_PROVEN: Final = "## What is proven, and how"
 RAID_INTRO: Final = """Nothing here has been proven on hardware. *Capture*: a tool's real output.
 *Emulator*: the tool of `lab/raid`, in process, with the driver alone or with planner and engine.
+*Virtual machine*: the same tool in a machine of the rack, whose volumes are disks that it starts from.
 *Kernel device*: an array of a real kernel in the virtual rack. Made of `lab/raid/proofs.py` by `make docs`.
 """
 PLACES: Final = {

@@ -87,7 +87,10 @@ def health_of(observation: Observation, wished: Sequence[RaidVolume] = ()) -> He
         if not found and array.state in _WORN:
             found = [*_let_go(array, hardware)]
         replace += (Told(name_of(array), text) for text in found)
-        if array.state in _BROKEN:
+        if _is_left_over(array, wished, installed):
+            places = ", ".join((*array.members, *array.spares))
+            states.append(Told(name_of(array), f"does not run: an earlier life left it on {places}"))
+        elif array.state in _BROKEN:
             replace.append(Told(name_of(array), f"is {array.state}: its data can't be read"))
         elif array.state in _WORN:
             worn.append(Told(name_of(array), _worn(array, hardware, installed, found)))
@@ -95,6 +98,14 @@ def health_of(observation: Observation, wished: Sequence[RaidVolume] = ()) -> He
             states.append(Told(name_of(array), f"is {array.state}{_progress(array)}"))
     unknown = [Told(one.name, why) for one in wished if (why := why_unknown(one, observation)) is not None]
     return Health(tuple(replace), tuple(worn), tuple(states), tuple(unknown), len(hardware.raids))
+
+
+def _is_left_over(array: RaidArray, wished: Sequence[RaidVolume], installed: Sequence[str]) -> bool:
+    """Whether a kernel array that does not run is nobody's: an old superblock on a spare disk is no fault."""
+    if array.driver != SOFTWARE or array.state != "inactive":
+        return False
+    places = {*array.members, *array.spares}
+    return not places & {*installed} and all(one.name != name_of(array) for one in wished)
 
 
 def name_of(array: RaidArray) -> str:

@@ -16,6 +16,7 @@ from metal.engine.steps import StepOutcome
 from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, UnsafeChange, Wait
 from metal.planning.attested import wiped_words
 from metal.planning.plan import Plan
+from metal.planning.report import standing
 from metal.planning.safety import written_disks
 from specs.facts import Hardware, WipeReport
 from specs.phases import Phase
@@ -134,7 +135,7 @@ class Run:
 
     def in_sync(self, plan: Plan) -> None:
         """End without a change. Raises Refused (drift) for differences that an apply does not repair."""
-        told = "; ".join(plan.drift) or "in sync (0 changes)"
+        told = standing(plan)
         self._synced(plan, told)
         if plan.drift:
             raise Refused(told, host=self.claim.host, reason="drift", hint=f"rackflow plan {self.claim.host}")
@@ -142,7 +143,7 @@ class Run:
 
     def observed(self, plan: Plan) -> None:
         """End after a reading alone."""
-        told = f"{len(plan.steps)} steps pending" if plan.steps else "in sync"
+        told = standing(plan)
         self._synced(plan, told)
         self._end("in-sync", "ok", f"observed: {told}", plan)
 

@@ -1,13 +1,14 @@
 """What is proven of each RAID family, how, and by which test: the table of docs/raid.md is made of it.
 
 `how`: *capture* is a tool's real output; *emulator* the tool of this folder, in process, with its driver or
-with planner and engine; *kernel device* an array of a real kernel. Nothing here was seen on hardware.
+with planner and engine; *virtual machine* the same tool in a machine of the rack, which starts from
+its volumes; *kernel device* an array of a real kernel. Nothing here was seen on hardware.
 """
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
-How = Literal["capture", "emulator", "kernel device"]
+How = Literal["capture", "emulator", "virtual machine", "kernel device"]
 MEGARAID: Final = ("raid0", "raid1", "raid5", "raid6", "raid10", "raid50", "raid60")
 IR: Final = ("sas2ircu", "sas3ircu")
 PAIRED: Final = ("storcli2", "megacli", "ssacli", *IR, "arcconf")
@@ -34,6 +35,9 @@ DIRTY: Final = "whole installation on a dirty controller, and a second plan that
 BY_DRIVER: Final = "makes, deletes, prepares, starts from"
 EVERY_MOMENT: Final = "run, machine or both die at every moment"
 EACH_COMMAND: Final = "run dies around each command to the controller"
+RACK: Final = "tests/rack/test_raid.py"
+LIFE: Final = "dirty drives to a system that starts, zero writes after, a failed drive is drift"
+CONSENTED: Final = "another level asks for consent, then happens"
 CAPTURES: Final = "tests/metal/drivers/parse/test_captures.py::test_it_is_read_as_expected"
 
 PROOFS: Final = (
@@ -75,6 +79,14 @@ PROOFS: Final = (
           f"{WALKS}::test_controllers_of_several_families_stand_in_one_machine"),
     Proof(("mvcli",), "stands beside another family in one machine", ("raid1",), "emulator",
           f"{WALKS}::test_controllers_of_several_families_stand_in_one_machine"),
+    Proof(("ssacli", "storcli", "sas3ircu", "mvcli"), LIFE, ("raid1",), "virtual machine",
+          f"{RACK}::test_a_failed_drive_is_drift_with_its_slot_and_serial"),
+    Proof(("ssacli", "storcli", "sas3ircu"), CONSENTED, ("raid1", "raid10"), "virtual machine",
+          f"{RACK}::test_raid_10_instead_of_a_mirror_asks_for_consent_and_then_happens"),
+    Proof(("md",), f"{LIFE}; a volume group and an encrypted volume on it", ("raid1",), "kernel device",
+          f"{RACK}::test_a_failed_drive_is_drift_with_its_slot_and_serial"),
+    Proof(("md",), CONSENTED, ("raid1", "raid10"), "kernel device",
+          f"{RACK}::test_raid_10_instead_of_a_mirror_asks_for_consent_and_then_happens"),
     Proof(("md",), "makes, and starts from", ("raid1",), "kernel device",
           "tests/rack/test_power_on.py::test_a_uefi_machine_gets_its_root_on_a_mirror"),
     Proof(("md",), "makes; the power is cut", ("raid1",), "kernel device",

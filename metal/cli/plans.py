@@ -1,11 +1,13 @@
 """`plan`: what would be done to hosts, shown, and written to a file that `apply` takes."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from metal.cli import plan_file
+from metal.cli.job_words import moment
 from metal.cli.output import EXIT_DONE, EXIT_PENDING, exit_code, line, say, show_error, show_json, show_table
 from metal.cli.waiting import wait_for_jobs
 from metal.edge_client import EdgeClient
@@ -132,7 +134,8 @@ def plan_one(
 
 def show_plan(one: Plan) -> None:
     """One plan as a table, with the age of the reading and the hash that a consent names."""
-    line(f"{summary(one)}; seen {one.observed_at or 'never'}")
+    seen = moment(datetime.fromisoformat(one.observed_at)) if one.observed_at else "never"
+    line(f"{summary(one)}; seen {seen}")
     if one.steps:
         show_table(HEADER, table_rows(one), title=f"plan {one.hash[:12]}")
     for text in (*one.drift, *one.notes):

@@ -9,6 +9,7 @@ from metal.edge_client.wire import Conflict
 from metal.engine.observe import observe
 from metal.errors import RackflowError
 from metal.planning.plan import Plan
+from metal.planning.report import standing
 from metal.planning.steps import make_plan
 from specs.phases import Phase
 
@@ -61,12 +62,11 @@ def plan_one(edge: RunCalls, name: str) -> Plan:
     """Plan a host on its last reading and say whether it is in sync."""
     order = edge.order(name)
     plan = make_plan(order, order.host.observation)
-    told = "; ".join(plan.drift) or f"{len(plan.steps)} steps pending"
     edge.put_condition(
         name,
         "InSync",
         status="True" if plan.in_sync else "False",
         reason="ok" if plan.in_sync else "drift",
-        message="in sync (0 changes)" if plan.in_sync else told,
+        message=standing(plan),
     )
     return plan

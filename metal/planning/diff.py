@@ -167,7 +167,7 @@ def drives_to_replace(spec: Host, observation: Observation) -> tuple[Difference,
     own = {name_of(array) for volume in spec.raid if hardware and (array := found_for(volume, hardware))}
     health = health_of(observation, spec.raid)
     return tuple(
-        Difference(f"raid.{one.volume}", "every drive in order", one.text.removeprefix("is "))
+        Difference(f"raid.{one.volume}", "every drive in order", one.text.removeprefix("is "), told=one.text)
         for one in health.replace
         if one.volume in own
     )

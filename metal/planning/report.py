@@ -41,6 +41,12 @@ def summary(plan: Plan) -> str:
     return f"{plan.host}: {'; '.join(told)}"
 
 
+def standing(plan: Plan) -> str:
+    """How a host stands to its spec, as its condition InSync says it."""
+    pending = (f"{len(plan.steps)} steps pending",) if plan.steps else ()
+    return "; ".join((*pending, *plan.drift)) or "in sync (0 changes)"
+
+
 def minutes(plan: Plan) -> float:
     """How long the plan takes, by guess."""
     return sum(step.minutes for step in plan.steps)

@@ -9,6 +9,7 @@ from lab.raid.proofs import PROOFS
 from metal.drivers.raid import FAMILIES as DRIVERS
 from metal.planning.raid.families import FAMILIES, SOFTWARE
 from tests.metal.engine.raid_machine import KINDS
+from tests.rack.test_raid import CASES
 
 ROOT = Path(__file__).parents[2]
 

@@ -163,3 +163,24 @@ def test_a_volume_whose_family_labels_it_is_found_by_level_and_size():
 def test_a_machine_without_raid_has_nothing_to_tell():
     assert health_of(seen()).status is None
     assert health_of(seen().model_copy(update={"hardware": None}), [WISHED]).status is None
+
+
+def old_array(**more):
+    told = {"driver": "md", "level": "raid1", "members": (), "spares": ("SN-7",), "controller": None}
+    return volume("any:old", state="inactive", **{**told, **more})
+
+
+def test_an_old_superblock_on_a_disk_of_nobody_is_told_and_no_fault():
+    health = health_of(seen(volume(), old_array()), [WISHED])
+    assert (health.status, health.reason) == ("True", "ok")
+    assert health.texts == ("volume old: does not run: an earlier life left it on SN-7",)
+
+
+def test_an_array_that_does_not_run_is_a_fault_where_the_spec_or_the_installed_system_has_it():
+    wished = RaidVolume.model_validate({"name": "old", "level": "raid1", "drives": {"count": 2}})
+    for health in (
+        health_of(seen(old_array()), [wished]),
+        health_of(seen(old_array(), where="running-os", installed=["SN-7"]), []),
+    ):
+        assert (health.status, health.reason) == ("False", "drive-failed")
+        assert health.texts == ("volume old: is inactive: its data can't be read",)

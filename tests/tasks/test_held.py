@@ -316,6 +316,14 @@ def test_drift_that_no_step_repairs_is_a_failure_that_names_it(edge: FakeEdge) -
     assert edge.all("condition") == [("InSync", "False")]
 
 
+def test_a_reading_alone_says_what_differs(edge: FakeEdge) -> None:
+    with held("web-01", 7, "observe") as run:
+        run.observed(plan(drift=("image: other",)))
+
+    assert edge.outcome["message"] == "observed: image: other"
+    assert edge.all("condition") == [("InSync", "False")]
+
+
 def test_an_adjustment_keeps_the_phase_and_an_installation_enters_provisioning(edge: FakeEdge) -> None:
     def begins(made: Plan) -> Run:
         with held("web-01", 7, "apply") as run:
