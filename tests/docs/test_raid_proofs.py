@@ -34,3 +34,10 @@ def test_levels_are_those_that_the_planner_may_choose():
         for family in one.families:
             known = FAMILIES[family]
             assert set(one.levels) <= {*known.levels, *known.newer_levels}, one
+
+
+def test_what_the_rack_walks_is_in_the_table():
+    walked = {
+        name for one in PROOFS if one.test.startswith("tests/rack/test_raid.py") for name in one.families
+    }
+    assert walked == {SOFTWARE if case.tool is None else name for name, case in CASES.items()}
