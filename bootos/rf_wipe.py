@@ -87,7 +87,11 @@ class Wipe:
 
     def overwrite(self) -> dict[str, object]:
         """Write zeros everywhere but over the own note."""
-        size, position = self.target.size_bytes, self.note.read() or 0
+        size, position = self.target.size_bytes, self.note.read()
+        if position is None:
+            # No piece passes over the note, and a short erasing writes one of its two copies alone.
+            position = 0
+            self.target.zero(self.note.place.first, self.note.place.length)
         noted = time.monotonic()
         with mmap.mmap(-1, PIECE_BYTES) as zeros:
             while position < size:
@@ -124,16 +128,20 @@ class Wipe:
             self.target.flush()
         after = read_samples(self.target, places)
         held = {one.first: one.digest for one in before if not one.zero}
-        same = [one.first for one in after if not one.zero and held.get(one.first) == one.digest]
+        read = [one for one in after if one.digest is not None]
+        same = [one.first for one in read if not one.zero and held.get(one.first) == one.digest]
         if same:
             told = f"{len(same)} of {len(after)} samples read as before: {_told(same)}"
             raise WriteError(EXIT_UNPROVEN, f"the drive says that it erased itself, and {told}")
         self._zero_places()
         self.note.put(self.target.size_bytes)
-        changed = sum(one.first in held for one in after)
+        changed = sum(held.get(one.first) is not None for one in read)
         how = f"{way or 'erased before'}; {changed} samples that held data read otherwise"
+        dark = len(after) - len(read)
+        how += f"; {dark} could not be read" if dark else ""
         zero = sum(one.zero for one in after)
-        return self._report(how, samples=len(after), zero=zero, proven=bool(held) or zero == len(after))
+        proven = not dark and (changed > 0 or zero == len(after))
+        return self._report(how, samples=len(after), zero=zero, proven=proven)
 
     def _is_done(self) -> bool:
         return self.note.read() == self.target.size_bytes

@@ -65,6 +65,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         _P.WIPING, _P.WIPE_FAILED, "the job failed, was cancelled or released, or the deadline passed"
     ),
     Transition(_P.WIPE_FAILED, _P.WIPING, "a new wipe job starts its first step"),
+    Transition(_P.WIPE_FAILED, _P.INSPECTING, "an inspect job claims the host"),
     Transition(_P.REGISTERED, _P.ADOPTED, "an adopt job read the running system"),
     Transition(_P.ADOPTED, _P.PROVISIONING, "a consented reinstall starts"),
     Transition(_P.READY, _P.RETIRED, "retired by an operator"),

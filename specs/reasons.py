@@ -226,7 +226,7 @@ REASONS: Final[dict[str, Reason]] = {
         Reason("released", "An operator took the host from its run.", "rackflow apply NAME"),
         Reason(
             "identity-unproven",
-            "The machine did not prove that it is this host, so it gets no secret.",
+            "The machine did not prove that it is this host, so it gets no secret and is not wiped.",
             "Compare rackflow host NAME with the machine in the rack, then rackflow inspect NAME.",
         ),
         Reason(

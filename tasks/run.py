@@ -11,7 +11,7 @@ from prefect.states import Completed
 
 from metal.edge_client import EdgeClient
 from metal.engine.claim import Claim, LeaseKeeper
-from metal.engine.plans import PLAN_STEP
+from metal.engine.plans import PLAN_STEP, unjudged
 from metal.engine.steps import StepOutcome
 from metal.errors import Cancelled, JobWaits, RackflowError, Refused, Unreachable, UnsafeChange, Wait
 from metal.planning.attested import wiped_words
@@ -64,6 +64,8 @@ class Run:
         self.changes = 0
         self.writes = 0
         self.stages: list[dict[str, Any]] = []
+        self.rows: tuple[JournalRow, ...] = ()
+        """The job's journal, as this run found it."""
         self.result: Result = "applied"
         self.reason: str | None = "ok"
         self.message: str | None = None
@@ -101,6 +103,7 @@ class Run:
 
     def recall(self, rows: list[JournalRow]) -> None:
         """Count what the job's earlier runs finished: the outcome is the job's, not the last run's."""
+        self.rows = tuple(rows)
         for row in rows:
             if row.phase != "done" or row.epoch >= self.claim.epoch or row.step == PLAN_STEP:
                 continue
@@ -149,8 +152,7 @@ class Run:
 
     def waits_for_consent(self, plan: Plan) -> None:
         """End as waiting; a consent, by `rackflow approve` or by the form, starts the job's next run."""
-        disks = sorted(name or "a disk without a name" for name in written_disks(plan))
-        told = f"waits for consent to erase {', '.join(disks) or 'nothing'}"
+        told = consent_words(plan, self.rows)
         self._end("waiting-consent", "waiting-consent", told, plan)
         self.asks = plan
 
@@ -241,6 +243,15 @@ class Run:
         )
         if job.state != "waiting-consent":
             self.asks = None  # the job was cancelled meanwhile: a form would ask about nothing
+
+
+def consent_words(plan: Plan, rows: Sequence[JournalRow]) -> str:
+    """What a person is asked: which disks are still to be erased, and which erasing was cut, if one was."""
+    done = {row.step for row in rows if row.phase == "done" and row.plan == plan.hash and plan.wipe}
+    gone = {one.serial for step in plan.steps if step.id in done for one in step.destroys}
+    disks = sorted(name or "a disk without a name" for name in written_disks(plan) if name not in gone)
+    cut = [f"{row.step} was begun at {row.at:%F %T} UTC and cut" for row in unjudged(plan, rows)]
+    return "; ".join((*cut, f"waits for consent to erase {', '.join(disks) or 'nothing'}"))
 
 
 def foreign_systems(hardware: Hardware) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from metal.cli.waiting import DEADLINE_S, WIPE_DEADLINE_S, wait_for_jobs
 from metal.edge_client import EdgeClient
 from metal.errors import Refused, SpecError, UnsafeChange
 from metal.planning.plan import Plan
+from metal.planning.report import asked_again
 from specs.reasons import REASONS, next_step
 from specs.records import JobRecord
 
@@ -77,7 +78,7 @@ def post_plans(edge: EdgeClient, path: Path, *, json: bool) -> list[JobRecord]:
     plans = plan_file.read(path)
     moved = {plan.host: found for plan in plans if (found := moved_since(edge, plan))}
     if moved:
-        refuse(moved, path, json=json)
+        refuse(moved, path, asked_again(plans[0]), json=json)
     blocked = next((plan for plan in plans if plan.blocked), None)
     if blocked is not None:
         known = REASONS.get(blocked.blocked or "")
@@ -106,8 +107,8 @@ def moved_since(edge: EdgeClient, plan: Plan) -> list[Difference]:
     return [] if plan.hash == now.hash else plan_file.compare(plan, now)
 
 
-def refuse(moved: dict[str, list[Difference]], path: Path, *, json: bool) -> None:
-    """Show what moved, and end with exit code 1; nothing was posted."""
+def refuse(moved: dict[str, list[Difference]], path: Path, again: str, *, json: bool) -> None:
+    """Show what moved, and end with exit code 1; nothing was posted. `again` are the options of the plan."""
     if json:
         rows = [
             {
@@ -115,7 +116,7 @@ def refuse(moved: dict[str, list[Difference]], path: Path, *, json: bool) -> Non
                 "result": "failed",
                 "reason": "plan-moved",
                 "differences": [{"field": d.field, "was": d.was, "is": d.is_} for d in found],
-                "next": f"rackflow plan {host} --out {path}",
+                "next": f"rackflow plan {host} {again} --out {path}",
             }
             for host, found in moved.items()
         ]
@@ -127,7 +128,7 @@ def refuse(moved: dict[str, list[Difference]], path: Path, *, json: bool) -> Non
     raise UnsafeChange(
         f"{path}: not as it was when the plan was made: {', '.join(hosts)}; nothing was started",
         reason="plan-moved",
-        hint=f"look at the differences, then: rackflow plan {' '.join(hosts)} --refresh --out {path}",
+        hint=f"look at the differences, then: rackflow plan {' '.join(hosts)} {again} --out {path}",
     )
 
 

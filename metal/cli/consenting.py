@@ -115,6 +115,8 @@ def show_erased(body: dict[str, Any]) -> None:
                 disk.get("found") or "blank",
                 step.get("id"),
             )
+    if body.get("wipe"):
+        say("a wipe: nothing is installed afterwards")
     if rows:
         show_table(("erased disk", "size", "found on it", "by step"), list(rows.values()))
     else:

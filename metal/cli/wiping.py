@@ -12,9 +12,11 @@ from metal.cli.output import EXIT_DONE, line, show_json, show_table
 from metal.cli.plans import Disks, Json, Method, plan_one, show_plan, wipe_wish
 from metal.cli.waiting import wait_for_job
 from metal.edge_client import EdgeClient
+from metal.errors import SpecError
 from metal.planning.attested import WIPE_HEADER, wipe_row
 from metal.planning.plan import Plan
 from metal.planning.report import erased_disks
+from specs.erasure import WipeWish
 from specs.facts import WipeReport
 
 
@@ -35,10 +37,7 @@ def wipe(
     """
     wish = wipe_wish(method, disk)
     with EdgeClient() as edge:
-        plan = plan_one(edge, name, wipe=wish)
-        if not json:
-            show_plan(plan)
-        confirm(_question(plan), yes=yes)
+        confirm(_looked(edge, name, wish, json=json), yes=yes)
         job = edge.post_job(name, "wipe", wish.model_dump(mode="json"), by=me())
         if not no_wait:
             job = wait_for_job(edge, job)
@@ -46,6 +45,23 @@ def wipe(
     result = result_row(job)
     show(result, reports, json=json)
     raise typer.Exit(EXIT_DONE if no_wait else result_exit([result]))
+
+
+def _looked(edge: EdgeClient, name: str, wish: WipeWish, *, json: bool) -> str:
+    """Show what would be erased by the last reading; what to ask.
+
+    A host whose disks no reading knows is not refused for it: its job reads them, in the boot OS if need be.
+    """
+    try:
+        plan = plan_one(edge, name, wipe=wish)
+    except SpecError as error:
+        if error.reason != "unreachable":
+            raise
+        which = "all of them" if wish.disks == "all" else ", ".join(wish.disks)
+        return f"{name}: {error.message}. Have them read, and erase {which}?"
+    if not json:
+        show_plan(plan)
+    return _question(plan)
 
 
 def _question(plan: Plan) -> str:

@@ -81,12 +81,20 @@ def release_command(target: Target, among: Iterable[str]) -> Command:
     )
 
 
-def parse_report(host: str, said: Output | None) -> WipeReport:
-    """The last line that rf-wipe printed. Raises Unparsable: an erasing that can't be attested was none."""
+def parse_report(host: str, said: Output | None, target: Target, method: str) -> WipeReport:
+    """The last line that rf-wipe printed, about this target and method.
+
+    Raises Unparsable: an erasing that can't be attested was none.
+    """
     line = (said.stdout if said else "").rstrip().rpartition("\n")[2][:4096]
     try:
         told: Any = json.loads(line)
-        return WipeReport.model_validate(told)
+        report = WipeReport.model_validate(told)
     except (ValueError, ValidationError) as error:
         told = f"rf-wipe's report could not be read: {line[:120]!r}"
         raise Unparsable(told, host=host, reason="unparsable") from error
+    asked = (target.guard.identity, method)
+    if (report.identity, report.method) != asked:
+        told = f"rf-wipe was asked for {asked[0]} ({method}), and reports {report.identity} ({report.method})"
+        raise Unparsable(told, host=host, reason="unparsable")
+    return report

@@ -11,6 +11,7 @@ from metal.planning.basis import OF_MACHINE, moved
 from metal.planning.disks import Refusal
 from metal.planning.erasing import unwipeable
 from metal.planning.raid.steps import volume_ids
+from metal.planning.report import asked_again
 from specs.facts import Hardware, Observation
 
 OWN_READING_S: Final = 120.0
@@ -42,7 +43,7 @@ def hold_basis(work: Work) -> None:
             f"the machine is not as it was when the plan was made: {'; '.join(map(str, found))}",
             host=work.host,
             reason="plan-moved",
-            hint=f"rackflow plan {work.host} --refresh",
+            hint=f"rackflow plan {work.host} {asked_again(work.plan)}",
         )
     impossible = [refusal.message for refusal in _impossible(work, hardware)]
     if impossible:

@@ -100,8 +100,8 @@ def _tell_health(edge: RunCalls, record: HostRecord, order: WorkOrder, observati
     told = health_of(observation, order.spec.raid if order.spec else ())
     known = next((one for one in record.conditions if one.type == "Healthy"), None)
     status, message = told.status, told.message
-    if status is None and known is not None and known.status != "True" and _shows_volumes(observation):
-        # A verdict on volumes that are gone, as after a wipe, would stand for ever.
+    if status is None and known is not None and _shows_volumes(observation):
+        # A verdict on volumes that are gone, as after a wipe, would stand for ever, also a good one.
         status, message = "True", "no RAID volume is there"
     if status is None or (known and (known.status, known.message) == (status, message)):
         return

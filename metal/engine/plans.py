@@ -8,6 +8,7 @@ from metal.engine.claim import Claim
 from metal.errors import SpecError, UnsafeChange
 from metal.planning.basis import moved
 from metal.planning.plan import Plan, StepKind
+from metal.planning.report import asked_again
 from metal.planning.restarts import DESTROYING, restart_of
 from metal.planning.safety import Forbidden, NeedsConsent, PostedBy, Verdict, consent_needed
 from metal.planning.steps import make_plan
@@ -102,7 +103,7 @@ def _holds(edge: RunCalls, claim: Claim, plan: Plan, seen: Observation) -> None:
             f"plan {plan.hash[:12]} was edited: {', '.join(hidden)} erases, and is not marked as destructive",
             host=claim.host,
             reason="plan-moved",
-            hint=f"rackflow plan {claim.host} --refresh",
+            hint=f"rackflow plan {claim.host} {asked_again(plan)}",
         )
     host = edge.order(claim.host).host
     found = [str(one) for one in moved(plan, seen)]
@@ -113,7 +114,7 @@ def _holds(edge: RunCalls, claim: Claim, plan: Plan, seen: Observation) -> None:
             f"plan {plan.hash[:12]} does not fit the machine any more: {'; '.join(found)}",
             host=claim.host,
             reason="plan-moved",
-            hint=f"rackflow plan {claim.host} --refresh",
+            hint=f"rackflow plan {claim.host} {asked_again(plan)}",
         )
 
 
@@ -165,7 +166,7 @@ def may_run(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
         )
     if isinstance(verdict, NeedsConsent) and not edge.consents(claim.host, plan.hash, job=claim.job):
         return False
-    return consented_since(edge, claim, plan, _unjudged(edge, claim, plan))
+    return consented_since(edge, claim, plan, unjudged(plan, edge.journal_rows(claim.host, job=claim.job)))
 
 
 def _has_destroyed(edge: RunCalls, claim: Claim, plan: Plan) -> bool:
@@ -184,15 +185,10 @@ def consented_since(edge: RunCalls, claim: Claim, plan: Plan, intents: Sequence[
     return any(one.at > newest for one in edge.consents(claim.host, plan.hash, job=claim.job))
 
 
-def _unjudged(edge: RunCalls, claim: Claim, plan: Plan) -> list[JournalRow]:
-    """Intents without an outcome of steps that only a person lets start again."""
+def unjudged(plan: Plan, rows: Sequence[JournalRow]) -> list[JournalRow]:
+    """Intents without an outcome, among a job's rows, of steps that only a person lets start again."""
     asking = {step.id for step in plan.steps if restart_of(step.kind, step.args) == "ask"}
-    if not asking:
-        return []
-    last: dict[str, JournalRow] = {}
-    for row in edge.journal_rows(claim.host, job=claim.job):
-        if row.step in asking and row.plan == plan.hash:
-            last[row.step] = row
+    last = {row.step: row for row in rows if row.step in asking and row.plan == plan.hash}
     return [row for row in last.values() if row.phase == "intent"]
 
 

@@ -1,9 +1,10 @@
-"""Proof of identity: that the machine in the boot OS is the host, before any secret goes to it (DESIGN 4).
+"""Proof that the machine in the boot OS is the host, before it gets a secret or a wipe erases it (DESIGN 4).
 
 PXE has no authentication, and UUID, serial and MAC are what a machine says of itself: who can send frames
 on the provisioning LAN can boot under another's name. What it has not got is the other's BMC. So the run
 writes a random value through the in-band BMC interface and reads it over the LAN, from the host's BMC
-address, with the stored credential. Equal: machine and BMC are one. Unequal: nothing secret is sent.
+address, with the stored credential. Equal: machine and BMC are one. Unequal: nothing secret is sent, and
+nothing is erased.
 
 A machine without a BMC, or with one that has no place that both sides see, proves nothing; the edge then
 says whether the Site trusts the LAN (`trust: lan`). A deployed system needs no proof: it is reached by the
@@ -47,11 +48,12 @@ class Proof:
 
 
 def guard(work: Work) -> None:
-    """Hold a step back until the machine is proven, if the step sends a secret or erases for one that will.
+    """Hold a step back until the machine is proven, if it sends a secret, erases for one, or is of a wipe.
 
     Erasing comes first in an installation; a machine that will be refused its secrets must not lose its
-    disks before. What is proven is the boot that the step itself works in: meanwhile another one may have
-    reported in, the host's own after an impostor's. Raises Refused (identity-unproven).
+    disks before. A wipe sends none, and another machine's reports would attest disks that nobody erased.
+    What is proven is the boot that the step itself works in: meanwhile another one may have reported in, the
+    host's own after an impostor's. Raises Refused (identity-unproven).
     """
     if not needs_proof(work.plan, work.step):
         return
@@ -67,10 +69,12 @@ def guard(work: Work) -> None:
 
 
 def needs_proof(plan: Plan, step: Step) -> bool:
-    """Whether a step waits for a proof: it sends a secret, or destroys in a plan that sends one."""
+    """Whether a step waits for a proof: it sends a secret, or destroys in a wipe or a plan that sends one."""
     if step.where != "boot-os":
         return False
-    return sends_secret(step) or (step.destructive and any(sends_secret(other) for other in plan.steps))
+    if sends_secret(step):
+        return True
+    return step.destructive and (plan.wipe is not None or any(map(sends_secret, plan.steps)))
 
 
 def sends_secret(step: Step) -> bool:

@@ -63,7 +63,7 @@ class Wipe:
             if f"ended with {erasing.EXIT_REFUSED}" in error.message:
                 raise Refused(error.message, host=work.host, reason="wipe-impossible") from error
             raise
-        report = erasing.parse_report(work.host, work.said)
+        report = erasing.parse_report(work.host, work.said, target, method)
         work.reported["wipe"] = report.model_dump(mode="json")
         if work.block().on(target).partitions:
             # The kernel keeps the partitions that it knew.

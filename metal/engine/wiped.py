@@ -6,6 +6,7 @@ from typing import Final
 
 from metal.drivers.storage.disks import NOT_READ
 from metal.edge_client.runs import RunCalls
+from metal.engine import proof
 from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim
 from metal.engine.in_boot_os import in_boot_os
@@ -22,14 +23,24 @@ def attest(
 ) -> tuple[WipeReport, ...]:
     """Read the machine in the boot OS; give the reports of this job, one for each disk of the plan.
 
-    The reading is stored at the edge: from then on the host shows blank disks. Raises Refused (verify-failed)
-    where anything is seen on one of them, or one has no report; JobWaits while the machine boots.
+    The machine that is read is proven to be the host, in the boot that it is read in. The reading is stored
+    at the edge: from then on the host shows blank disks. Raises Refused (verify-failed) where anything is
+    seen on one of them, or one has no report, Refused (identity-unproven); JobWaits while the machine boots.
     """
 
     def read() -> Hardware:
+        record = edge.host(claim.host)
+        if record.boot is not None:
+            proof.require(
+                edge, claim, record, sessions=around.sessions, clock=around.clock, sleep=around.sleep
+            )
         seen = observe(edge, claim.host, claim, around=around, log=log)
         if seen.hardware is None or seen.seen_from != "boot-os":
             told = seen.unknown.get("hardware", f"read from {seen.seen_from}")
+            raise Unreachable(told, host=claim.host, reason="unreachable")
+        newest = edge.host(claim.host).boot
+        if record.boot is None or newest is None or newest.boot_no != record.boot.boot_no:
+            told = "another boot OS reported in while the disks were read"
             raise Unreachable(told, host=claim.host, reason="unreachable")
         return seen.hardware
 

@@ -33,7 +33,8 @@ def summary(plan: Plan) -> str:
     """The plan in one line."""
     if plan.in_sync:
         return f"{plan.host}: in sync" + (f" ({'; '.join(plan.notes)})" if plan.notes else "")
-    told = [f"{len(plan.steps)} steps, about {minutes(plan):.1f} min"]
+    steps = f"{len(plan.steps)} step{'' if len(plan.steps) == 1 else 's'}"
+    told = [f"{'wipe in ' if plan.wipe else ''}{steps}, about {minutes(plan):.1f} min"]
     erased = erased_disks(plan)
     told += [f"erases {', '.join(erased)}"] if erased else []
     told += [f"{len(plan.drift)} differences that are not repaired"] if plan.drift else []
@@ -45,6 +46,15 @@ def standing(plan: Plan) -> str:
     """How a host stands to its spec, as its condition InSync says it."""
     pending = (f"{len(plan.steps)} steps pending",) if plan.steps else ()
     return "; ".join((*pending, *plan.drift)) or "in sync (0 changes)"
+
+
+def asked_again(plan: Plan) -> str:
+    """Options by which `rackflow plan` makes such a plan from a new reading: a wipe, no installation."""
+    words = ["--reinstall"] if plan.reinstall else []
+    if plan.wipe is not None:
+        words += ["--wipe", *(("--method", plan.wipe.method) if plan.wipe.method else ())]
+        words += [] if plan.wipe.disks == "all" else [w for disk in plan.wipe.disks for w in ("--disk", disk)]
+    return " ".join((*words, "--refresh"))
 
 
 def minutes(plan: Plan) -> float:

@@ -185,6 +185,15 @@ def test_an_overwriting_goes_on_after_each_death_and_writes_nothing_twice(tmp_pa
         assert disk.writes <= whole.writes + 2, f"died before write {moment}: much was written again"
 
 
+def test_a_short_overwriting_leaves_nothing_where_its_note_has_room(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends before a first note was due, and writes one of the two copies."""
+    monkeypatch.setattr(rf_wipe, "NOTE_EVERY_S", 1e9)
+    assert disk.wipe().overwrite()["proven"]
+    assert STALE[:16] not in disk.path.read_bytes()
+
+
 def noted(disk: Disk) -> tuple[bytes, bytes]:
     place = Note(Target(0, SIZE, block_device=False), "x").place
     with disk.path.open("rb") as stream:
@@ -272,6 +281,26 @@ def test_a_drive_that_says_so_and_reads_as_before_is_told(disk: Disk) -> None:
     with pytest.raises(WriteError, match="64 of 64 samples read as before: at byte 0,") as caught:
         disk.wipe(method="sanitize").sanitize()
     assert caught.value.code == 66
+
+
+def test_what_can_not_be_read_after_an_erasing_proves_nothing(disk: Disk) -> None:
+    disk.drive.ways = ("nvme-crypto",)
+    wipe = disk.wipe(method="sanitize")
+    plain_read = wipe.target.read
+
+    def erase() -> None:
+        disk.path.write_bytes(os.urandom(SIZE))
+        wipe.target.read = unreadable  # type: ignore[method-assign]
+
+    def unreadable(buffer: Any, length: int, offset: int) -> None:
+        if 20 * MIB <= offset < 21 * MIB:
+            raise OSError(5, "Input/output error")
+        plain_read(buffer, length, offset)
+
+    disk.drive.erases = erase
+    report = wipe.sanitize()
+    assert not report["proven"]
+    assert str(report["how"]).endswith("could not be read")
 
 
 def test_a_frozen_drive_is_refused_untouched(disk: Disk) -> None:

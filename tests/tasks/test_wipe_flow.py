@@ -15,7 +15,7 @@ from metal.planning.plan import Destroyed, Plan, Step
 from specs.erasure import WipeWish
 from specs.facts import WipeReport
 from specs.phases import Phase
-from specs.records import JobRecord
+from specs.records import JobRecord, JournalRow
 from tasks import held as held_module
 from tests.tasks.test_held import NOW, FakeEdge
 
@@ -119,6 +119,26 @@ def test_without_a_consent_nothing_is_touched(edge: FakeEdge, tasks: Tasks) -> N
     told = edge.outcome
     assert (told["result"], told["plan"]) == ("waiting-consent", PLAN.hash)
     assert told["message"] == "waits for consent to erase D0, D1"
+
+
+def test_who_is_asked_again_is_told_what_was_cut_and_which_disks_are_left(
+    edge: FakeEdge, tasks: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They consented already: without the reason it would read as if nobody had heard them."""
+    steps = tuple(one.model_copy(update={"args": {"method": "overwrite"}}) for one in STEPS)
+    plan = PLAN.model_copy(update={"steps": steps})
+    monkeypatch.setattr(recipe, "make_plan", lambda _claim, _seen: plan)
+    tasks.consents = False
+    told: list[tuple[str, Any]] = [("wipe:D0", "intent"), ("wipe:D0", "done"), ("wipe:D1", "intent")]
+    edge.rows = [
+        JournalRow(no=no, job=7, epoch=4, step=step, kind="wipe", phase=phase, plan=plan.hash, at=NOW)
+        for no, (step, phase) in enumerate(told)
+    ]
+
+    run()
+
+    begun = f"wipe:D1 was begun at {NOW:%F %T} UTC and cut"
+    assert edge.outcome["message"] == f"{begun}; waits for consent to erase D1"
 
 
 def test_a_wipe_that_was_cut_waits_for_a_person_in_its_phase(edge: FakeEdge, tasks: Tasks) -> None:

@@ -131,6 +131,17 @@ def test_approve_shows_what_is_erased_and_consents_to_the_plan_that_was_shown(
     assert edge.sent("POST /v1/consents")[0]["plan"] == WAITING.hash
 
 
+def test_who_approves_a_wipe_is_told_that_it_is_one(
+    edge: FakeEdge, rackflow: Rackflow, job: JobRecord
+) -> None:
+    """An installation erases the same disks by steps of the same names."""
+    told = "a wipe: nothing is installed afterwards"
+    waits(edge, job, WAITING)
+    assert told not in rackflow("approve", "web-01").err
+    edge.answers[f"GET /v1/plans/{WAITING.hash}"][1]["wipe"] = {"method": None, "disks": "all"}
+    assert told in rackflow("approve", "web-01").err
+
+
 @pytest.mark.parametrize("stored", [(WAITING, OTHER), (WAITING,)])
 def test_approve_for_another_plan_is_refused_with_the_difference(
     edge: FakeEdge, rackflow: Rackflow, job: JobRecord, stored: tuple[Plan, ...]

@@ -8,6 +8,7 @@ import pytest
 from metal.cli import plan_file
 from metal.cli.waiting import DEADLINE_S, WIPE_DEADLINE_S
 from specs.erasure import WipeWish
+from specs.facts import Observation
 from specs.phases import DEADLINE_S as PHASE_DEADLINE_S
 from specs.phases import Phase
 from specs.records import HostRecord, JobRecord
@@ -43,6 +44,7 @@ def test_it_shows_what_is_erased_posts_the_job_and_ends_with_the_reports(
     said = rackflow("wipe", "web-01", "--yes")
 
     assert said.code == 0
+    assert "web-01: wipe in 1 step," in said.out
     assert "D0 8 GiB: ntfs labelled data" in said.out
     assert "D0 empty (metadata)" in said.out
     assert "7 read, 7 zero" in said.out
@@ -130,6 +132,28 @@ def test_a_host_that_may_not_be_wiped_is_told_so(
 
 
 @pytest.mark.usefixtures("wiped")
+@pytest.mark.parametrize("disks", [(), ("--disk", "D0")])
+def test_a_host_whose_disks_no_reading_knows_is_wiped_all_the_same(
+    edge: FakeEdge, rackflow: Rackflow, host: HostRecord, disks: tuple[str, ...]
+) -> None:
+    """Its system is dead, and only its BMC was read: the job starts the boot OS."""
+    seen = Observation(at=NOW, seen_from="bmc", unknown={"hardware": "no route to host"})
+    edge.knows(host.model_copy(update={"phase": Phase.ACTIVE, "observation": seen}))
+
+    refused = rackflow("wipe", "web-01", *disks)
+    assert (refused.code, edge.sent(JOBS)) == (2, [])
+    which = "D0" if disks else "all of them"
+    asks = (
+        f"web-01: the disks of this host are not known: no route to host. Have them read, and erase {which}?"
+    )
+    assert asks in refused.err
+
+    assert rackflow("wipe", "web-01", "--yes", *disks).code == 0
+    assert edge.sent(JOBS)[0]["args"]["disks"] == (["D0"] if disks else "all")
+    assert rackflow("plan", "web-01", "--wipe").code == 2, "there is nothing to show"
+
+
+@pytest.mark.usefixtures("wiped")
 def test_a_plan_of_a_wipe_starts_nothing_and_says_the_disks(edge: FakeEdge, rackflow: Rackflow) -> None:
     said = rackflow("plan", "web-01", "--wipe", "--method", "discard", "--json")
 
@@ -156,6 +180,24 @@ def test_a_plan_of_a_wipe_in_a_file_is_carried_out_as_a_wipe(
 
     (wish,) = edge.sent(JOBS)
     assert (wish["verb"], wish["args"]) == ("wipe", args)
+
+
+@pytest.mark.usefixtures("wiped")
+@pytest.mark.parametrize("options", ["--wipe", "--wipe --method discard", "--wipe --disk D0 --disk D1"])
+def test_a_plan_that_moved_is_asked_for_again_as_what_it_was(
+    rackflow: Rackflow, tmp_path: Path, edge: FakeEdge, host: HostRecord, options: str
+) -> None:
+    """The command that is named must not turn a wipe into an installation."""
+    path = tmp_path / "plan.json"
+    rackflow("plan", "web-01", *options.split(), "--out", str(path))
+    edge.knows(host.model_copy(update={"phase": Phase.READY, "observation": None}))
+
+    said = rackflow("apply", str(path))
+
+    assert said.code == 1
+    assert f"rackflow plan web-01 {options} --refresh --out {path}" in said.err
+    told = rackflow("apply", str(path), "--json").json["hosts"][0]
+    assert told["next"] == f"rackflow plan web-01 {options} --refresh --out {path}"
 
 
 @pytest.mark.usefixtures("wiped")

@@ -9,11 +9,13 @@ from sqlalchemy import delete
 from metal.engine import proof
 from metal.engine.claim import Claim
 from metal.engine.steps import run_step
+from metal.engine.wiped import attest
 from metal.errors import Refused
 from metal.planning.plan import Plan, Step
 from metal.planning.restarts import declared
 from pxe_edge.registry.registry import open_registry
 from pxe_edge.registry.tables import CredentialRow
+from specs.erasure import WipeWish
 from tests.metal.engine.sim_bmc import ADDRESS, CredentialEdge, SimBmc, sessions
 
 CLAIM = Claim("web-01", 7, "run-1", 4)
@@ -161,16 +163,32 @@ def test_a_step_waits_for_the_proof_if_it_sends_a_secret_or_erases_for_one(first
     assert proof.needs_proof(plan(first, *rest), first) is needed
 
 
+def test_a_wipe_erases_nothing_before_the_proof_though_it_sends_no_secret():
+    wiping = plan(WIPE, step("boot-order", where="bmc")).model_copy(update={"wipe": WipeWish()})
+    assert [proof.needs_proof(wiping, one) for one in wiping.steps] == [True, False]
+
+
 def _refused():
     about = {"owner": "r", "address": ADDRESS, "user": "rackflow", "state": "current"}
     return about | {"result": "refused", "fresh": False}
 
 
-def test_a_step_that_erases_is_not_begun_on_a_machine_that_is_not_proven(rig):
-    """The refusal stands in the journal, and nothing was sent."""
+@pytest.fixture
+def impostor(rig):
+    """Another machine has booted under the host's name."""
     rig.around.sessions.is_proven = lambda _at: False
     rig.bmc.proof = "of-another-job"
     rig.edge.json = lambda _method, _path, **_more: {"may_send_secrets": False}
+    return rig
+
+
+def sent(rig) -> list[tuple[str, ...]]:
+    return [one.change.argv[:4] for one in rig.machine.sent]
+
+
+def test_a_step_that_erases_is_not_begun_on_a_machine_that_is_not_proven(impostor):
+    """The refusal stands in the journal, and nothing was sent."""
+    rig = impostor
     image = {"image_digest": "sha256:1", "manifest_sha256": "ab", "manifest_url": "http://e/m"}
     disk = {"identity": "RF-D0", "size_bytes": 8 << 30}
     erase = declared(step("write-image", destructive=True, target=disk, size_bytes=1 << 30, **image))
@@ -178,7 +196,45 @@ def test_a_step_that_erases_is_not_begun_on_a_machine_that_is_not_proven(rig):
         run_step(rig.edge, CLAIM, plan(erase, TOKEN), "write-image", log=rig.said.append, around=rig.around)
     assert caught.value.reason == "identity-unproven"
     assert rig.edge.calls[-1] == "journal write-image failed"
-    assert [sent.change.argv[:4] for sent in rig.machine.sent] == [("ipmitool", "raw", "0x06", "0x58")]
+    assert sent(rig) == [("ipmitool", "raw", "0x06", "0x58")]
+
+
+def test_another_machine_under_the_hosts_name_is_not_wiped(impostor):
+    rig = impostor
+    disk = {"identity": "RF-D0", "size_bytes": 8 << 30}
+    erase = declared(step("wipe", destructive=True, target=disk, attest=True))
+    wiping = plan(erase).model_copy(update={"wipe": WipeWish()})
+    with pytest.raises(Refused, match="switch port") as caught:
+        run_step(rig.edge, CLAIM, wiping, "wipe", log=rig.said.append, around=rig.around)
+    assert caught.value.reason == "identity-unproven"
+    assert sent(rig) == [("ipmitool", "raw", "0x06", "0x58")]
+
+
+def test_another_machines_blank_disks_do_not_attest_that_the_hosts_were_erased(impostor):
+    rig = impostor
+    with pytest.raises(Refused, match="switch port") as caught:
+        attest(rig.edge, CLAIM, plan(), around=rig.around)
+    assert caught.value.reason == "identity-unproven"
+    assert "observation" not in rig.edge.put
+
+
+def test_disks_are_attested_in_the_boot_that_was_proven(rig):
+    """Another boot OS reports in while the disks are read: what was read may be either's."""
+    first = rig.edge.record.boot
+    put = rig.edge.put_observation
+
+    def report_in(host, observation, **more):
+        if first == rig.edge.record.boot:
+            newer = {"boot_no": first.boot_no + 1, "ssh_host_key": "ssh-ed25519 OTHER"}
+            update = {"boot": first.model_copy(update=newer)}
+            rig.edge.record = rig.edge.record.model_copy(update=update)
+        return put(host, observation, **more)
+
+    proven = []
+    rig.around.sessions.is_proven = lambda at: proven.append(at.host_key) or True
+    rig.edge.put_observation = report_in
+    assert attest(rig.edge, CLAIM, plan(), around=rig.around) == ()
+    assert proven == [first.ssh_host_key, "ssh-ed25519 OTHER"]
 
 
 def test_the_boot_that_gets_the_secret_is_the_one_that_is_proven(rig):

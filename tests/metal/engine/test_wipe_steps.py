@@ -5,7 +5,12 @@ import pytest
 from metal.errors import Refused, Unparsable
 from metal.planning.plan import Destroyed
 from metal.protocols import Output
+from metal.testing.wipe_report import wipe_report
 from tests.metal.engine.test_steps import DISK, GIB, plan_of, run, step
+
+ASKED = ("rf-wipe", "--method", "sanitize", "--disk", "RF-D0", "--size-bytes", "1")
+OF_OTHER = wipe_report([*ASKED[:4], "RF-D1", *ASKED[5:]])
+BY_OTHER = wipe_report([*ASKED[:2], "metadata", *ASKED[3:]])
 
 
 def test_a_wiped_disk_whose_old_partitions_the_kernel_keeps_is_read_again(rig):
@@ -43,6 +48,8 @@ def test_an_erasing_is_attested_in_the_journal_also_of_a_disk_that_shows_nothing
         (66, "", "ended with 66: it is frozen"),
         (0, "", "rf-wipe's report could not be read: ''"),
         (0, '{"identity": "RF-D0", "proven": "perhaps"}\n', "rf-wipe's report could not be read: '{"),
+        (0, OF_OTHER, "was asked for RF-D0 (sanitize), and reports RF-D1 (sanitize)"),
+        (0, BY_OTHER, "was asked for RF-D0 (sanitize), and reports RF-D0 (metadata)"),
     ],
 )
 def test_an_erasing_that_is_not_attested_is_none(rig, status, told, says):

@@ -142,6 +142,22 @@ def test_a_wipe_that_fails_keeps_what_is_known_and_is_asked_for_again(installed:
     assert wanted(site)["no"] == 3
 
 
+def test_a_host_whose_wipe_failed_may_be_inspected_and_is_still_not_called_wiped(installed: Any) -> None:
+    """Its BMC's account may have been lost: only an inspection sets it up again, and no wipe runs without."""
+    site = installed
+    ended(site, 2, wiping(site), "failed", reason="identity-unproven", message="another machine")
+    site.call("POST", JOBS, scope="admin", expect=201, json={"verb": "inspect", "args": {}, "by": "ann"})
+    assert site.deliver() == 1
+    site.clock.forward(1)
+    epoch = int(site.claim(job=3)["epoch"])
+    for phase in ("inspecting", "ready"):
+        to(site, phase, epoch)
+    assert ended(site, 3, epoch, "applied")["state"] == "done"
+    host = site.host()
+    assert (host["phase"], host["installed"]["disk_serials"]) == ("ready", ["D1"])
+    assert site.call("GET", f"/v1/why/{HOST}")["cause"] != "wiped"
+
+
 def test_a_wiped_host_is_not_installed_anew_at_once_whatever_its_spec_allows(installed: Any) -> None:
     site = installed
     files = {
