@@ -73,7 +73,6 @@ def test_lvm_itself_reads_checks_and_extends_it(loop: Loop, tmp_path: Path) -> N
     assert (root.name, root.uuid) == ("root", volume.dashed("system", "lv"))
     assert root.size_bytes == PLAN.extents * volume.EXTENT_BYTES == PLAN.root.size_bytes
     ran("vgck", "system")
-    ran("pvck", part)
     ran("pvresize", "--yes", part)
     ran("lvextend", "--yes", "--extents", "+8", "system/root")
     grown = lvm.group(reader(path), PLAN.partition.offset_bytes)
