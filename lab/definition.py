@@ -106,6 +106,8 @@ class MachineDefinition:
     controllers: tuple[ControllerDefinition, ...] = ()
     raid_tools: bool = False
     """Whether its RAID tools are answered, as in a rack with controllers; it may have none itself."""
+    tpm: bool = False
+    """Whether it has a TPM 2.0."""
     claims: str | None = None
     """An impostor: the machine whose UUID and serial it shows; it may have its hardware addresses too."""
 
@@ -186,6 +188,7 @@ def _machine(block: Block) -> MachineDefinition:
         smbios=smbios,
         bmc=block.take("bmc", inner(block, "bmc", _bmc)),
         controllers=each(block, "controllers", controller, default=[]),
+        tpm=block.take("tpm", flag, default=False),
         claims=claims,
     )
 

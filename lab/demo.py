@@ -34,6 +34,7 @@ CLONE: Final = Path(__file__).resolve().parent.parent
 MACHINES: Final = {"db-01": "m1", "web-01": "m2"}
 """Host spec -> machine of lab/racks/demo.yaml."""
 FIRMWARE: Final = {"db-01": "bios", "web-01": "uefi"}
+IMAGE: Final = "demo-debian-12"
 STAGES: Final = ("dhcp", "boot OS", "ready", "written", "OS up", "in sync")
 POWER_STAGGER_S: Final = 2.0
 DEADLINE_S: Final = 900
@@ -106,12 +107,12 @@ class Demo:
         )
 
 
-def build(demo: Demo) -> Path:
-    """Boot OS and demo image, side by side; seconds when both are cached. Returns the image."""
-    console.print("building boot OS and demo image (cached after the first time)")
+def build(demo: Demo, name: str = IMAGE) -> Path:
+    """Boot OS and an image, side by side; seconds when both are cached. Returns the image."""
+    console.print("building boot OS and image (cached after the first time)")
     commands = {
         "boot OS": ["-m", "bootos", "build", "--data", str(demo.data)],
-        "image": ["-m", "lab.image", "build", "--data", str(demo.data)],
+        "image": ["-m", "lab.image", "build", "--data", str(demo.data), "--name", name],
     }
     running = {
         what: subprocess.Popen(
@@ -122,7 +123,7 @@ def build(demo: Demo) -> Path:
     failed = [what for what, process in running.items() if process.wait() != 0]
     if failed:
         raise RackflowError(f"building failed: {', '.join(failed)}")
-    return demo.data / "images-src" / "demo-debian-12.qcow2"
+    return demo.data / "images-src" / f"{name}.qcow2"
 
 
 def forget(demo: Demo) -> None:

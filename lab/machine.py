@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab import tpm
 from lab.definition import Disk, MachineDefinition, Nic
 from lab.errors import LabError
 from lab.network import tap
@@ -115,11 +116,12 @@ class Machine:
         return self.cabinet().shown() if self.definition.controllers else ()
 
     def blank(self) -> None:
-        """As delivered: empty disks, factory NVRAM, no log of an earlier life. For a machine that is off."""
+        """As delivered: empty disks, NVRAM and TPM, no log of an earlier life. For one that is off."""
         for index in range(len(self.definition.disks)):
             self.disk(index).unlink(missing_ok=True)
         Cabinet.forget(self.directory)
         self.nvram.unlink(missing_ok=True)
+        shutil.rmtree(self.directory / tpm.STATE, ignore_errors=True)
         self.serial_log.unlink(missing_ok=True)
         self.counters.unlink(missing_ok=True)
         self.prepare()
@@ -160,6 +162,8 @@ class Machine:
         for index, disk in enumerate(definition.disks):
             argv += _disk(disk, index, self.disk(index).name, boot_index.get(f"disk{index}"))
         argv += _management()
+        if definition.tpm:
+            argv += tpm.device()
         argv += _controllers(len(definition.controllers), self.raid_disks(), boot_index)
         if definition.raid_tools:
             argv += RAID_TOOLS
@@ -312,6 +316,8 @@ def needs(definitions: Sequence[MachineDefinition]) -> list[Need]:
             found.append(Need(str(OVMF_CODE), "ovmf"))
         elif any(nic.rom for nic in definition.nics):
             found.append(Need("/usr/lib/ipxe/qemu/pxe-virtio.rom", "ipxe-qemu"))
+        if definition.tpm:
+            found.append(Need(str(tpm.program()), "swtpm"))
     return list(dict.fromkeys(found))
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from lab.demo import CLONE, Demo
+from specs.phases import Phase
+from specs.records import HostRecord, JobRecord
 
 SSH_OPTIONS: Final = (
     "-q",
@@ -86,6 +88,28 @@ class Site:
         for name, text in files.items():
             (tree / name).write_text(text)
         self.rackflow("spec", "publish", str(tree), "--dirty", "--force")
+
+    def record(self, name: str) -> HostRecord | None:
+        """A host, if it is known; a failed one never will be what is waited for."""
+        with self.demo.edge() as edge:
+            found = [one for one in edge.hosts() if one.name == name]
+        if found and found[0].phase.value.endswith("-failed"):
+            raise AssertionError(f"{found[0].phase}: {found[0].message}")
+        return found[0] if found else None
+
+    def in_sync(self, name: str) -> bool:
+        """Active, and as its spec says."""
+        record = self.record(name)
+        conditions = {one.type: one.status for one in record.conditions} if record else {}
+        return record is not None and record.phase is Phase.ACTIVE and conditions.get("InSync") == "True"
+
+    def job(self, name: str, number: int, state: str) -> JobRecord | None:
+        """A job, once it is in a state; a failed one never will be."""
+        with self.demo.edge() as edge:
+            job = edge.job(name, number)
+        if job.state == "failed":
+            raise AssertionError(f"job {number} failed: {job.reason}: {job.message}")
+        return job if job.state == state else None
 
     def inside(
         self, *argv: str, stdin: str | None = None, timeout_s: int = 60

@@ -29,7 +29,17 @@ from lab.rack import Rack
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MEMORY = "memory.ram"
-NOT_OF_A_MACHINE = (".sock", ".json.new", ".ram", ".pid", "qemu.json", "bmc.log", "qemu.log")
+NOT_OF_A_MACHINE = (
+    ".sock",
+    ".json.new",
+    ".ram",
+    ".pid",
+    "qemu.json",
+    "swtpm.json",
+    "bmc.log",
+    "qemu.log",
+    "swtpm.log",
+)
 """Ends of names in a machine's directory that belong to running processes, or to the rack's own diary."""
 DATABASES = (leases.REGISTRY, Path("prefect") / "prefect.db")
 """What the edge and the Prefect server write at any time while they run."""

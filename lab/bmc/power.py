@@ -11,9 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from lab import tpm
 from lab.bmc import memory
 from lab.bmc.boot import SETTLE_S, BootOverride, device
 from lab.bmc.counters import Counters, from_blockstats
+from lab.errors import LabError
 from lab.machine import INCOMING, Machine
 from lab.network import SWITCH
 from lab.processes import ProcessRecord, end, reap, spawn
@@ -120,7 +122,7 @@ class MachinePower:
             first = device(self._boot.flags)
             self._log(f"power on, boot override {first}")
             self._boot_event()
-            self._run_qemu(self._machine.command(self._accelerator, boot_first=first))
+            await self._run_qemu(self._machine.command(self._accelerator, boot_first=first))
             await self._connection()
 
     async def resume(self) -> None:
@@ -129,7 +131,7 @@ class MachinePower:
             return
         async with self._lock:
             argv = self._machine.command(self._accelerator, boot_first=device(self._boot.flags), resume=True)
-            self._run_qemu(argv)
+            await self._run_qemu(argv)
             try:
                 await self._connection()
                 await memory.loaded(self._require_qmp())
@@ -174,7 +176,13 @@ class MachinePower:
             await self._sample_now()
             await asyncio.sleep(SAMPLE_S)
 
-    def _run_qemu(self, argv: list[str]) -> None:
+    async def _run_qemu(self, argv: list[str]) -> None:
+        if self._machine.definition.tpm:
+            try:
+                await asyncio.to_thread(tpm.start, Path())
+            except LabError as error:
+                self._log(str(error))
+                return
         pid = spawn(["ip", "netns", "exec", SWITCH, *argv], log=Path("qemu.log"))
         record = ProcessRecord.of(pid)
         if record is None:

@@ -29,6 +29,8 @@ CORE_MODULES = (
     "boot",
     "minicmd",
 )
+VOLUME_MODULES = ("part_msdos", "lvm")
+"""What a root on LVM needs besides."""
 
 MTOOLS_TIMEOUT_S = 60.0
 
@@ -39,7 +41,8 @@ def core_img(recipe: Recipe, work: Path, steps: Steps) -> bytes:
     early.write_text(embedded_grub_cfg(recipe, prefix="/boot/grub"))
     core = work / "core.img"
     argv = ["grub-mkimage", "-O", "i386-pc", "-d", str(PC_MODULES_FOLDER), "-o", str(core)]
-    steps.run([*argv, "-p", "/boot/grub", "-c", str(early), *CORE_MODULES], timeout_s=MTOOLS_TIMEOUT_S)
+    modules = CORE_MODULES if recipe.volume_group is None else (*CORE_MODULES, *VOLUME_MODULES)
+    steps.run([*argv, "-p", "/boot/grub", "-c", str(early), *modules], timeout_s=MTOOLS_TIMEOUT_S)
     return core.read_bytes()
 
 

@@ -1,7 +1,8 @@
-"""From a recipe to ``demo-debian-12.qcow2`` and the JSON beside it, by way of two caches named by content.
+"""From a recipe to a qcow2 and the JSON beside it, by way of two caches named by content.
 
 The root file system (a minute of package work) is kept under the hash of what decides it, the image under the
 hash of the recipe and the builder's own text. A second call finds the image, checks its digest and ends.
+Images that differ in their disk alone are made of one root file system.
 """
 
 import fcntl
@@ -15,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.image import boot, disk, rootfs
+from lab.image import boot, disk, rootfs, volume
 from lab.image.recipe import Recipe
 from lab.image.steps import BuildError, Steps, missing_packages
 
@@ -165,7 +166,7 @@ def _digest(path: Path) -> str:
 
 def _root_tree(recipe: Recipe, cache: Path, steps: Steps, *, refresh: bool) -> rootfs.RootTree:
     """Give the cached root of this recipe, or make it and drop those of older recipes."""
-    key = recipe.key(*((SOURCES_FOLDER / name).read_bytes() for name in ROOT_SOURCES))
+    key = recipe.tree.key(*((SOURCES_FOLDER / name).read_bytes() for name in ROOT_SOURCES))
     folder = cache / f"root-{key}"
     if folder.is_dir() and not refresh:
         steps.say(f"root file system {key} is in the cache")
@@ -178,27 +179,55 @@ def _root_tree(recipe: Recipe, cache: Path, steps: Steps, *, refresh: bool) -> r
 
 
 def _raw_image(recipe: Recipe, tree: rootfs.RootTree, work: Path, steps: Steps) -> Path:
-    """Make the raw disk: table, both loaders, both file systems."""
-    plan = disk.layout(recipe.virtual_size_bytes)
+    """Make the raw disk: table, loaders, file systems."""
     raw = work / "disk.raw"
     with raw.open("wb") as file:
-        file.truncate(plan.size_bytes)
+        file.truncate(recipe.virtual_size_bytes)
     steps.say("partition table and loaders")
+    if recipe.volume_group is None:
+        root = _lay_gpt(recipe, tree, raw, work, steps)
+    else:
+        root = _lay_volume(recipe, recipe.volume_group, raw, work, steps)
+    steps.say("root file system")
+    make_root(recipe, tree.tar, raw, root, work, steps)
+    return raw
+
+
+def _lay_gpt(recipe: Recipe, tree: rootfs.RootTree, raw: Path, work: Path, steps: Steps) -> disk.Partition:
+    """Lay a GPT and both loaders; the place for the root."""
+    plan = disk.layout(recipe.virtual_size_bytes)
     steps.run(disk.sgdisk_argv(plan, recipe.disk_guid, str(raw)), timeout_s=60)
     esp = boot.make_esp(recipe, tree, plan.esp.size_bytes, work, steps)
-    core = disk.placed_core(boot.core_img(recipe, work, steps), plan.bios_boot)
+    _lay_core(recipe, plan.bios_boot, raw, work, steps)
+    with raw.open("r+b") as file:
+        file.seek(plan.esp.offset_bytes)
+        file.write(esp.read_bytes())
+    return plan.root
+
+
+def _lay_volume(recipe: Recipe, group: str, raw: Path, work: Path, steps: Steps) -> disk.Partition:
+    """Lay an MBR, the loader for BIOS and a physical volume; the place of the root's logical volume."""
+    plan = volume.layout(recipe.virtual_size_bytes)
+    signature = int(recipe.disk_guid[:8], 16)
+    with raw.open("r+b") as file:
+        file.write(volume.table(plan.partition, signature))
+        for place, content in volume.metadata(plan, group, recipe.source_date_epoch).items():
+            file.seek(place)
+            file.write(content)
+    _lay_core(recipe, plan.core, raw, work, steps)
+    return plan.root
+
+
+def _lay_core(recipe: Recipe, place: disk.Partition, raw: Path, work: Path, steps: Steps) -> None:
+    """Write GRUB's core to its place, and to the first sector what loads it."""
+    core = disk.placed_core(boot.core_img(recipe, work, steps), place)
     boot_img = (boot.PC_MODULES_FOLDER / "boot.img").read_bytes()
     with raw.open("r+b") as file:
         sector = file.read(disk.SECTOR_BYTES)
         file.seek(0)
-        file.write(disk.boot_sector(boot_img, sector, plan.bios_boot.first_sector))
-        file.seek(plan.bios_boot.offset_bytes)
+        file.write(disk.boot_sector(boot_img, sector, place.first_sector))
+        file.seek(place.offset_bytes)
         file.write(core)
-        file.seek(plan.esp.offset_bytes)
-        file.write(esp.read_bytes())
-    steps.say("root file system")
-    make_root(recipe, tree.tar, raw, plan.root, work, steps)
-    return raw
 
 
 def make_root(recipe: Recipe, tar: Path, raw: Path, part: disk.Partition, work: Path, steps: Steps) -> None:

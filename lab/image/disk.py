@@ -106,13 +106,13 @@ def boot_sector(boot_img: bytes, existing: bytes, core_sector: int) -> bytes:
     return bytes(sector)
 
 
-def placed_core(core_img: bytes, bios_boot: Partition) -> bytes:
+def placed_core(core_img: bytes, place: Partition) -> bytes:
     """Give core.img with the block list of its place: its first sector loads the others, right behind it."""
-    if len(core_img) > bios_boot.size_bytes:
+    if len(core_img) > place.size_bytes:
         raise ValueError(
-            f"GRUB core.img has {len(core_img)} bytes, the BIOS boot partition {bios_boot.size_bytes}"
+            f"GRUB core.img has {len(core_img)} bytes, its place ({place.name}) {place.size_bytes}"
         )
     core = bytearray(core_img)
     rest_sectors = -(-len(core) // SECTOR_BYTES) - 1
-    struct.pack_into("<QHH", core, BLOCKLIST_OFFSET, bios_boot.first_sector + 1, rest_sectors, LOAD_SEGMENT)
+    struct.pack_into("<QHH", core, BLOCKLIST_OFFSET, place.first_sector + 1, rest_sectors, LOAD_SEGMENT)
     return bytes(core)

@@ -54,9 +54,11 @@ def embedded_grub_cfg(recipe: Recipe, *, prefix: str) -> str:
     """Give the lines that lead GRUB from where it was loaded (core.img, ESP) to the root's menu.
 
     The hint is looked at first: hd0 is the disk that the firmware booted, which matters when another disk of
-    the machine still carries an older install with the same UUID.
+    the machine still carries an older install with the same UUID. A root on LVM has no such hint: GRUB calls
+    its volume by the group's name, whichever disk that is on.
     """
-    return f"search.fs_uuid {recipe.root_uuid} root hd0,gpt1\nset prefix=($root){prefix}\n"
+    hint = " hd0,gpt1" if recipe.volume_group is None else ""
+    return f"search.fs_uuid {recipe.root_uuid} root{hint}\nset prefix=($root){prefix}\n"
 
 
 def fstab(recipe: Recipe) -> str:

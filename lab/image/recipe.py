@@ -6,7 +6,7 @@ cached root file system and image: only a change of either makes a new image (ap
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 ROOT_UUID = "8d1f2c5e-6a0b-4c7d-9e3f-d3b1a212f001"
 """The root file system's UUID is fixed: the image finds its root by it, and the install record says so."""
@@ -28,9 +28,13 @@ PACKAGES = (
     "sudo",
     "python3",
     "mdadm",
-    # So that hosts may declare volume groups and encryption.
+    # So that hosts may declare volume groups, thin pools, and encryption that a TPM opens.
     "lvm2",
+    "thin-provisioning-tools",
     "cryptsetup",
+    "libtss2-esys-3.0.2-0",
+    "libtss2-rc0",
+    "libtss2-tcti-device0",
     "e2fsprogs",
     "xfsprogs",
     "dosfstools",
@@ -143,11 +147,18 @@ class Recipe:
     disk_guid: str = "5b7e90a4-13c8-4f2d-8a66-d3b1a212f1ff"
     virtual_size_bytes: int = 1 << 30
     source_date_epoch: int = 1_764_028_800
+    volume_group: str | None = None
+    """With one: an MBR table, GRUB for BIOS alone, and the root on a logical volume of this group."""
 
     @property
     def esp_uuid(self) -> str:
         """The ESP's volume id as ``/dev/disk/by-uuid`` and fstab write it."""
         return f"{self.esp_volume_id[:4]}-{self.esp_volume_id[4:]}"
+
+    @property
+    def tree(self) -> "Recipe":
+        """The recipe of the root file system, which is the same in images that differ in their disk."""
+        return replace(self, name=TREE, virtual_size_bytes=0, volume_group=None)
 
     def key(self, *sources: bytes) -> str:
         """Name this recipe as carried out by these program texts: 16 hex digits of a sha256.
@@ -160,3 +171,10 @@ class Recipe:
             digest.update(len(source).to_bytes(8, "big"))
             digest.update(source)
         return digest.hexdigest()[:16]
+
+
+TREE = "debian-12"
+IMAGES = {
+    recipe.name: recipe for recipe in (Recipe(), Recipe(name="demo-debian-12-lvm", volume_group="system"))
+}
+"""What can be built, by name; the first unless another one is asked for."""

@@ -28,6 +28,12 @@ INITRAMFS_MUST_HOLD = (
     "ahci.ko",
     "virtio_blk.ko",
     "ext4.ko",
+    # For a root on LVM, and for groups with a thin pool, which are activated before the root is mounted.
+    "69-lvm.rules",
+    "sbin/lvm",
+    "dm-mod.ko",
+    "dm-thin-pool.ko",
+    "sbin/thin_check",
 )
 
 SHIM = "usr/lib/shim/shimx64.efi.signed"

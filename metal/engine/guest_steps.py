@@ -155,7 +155,10 @@ def _has_host_key(work: Work) -> tuple[str, ...]:
 def _phone_home(work: Work) -> Document:
     token = work.edge.install_token(work.host, epoch=work.claim.epoch, job=work.claim.job)
     url = str(token.get("phone_home") or work.args.get("url") or work.order().phone_home_url)
-    return phone_home.document(work.host, url, str(token["token"]))
+    tables = [step.args.get("mounts", ()) for step in work.plan.steps if step.kind == "fstab"]
+    mounts = [str(entry["mount"]) for table in tables for entry in table if entry.get("mount")]
+    places = [mount for mount in mounts if mount.startswith("/")]
+    return phone_home.document(work.host, url, str(token["token"]), places)
 
 
 def _record(work: Work) -> InstallRecord:

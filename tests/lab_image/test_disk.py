@@ -59,5 +59,5 @@ def test_the_core_knows_where_its_remainder_lies(size: int, rest: int) -> None:
 
 
 def test_a_core_larger_than_its_partition_is_refused() -> None:
-    with pytest.raises(ValueError, match="BIOS boot partition"):
+    with pytest.raises(ValueError, match="bios-boot"):
         disk.placed_core(bytes(3 * disk.MIB), disk.layout(1 << 30).bios_boot)

@@ -21,8 +21,7 @@ from lab.raid import guest
 from lab.raid.cabinet import Cabinet
 from lab.raid.families import FAMILIES
 from lab.site import Site, eventually, management_key
-from specs.phases import Phase
-from specs.records import HostRecord, JobRecord
+from specs.records import JobRecord
 
 pytestmark = [pytest.mark.rack, pytest.mark.timeout(3000)]
 
@@ -183,27 +182,13 @@ class Installed:
         """How many drives the volumes of a level have."""
         return [len(drives) for name, drives in self.volumes().items() if name.startswith(f"{level} ")]
 
-    def record(self) -> HostRecord | None:
-        """The host, if it is known and not failed."""
-        with self.site.demo.edge() as edge:
-            found = [one for one in edge.hosts() if one.name == self.case.host]
-        if found and found[0].phase.value.endswith("-failed"):
-            raise AssertionError(f"{found[0].phase}: {found[0].message}")
-        return found[0] if found else None
-
     def in_sync(self) -> bool:
         """Active, and as its spec says."""
-        record = self.record()
-        conditions = {one.type: one.status for one in record.conditions} if record else {}
-        return record is not None and record.phase is Phase.ACTIVE and conditions.get("InSync") == "True"
+        return self.site.in_sync(self.case.host)
 
     def job(self, number: int, state: str) -> JobRecord | None:
-        """The job, once it is in a state; a failed one never will be."""
-        with self.site.demo.edge() as edge:
-            job = edge.job(self.case.host, number)
-        if job.state == "failed":
-            raise AssertionError(f"job {number} failed: {job.reason}: {job.message}")
-        return job if job.state == state else None
+        """The job, once it is in a state."""
+        return self.site.job(self.case.host, number, state)
 
 
 @pytest.fixture(scope="module", params=CASES)

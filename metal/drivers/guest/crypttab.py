@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from metal.drivers.guest.document import Document, GuestFile
+from metal.drivers.guest.fstab import PATIENCE
 from metal.drivers.guest.managed_files import FileWish
 
 CRYPTTAB: Final = "/etc/crypttab"
@@ -29,11 +30,12 @@ class Unlock:
     def line(self) -> str:
         """The line of crypttab; `nofail`, because a lost data disk must not keep the machine from booting.
 
-        `headless`: where the TPM does not open it the unit fails, and asks no console that nobody reads.
+        A device that shows late is waited for. `headless`: where the TPM does not open it the unit fails, and
+        asks no console that nobody reads.
         """
         if self.key_path is None:
-            return f"{self.name} {self.device} - luks,nofail,tpm2-device=auto,headless=yes"
-        return f"{self.name} {self.device} {self.key_path} luks,nofail"
+            return f"{self.name} {self.device} - luks,nofail,{PATIENCE},tpm2-device=auto,headless=yes"
+        return f"{self.name} {self.device} {self.key_path} luks,nofail,{PATIENCE}"
 
     @property
     def keys(self) -> tuple[FileWish, ...]:

@@ -9,6 +9,9 @@ from specs.facts import SystemFacts
 FSTAB: Final = "/etc/fstab"
 BEGIN: Final = "# rackflow begin: written from the host's spec"
 END: Final = "# rackflow end"
+PATIENCE: Final = "x-systemd.device-timeout=5min"
+"""systemd gives a device up after 90 s and does not come back to it: what shows later is never mounted. With
+`nofail` no boot waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,10 @@ class Mount:
 
     @property
     def line(self) -> str:
-        """The line of fstab; `nofail`, because a lost data disk must not keep the machine from booting."""
+        """The line of fstab; `nofail`, because a lost data disk must not keep the machine from booting.
+
+        A device that shows late is waited for longer than usual (PATIENCE), unless the spec says how long.
+        """
         uuid = self.fs_uuid
         if self.filesystem == "vfat":
             digits = uuid.replace("-", "")[:8].upper()
@@ -46,6 +52,8 @@ class Mount:
         options = self.options or ("defaults",)
         checked = 2 if self.filesystem in ("ext4", "vfat") else 0
         extra = () if "nofail" in options else ("nofail",)
+        own = any(one.startswith("x-systemd.device-timeout=") for one in options)
+        extra = extra if own else (*extra, PATIENCE)
         return f"{what} {self.mount} {self.filesystem} {','.join((*options, *extra))} 0 {checked}"
 
 

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from metal.drivers.guest.fstab import PATIENCE
 from metal.errors import RackflowError
 from metal.planning.plan import StepKind
 from metal.planning.restarts import RESTARTS
@@ -121,7 +122,8 @@ def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
     world.drive()
     assert world.machine.disks["RF-D1"] == before
     texts = world.machine.guest["texts"]
-    assert f"luks-vault UUID={OLD_UUID} /etc/rackflow/keys/vault.key luks,nofail" in texts["/etc/crypttab"]
+    line = f"luks-vault UUID={OLD_UUID} /etc/rackflow/keys/vault.key luks,nofail,{PATIENCE}"
+    assert line in texts["/etc/crypttab"]
     assert f"UUID={ROOT_UUID} /vault ext4" in texts["/etc/fstab"]
     assert texts["/etc/rackflow/keys/vault.key"] == "hunter2"
 
@@ -135,7 +137,8 @@ def test_the_tpm_opens_what_is_made_and_what_stays_and_no_key_lies_on_the_root(m
     assert volume["header"]["uuid"] == ROOT_UUID
     texts = world.machine.guest["texts"]
     lines = [line for line in texts["/etc/crypttab"].splitlines() if line.startswith("luks-")]
-    assert [line.split()[2:] for line in lines] == [["-", "luks,nofail,tpm2-device=auto,headless=yes"]] * 3
+    how = f"luks,nofail,{PATIENCE},tpm2-device=auto,headless=yes"
+    assert [line.split()[2:] for line in lines] == [["-", how]] * 3
     assert not [path for path, text in texts.items() if "/keys/" in path or "hunter2" in text]
 
 

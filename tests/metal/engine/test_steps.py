@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from metal.drivers.guest.fstab import PATIENCE
 from metal.drivers.hardware import read_hardware
 from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.engine.claim import Claim
@@ -110,9 +111,8 @@ def test_a_whole_installation_and_that_a_second_run_of_the_job_writes_nothing(ri
     place = rig.machine.array or rig.machine.disks["RF-D0"]
     assert place["parts"][1]["size"] == 4 * GIB
     assert place["parts"][2]["uuid"] == derived_uuid("h1", 7, "fs:data")
-    assert (
-        f"UUID={derived_uuid('h1', 7, 'fs:data')} /data ext4 noatime,nofail 0 2" in rig.machine.guest["fstab"]
-    )
+    line = f"UUID={derived_uuid('h1', 7, 'fs:data')} /data ext4 noatime,nofail,{PATIENCE} 0 2"
+    assert line in rig.machine.guest["fstab"]
     assert rig.edge.put["install"]["ssh_host_key"].startswith("ssh-ed25519 ")
     assert rig.edge.put["install"]["address"] == "10.77.1.21"
     assert rig.edge.put["install"]["root_uuid"] == ROOT_UUID

@@ -46,7 +46,8 @@ def test_hostname_is_written_with_its_line_in_hosts_and_the_rest_of_hosts_stays(
 
 def test_fstab_keeps_foreign_lines_and_replaces_its_own_block():
     mount = Mount("0b1f8c1e-1111-4222-8333-444444444444", "/data", "ext4", ("noatime",))
-    line = "UUID=0b1f8c1e-1111-4222-8333-444444444444 /data ext4 noatime,nofail 0 2"
+    options = "noatime,nofail,x-systemd.device-timeout=5min"
+    line = f"UUID=0b1f8c1e-1111-4222-8333-444444444444 /data ext4 {options} 0 2"
     once = fstab.fstab_with("UUID=D3B1-A212 /boot/efi vfat noauto 0 0\n", (mount,))
     assert once.splitlines() == ["UUID=D3B1-A212 /boot/efi vfat noauto 0 0", fstab.BEGIN, line, fstab.END]
     assert fstab.fstab_with(once, (mount,)) == once
@@ -64,10 +65,13 @@ def test_fstab_takes_the_place_of_an_images_line_for_the_same_mount():
     [
         (
             Mount("aabbccdd-1111-4222-8333-444444444444", "/efi", "vfat"),
-            "UUID=AABB-CCDD /efi vfat defaults,nofail 0 2",
+            "UUID=AABB-CCDD /efi vfat defaults,nofail,x-systemd.device-timeout=5min 0 2",
         ),
         (Mount("0b1f", "none", "swap", ("sw",)), "UUID=0b1f none swap sw 0 0"),
-        (Mount("0b1f", "/d", "xfs", ("nofail", "ro")), "UUID=0b1f /d xfs nofail,ro 0 0"),
+        (
+            Mount("0b1f", "/d", "xfs", ("nofail", "ro")),
+            "UUID=0b1f /d xfs nofail,ro,x-systemd.device-timeout=5min 0 0",
+        ),
     ],
 )
 def test_fstab_lines(mount, line):
@@ -180,6 +184,13 @@ def test_phone_home_keeps_its_token_to_root_and_refuses_a_url_it_could_not_call(
     assert "t0ken" not in repr(document)
     with pytest.raises(Refused, match="plain http"):
         phone_home.document("web-01", "https://10.77.1.1/x", "t")
+
+
+def test_a_system_phones_home_after_its_mounts_are_there_or_given_up():
+    document = phone_home.document("web-01", "http://10.77.1.1/x", "t", ("/srv/db", "/var/lib/a-b", "/ü"))
+    rows = [line for line in texts(document)[phone_home.UNIT].splitlines() if line.startswith("After=")]
+    assert rows == [f"After={' '.join(phone_home.AFTER)} srv-db.mount var-lib-a\\x2db.mount \\xc3\\xbc.mount"]
+    assert phone_home.mount_unit("/.cache//x.y/") == "\\x2ecache-x.y.mount"
 
 
 def test_an_install_record_that_is_there_is_left_alone():
