@@ -1,5 +1,7 @@
 """What a start finds that another left behind: its own traces are no movement, everybody else's are."""
 
+import copy
+
 import pytest
 
 from metal.drivers.hardware import read_hardware
@@ -10,6 +12,7 @@ from metal.planning.basis import basis_of
 from metal.planning.plan import Destroyed, Plan, Step
 from metal.protocols import Output
 from specs.facts import Observation
+from tests.metal.engine import whole_jobs
 
 GIB = 1 << 30
 DISK = {"identity": "RF-D0", "size_bytes": 8 * GIB}
@@ -92,6 +95,37 @@ def test_a_disk_of_the_serial_but_another_size_is_not_written(rig):
     with pytest.raises(Refused, match=f"disk RF-D0 has {4 * GIB} bytes, the plan is for {8 * GIB}"):
         run(rig, plan, "write-image")
     assert rig.machine.sent == []
+
+
+def keep_the_old_table(rig) -> None:
+    """The kernel keeps the table that it knows until it is told to read the new one; sgdisk reads the disk."""
+    obeys, disk, written = rig.machine.changed, rig.machine.disks["RF-D0"], []
+
+    def half(change):
+        if change.argv[0] == "blockdev" and written:
+            disk["parts"] = written.pop()
+        if change.argv[0] != "sgdisk":
+            return obeys(change)
+        if written:
+            return Output(change.argv, 4, "", "Could not create partition 2 from 3 to 4")
+        known = copy.deepcopy(disk["parts"])
+        said = obeys(change)
+        written.append(disk["parts"])
+        disk["parts"] = known
+        return said
+
+    rig.machine.on_change = half
+
+
+def test_a_table_that_the_kernel_did_not_take_is_read_anew_and_not_written_twice(rig):
+    plan = whole_jobs.planned(rig, whole_jobs.PLAIN)
+    for step in plan.steps[: [one.kind for one in plan.steps].index("partition")]:
+        run(rig, plan, step.id)
+    keep_the_old_table(rig)
+    with pytest.raises(Refused, match="ran, and still: partition 1"):
+        run(rig, plan, "partition:RF-D0")
+    assert run(rig, plan, "partition:RF-D0").changed
+    assert rig.machine.programs.count("sgdisk") == 1
 
 
 def test_another_job_writes_the_image_anew(rig):
