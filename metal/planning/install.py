@@ -192,7 +192,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
 def _mkfs(cut: Cut, encryption: Encryption) -> Iterator[Step]:
     for one in cut.plan.added:
         seen = cut.kept.get(one.part.name)
-        if one.part.lvm or one.part.filesystem is None or (seen is not None and one.part.preserve):
+        if one.part.lvm or one.part.filesystem is None or cut.stays(one.part):
             continue
         place = {"target": cut.target.args, "number": seen.number if seen else one.number}
         old = f"{seen.filesystem or 'no file system'}" if seen else None
@@ -236,9 +236,9 @@ def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
     for one in cut.plan.added:
         if one.part.lvm:
             continue
-        seen = cut.kept.get(one.part.name)
+        seen = cut.stays(one.part)
         held: dict[str, Any] = {}
-        if seen is not None and one.part.preserve:
+        if seen is not None:
             inside = marked(seen.label, HEADER_MARK)
             held["fs_uuid"] = inside if one.part.luks else seen.fs_uuid
             if one.part.luks and not inside:
