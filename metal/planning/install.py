@@ -7,6 +7,7 @@ from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
+from metal.planning.filling import fill_steps
 from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
@@ -63,6 +64,7 @@ def install_steps(
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
     yield from (step for step in configured if step.kind != "hostname")
+    yield from fill_steps(spec, chosen, encryption)
     yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
 
 

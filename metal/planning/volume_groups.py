@@ -181,6 +181,9 @@ def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refus
             told = f"{name}/{pool.name} would hold {human_size(max(pool.extents, 0) * EXTENT_BYTES)} of data"
             least = human_size(MIN_PARTITION_BYTES)
             return Refusal("layout-impossible", f"{told} beside its metadata, the least is {least}")
+    narrow = _narrow(name, [one for one in parts if not one.part.filesystem], pools)
+    if narrow:
+        return narrow
     for listed in wished.logical_volumes:
         thin_bytes = listed.size if isinstance(listed.size, int) and listed.thin_pool else 0
         extents = -(-thin_bytes // EXTENT_BYTES) or taken.get(listed.name, 0)
@@ -190,3 +193,16 @@ def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refus
         if small:
             return small
     return Group(name, parts, tuple(volumes), pools=pools)
+
+
+def _narrow(name: str, shared: Sequence[PhysicalPart], pools: Sequence[Pool]) -> Refusal | None:
+    """Refuse what LVM cannot place: a pool's metadata is one piece, and beside a partition smaller than that
+    it gives up, or ends by an assertion of its own (2.03.16, `consume_pv_area`), whatever room there is.
+    """
+    pool = max(pools, key=lambda one: one.metadata_extents, default=None)
+    part = min(shared, key=lambda one: one.extents, default=None)
+    if pool is None or part is None or len(shared) == 1 or part.extents >= pool.metadata_extents:
+        return None
+    needs, has = (human_size(one * EXTENT_BYTES) for one in (pool.metadata_extents, part.extents))
+    told = f"{name}/{pool.name} has {needs} of metadata, and partition {part.part.name} of the group {has}"
+    return Refusal("layout-impossible", f"{told}: make it at least as large, or leave it out of the group")

@@ -155,3 +155,29 @@ def test_members_of_an_array_that_is_deleted_are_guarded_by_size(rig):
     run(rig, plan, "raid-delete:old")
     guards = [disk for sent in rig.machine.sent for disk in sent.change.disks]
     assert [(disk.identity, disk.size_bytes) for disk in guards] == [("RF-D0", 8 * GIB), ("RF-D1", 8 * GIB)]
+
+
+def test_a_thin_volume_that_is_listed_and_does_not_open_is_made_again_with_its_pool(rig):
+    """LVM was killed between its own metadata and the pool's; what opens is left as it is."""
+    plan = whole_jobs.planned(rig, whole_jobs.POOLS)
+    for step in plan.steps[: [one.kind for one in plan.steps].index("volume-group")]:
+        run(rig, plan, step.id)
+    obeys, killed = rig.machine.changed, []
+
+    def half(change):
+        if "--thinpool" in change.argv and not killed:
+            killed.append(change)
+            rig.machine.tear = True
+            obeys(change)
+            raise Unreachable("the run died", host="web-01")
+        return obeys(change)
+
+    rig.machine.on_change = half
+    with pytest.raises(Unreachable):
+        run(rig, plan, "volume-group:sys")
+    assert rig.machine.lvm.volume("sys/thin")["unsent"]
+    assert run(rig, plan, "volume-group:sys").changed
+    assert "unsent" not in rig.machine.lvm.volume("sys/thin")
+    removed = [sent.change.argv[-1] for sent in rig.machine.sent if "lvremove" in sent.change.argv]
+    assert removed == ["sys/pool"]
+    assert run(rig, plan, "mkfs:thin").changed
