@@ -1,5 +1,6 @@
 """What is wrong with the layout of one host's disks, as far as a spec alone shows it."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
@@ -14,6 +15,30 @@ LABEL_LIMIT: Final[dict[str, int]] = {"ext4": 16, "xfs": 12, "btrfs": 255, "vfat
 
 RESERVED_VOLUMES: Final = ("snapshot", "pvmove")
 """How no logical volume may begin (lvm(8), "VALID NAMES")."""
+
+DEVICE_NAMES: Final = re.compile(
+    r"autofs|block|bsg|btrfs-control|bus|cdrom|char|console|core|cpu|disk|dri|dvd|fd|full|fuse|hpet|hugepages"
+    r"|hwrng|initctl|input|kmsg|kvm|log|loop-control|mapper|mcelog|md|mem|mqueue|mtd|net|null|nvme-fabrics|nvram"
+    r"|port|ppp|ptmx|pts|random|rfkill|rtc|serial|shm|snapshot|snd|stderr|stdin|stdout|tty|udmabuf|uhid|uinput"
+    r"|urandom|usb|userfaultfd|vcs|vfio|vhci|vhost-net|vhost-vsock|watchdog|zero|(sd|vd|xvd)[a-z]{1,2}\d*"
+    r"|(cdrom|dm-|fb|hidraw|i2c-|ipmi|loop|md|mei|mmcblk|nbd|nvme|ram|rtc|sg|sr|tpm|tpmrm|tty|vcs|vcsa|watchdog"
+    r"|zram)\d+(n\d+)?"
+)
+"""What Linux and systemd keep in /dev, where the group gets a folder: LVM makes none of a name that is there
+(vgcreate(8): "already exists in filesystem")."""
+
+OPENED_GROUP: Final = "luks"
+"""A volume `x` of such a group would be /dev/mapper/luks-x, as what is opened in an encrypted `x` is."""
+
+MAPPER_NAME_MAX: Final = 127
+"""Bytes of a name of the device mapper (linux/dm-ioctl.h, DM_NAME_LEN with its end)."""
+
+GPT_NAME_MAX: Final = 36
+"""Characters of a partition's name (UEFI 2.10, 5.3.3)."""
+
+IMAGE_FOLDERS: Final = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+START_FOLDERS: Final = ("/boot", "/dev", "/proc", "/sys", "/run")
+"""Folders that a machine starts from, or that it makes itself, with all below them."""
 
 MBR_PARTITIONS: Final = 4
 """Entries of the table in the first sector; logical partitions inside an extended one are not made here."""
@@ -75,10 +100,46 @@ def _groups(place: Place, host: Host) -> Iterator[Finding]:
             told = f"every partition of group {group.name} is one logical volume of its own"
             yield at.finding(told, "add a partition with lvm and without filesystem")
         yield from _volumes(place, index, group)
+    yield from _group_names(place, host)
     for path, part in _parts(host):
         volume = part in placed or not isinstance(part, Partition)
         if volume and part.name.startswith(RESERVED_VOLUMES):
             yield place(*path, "name").finding(f"LVM keeps names like {part.name!r} for itself", "rename it")
+
+
+def _group_names(place: Place, host: Host) -> Iterator[Finding]:
+    """Names of groups that LVM or the device mapper would refuse, on disks that are erased by then."""
+    for index, group in enumerate(host.volume_groups):
+        volumes = [one for one in group.logical_volumes if one.luks]
+        own = [p for d in host.disks for p in d.partitions if p.lvm and p.lvm.vg == group.name and p.luks]
+        if group.name == OPENED_GROUP and (volumes or own):
+            told = f"what is opened in {(*volumes, *own)[0].name} would be called as the volume itself is"
+            yield place("volumeGroups", index, "name").finding(told, "rename the group")
+    seen: set[str] = set()
+    for path, name, inside in _in_groups(host):
+        if DEVICE_NAMES.fullmatch(name) and name not in seen:
+            yield place(*path).finding(f"/dev/{name} is no volume group's: LVM refuses the name", "rename it")
+        seen.add(name)
+        # The longest of the devices that a thin pool has; a volume's own is shorter.
+        longest = f"{name.replace('-', '--')}-{inside.replace('-', '--')}_tdata"
+        if len(longest) > MAPPER_NAME_MAX:
+            told = (
+                f"group {name} and volume {inside} make a device's name of more than {MAPPER_NAME_MAX} bytes"
+            )
+            yield place(*path).finding(f"{told} (dashes count twice)", "shorten one")
+
+
+def _in_groups(host: Host) -> Iterator[tuple[Path, str, str]]:
+    """Path, group and name of everything that gets a device in a group."""
+    for path, part in _parts(host):
+        if isinstance(part, Partition) and part.lvm:
+            yield (*path, "lvm"), part.lvm.vg, part.name if part.filesystem else ""
+    for index, group in enumerate(host.volume_groups):
+        at = ("volumeGroups", index)
+        for number, pool in enumerate(group.thin_pools):
+            yield (*at, "thinPools", number), group.name, pool.name
+        for number, one in enumerate(group.logical_volumes):
+            yield (*at, "logicalVolumes", number), group.name, one.name
 
 
 def _volumes(place: Place, index: int, group: VolumeGroup) -> Iterator[Finding]:
@@ -147,9 +208,17 @@ def _mounts(place: Place, host: Host) -> Iterator[Finding]:
             yield at.finding("a mount or option with a blank in it breaks fstab", "remove the blank")
         if mount and ((mount != "/" and mount.endswith("/")) or ".." in mount.split("/")):
             yield at.finding(f"expected a plain absolute path, got {mount!r}", "no .. and no / at the end")
+        if mount in IMAGE_FOLDERS or _is_below(mount, START_FOLDERS):
+            told = f"{mount} is the image's: what is mounted there hides what the system starts from"
+            yield place(*path, "mount").finding(told, "mount it elsewhere")
         taken = next((word for word in options if word.partition("=")[0] in OWN_OPTIONS), None)
         if taken:
             yield at.finding(f"option {taken} is made from subvolumes", "name it in subvolumes")
+
+
+def _is_below(mount: str | None, folders: Sequence[str]) -> bool:
+    """Whether something is mounted on one of these folders or in it."""
+    return any(mount == one or (mount or "").startswith(f"{one}/") for one in folders)
 
 
 def _mounted(host: Host) -> Iterator[tuple[Path, str, str | None, tuple[str, ...]]]:
@@ -197,6 +266,9 @@ def _layout(place: Place, index: int, layout: DiskLayout, *, is_root: bool) -> I
         at = place("disks", index, "partitions", number)
         if part.mount == "/":
             yield from _root(at, part, is_root=is_root)
+        elif len(part.name) > GPT_NAME_MAX and layout.table == "gpt":
+            told = f"a GPT keeps {GPT_NAME_MAX} characters of a name, {part.name!r} has {len(part.name)}"
+            yield at.finding(f"{told}: it would not be found again", "shorten it")
         yield from _filesystem(at, part)
 
 

@@ -80,7 +80,7 @@ def parse_hardware(
         "disks": disks or (),
         "raids": (*(raids or ()), *arrays_of(detection, disks or ())),
         "controllers": controllers_of(detection),
-        "volume_groups": _groups(reading, answers[LVM.name]),
+        "volume_groups": _groups(reading, answers[LVM.name], disks or ()),
         "bmc": bmc,
     }
     return _hardware(platform, cpu, dmi).model_copy(update=seen), reading.unknown
@@ -141,9 +141,13 @@ def _disks(answers: Mapping[str, Output], lsblk: str, sysfs: str) -> tuple[Disk,
     )
 
 
-def _groups(reading: _Reading, output: Output) -> tuple[VolumeGroupFact, ...]:
-    """Groups of LVM; a system without it has none that it could use."""
+def _groups(reading: _Reading, output: Output, disks: Sequence[Disk]) -> tuple[VolumeGroupFact, ...]:
+    """Groups of LVM; a system without it has none that it could use, and does not know other ones."""
     if output.status in NOT_THERE:
+        seen = [p.device for disk in disks for p in disk.partitions if p.filesystem == "LVM2_member"]
+        seen += [disk.device for disk in disks if any(s.startswith("LVM2_member") for s in disk.found)]
+        if seen:
+            reading.unknown["volume_groups"] = f"no lvm here to ask what {seen[0]} is a part of"
         return ()
     return reading.take("volume_groups", (LVM,), parse_groups) or ()
 

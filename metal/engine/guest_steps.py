@@ -18,7 +18,7 @@ from metal.drivers.guest import (
 from metal.drivers.guest.accounts import UserWish
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
 from metal.drivers.guest.document import Document, commands
-from metal.drivers.guest.facts import LVM_TOOLS, THIN_TOOLS
+from metal.drivers.guest.facts import LVM_DEVICES, LVM_TOOLS, THIN_TOOLS
 from metal.drivers.guest.fstab import FSTAB, Mount
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.guest.managed_files import FileWish
@@ -87,6 +87,13 @@ def _fstab(work: Work) -> tuple[str, ...]:
                 reason="image-unfit",
                 hint=f"put {package} into the image, or leave {hint} out of the spec",
             )
+    if reading.present(LVM_DEVICES) and any(entry.get("lvm") for entry in work.args.get("mounts", ())):
+        raise Refused(
+            f"the image has a list of LVM's devices ({LVM_DEVICES}), so it would see none of its new groups",
+            host=work.host,
+            reason="image-unfit",
+            hint=f"remove {LVM_DEVICES} from the image: without it LVM looks at all devices (lvmdevices(8))",
+        )
     return fstab.differences(work.system(), _mounts(work))
 
 

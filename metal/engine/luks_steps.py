@@ -22,9 +22,10 @@ from metal.planning.mounting import ENCRYPTED, HEADER_MARK, marked
 from metal.planning.plan import StepKind
 
 
-def layers(work: Work, name: str, *, fresh: bool) -> tuple[Layer, ...]:
+def layers(work: Work, name: str, *, fresh: bool, seal: bool = True) -> tuple[Layer, ...]:
     """Give the layer of a step's encryption, made anew or only opened; none where it asks for none.
 
+    `seal` has the TPM open it too, where the step asks for that.
     Raises Refused (secret-missing) when the key is not the version that was planned.
     """
     asked = work.args.get("luks")
@@ -39,8 +40,8 @@ def layers(work: Work, name: str, *, fresh: bool) -> tuple[Layer, ...]:
             hint="plan again: the secret was changed after the plan was made",
         )
     uuid = work.made(f"luks:{name}") if fresh else None
-    wish = LuksWish(str(asked["unlocked"]), secret.value.encode(), uuid, tpm2=bool(asked.get("tpm2")))
-    return (wish.layer,)
+    tpm2 = seal and bool(asked.get("tpm2"))
+    return (LuksWish(str(asked["unlocked"]), secret.value.encode(), uuid, tpm2=tpm2).layer,)
 
 
 def differences(work: Work, wish: FilesystemWish) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from metal.drivers.storage.lvm import (
     lvm_id,
     read_groups,
 )
-from metal.drivers.storage.opened import LIST, close_group, luks_id, volume_id
+from metal.drivers.storage.opened import LIST, clear_links, close_group, links_of, luks_id, volume_id
 from metal.drivers.storage.stack import Layer, Stack
 from metal.drivers.storage.thin import PoolWish
 from metal.engine import luks_steps
@@ -31,19 +31,45 @@ class VolumeGroup:
     blind: bool = False
 
     def differences(self, work: Work) -> tuple[str, ...]:
-        """Say what is missing of it."""
-        return group_wish(work, work.args).differences(read_groups(work.shell()))
+        """Say what is missing of it; after a killed start also what may be there by name alone."""
+        wish, groups = group_wish(work, work.args), read_groups(work.shell())
+        missing, group = wish.differences(groups), wish.found(groups)
+        if missing or group is None or work.acted or not work.interrupted:
+            return missing
+        doubted = wish.unsure(group)
+        return tuple(f"whether {wish.name}/{one.name} opens is not known" for one in doubted)
 
     def act(self, work: Work) -> None:
         """Make what is missing; nothing that stands is made again."""
         work.unmount()
         wish = group_wish(work, work.args)
+        groups = read_groups(work.shell())
         if work.interrupted and wish.pools:
-            _close_group(work, wish.found(read_groups(work.shell())))
-        work.send(tuple(wish.commands(read_groups(work.shell()))))
+            _close_group(work, wish.found(groups))
+            groups = _without_broken_pools(work, wish, groups)
+        if wish.found(groups) is None and work.shell().read(links_of(wish.name)).ok:
+            work.send((clear_links(wish.name),))
+        work.send(tuple(wish.commands(groups)))
 
 
 HANDLERS: Final[Mapping[StepKind, Handler]] = {"volume-group": VolumeGroup()}
+
+
+def _without_broken_pools(
+    work: Work, wish: GroupWish, groups: tuple[VolumeGroupFact, ...]
+) -> tuple[VolumeGroupFact, ...]:
+    """Try whether what is in the pools opens; a pool with a volume that does not is removed, and made anew."""
+    group = wish.found(groups)
+    broken: dict[str, None] = {}
+    for volume in wish.unsure(group) if group else ():
+        layers = (*_pool(wish, volume), wish.layer(volume.name))
+        try:
+            work.send((Stack(f"open {wish.name}/{volume.name}", layers=layers).command(wish.places),))
+        except Refused as error:
+            work.log(f"{wish.name}/{volume.name} does not open: {error.message}")
+            broken[volume.pool or ""] = None
+    work.send(tuple(wish.removal(pool) for pool in broken))
+    return read_groups(work.shell()) if broken else groups
 
 
 def group_wish(work: Work, args: Mapping[str, Any]) -> GroupWish:
@@ -103,17 +129,22 @@ def _close_group(work: Work, seen: VolumeGroupFact | None) -> None:
         work.send(tuple(close_group(work.shell().read(LIST).stdout, seen.uuid)))
 
 
-def open_in_volume(work: Work, name: str, says: str, over: tuple[Layer, ...]) -> None:
-    """Open a volume and what is in it, and close both."""
-    work.unmount()
+def to_open(work: Work, name: str, over: tuple[Layer, ...]) -> tuple[GroupWish, tuple[Layer, ...]]:
+    """Give a volume's group, and all layers to what is in it; closes what an earlier start has left open."""
     group, volume = _volume(work, name)
     seen = group.found(read_groups(work.shell()))
     if work.interrupted and seen:
         below = volume_id(seen.uuid, volume.uuid)
-        luks_steps.close(work, (*_header_in(work, below), below))
+        luks_steps.close(work, (*(_header_in(work, below) if over else ()), below))
         if volume.pool is not None:
             _close_group(work, seen)
-    layers = (*_pool(group, volume), group.layer(volume.name), *over)
+    return group, (*_pool(group, volume), group.layer(volume.name), *over)
+
+
+def open_in_volume(work: Work, name: str, says: str, over: tuple[Layer, ...]) -> None:
+    """Open a volume and what is in it, and close both."""
+    work.unmount()
+    group, layers = to_open(work, name, over)
     work.send((Stack(says, layers=layers).command(group.places),))
 
 

@@ -81,7 +81,7 @@ def sends_secret(step: Step) -> bool:
     """Whether a step sends something to the machine that another machine must not have."""
     if step.kind in ALWAYS_SECRET:
         return True
-    if step.kind == "mkfs":
+    if step.kind in ("mkfs", "fill"):
         return "luks" in step.args
     if step.kind == "users":
         return any(user.get("password") is not None for user in step.args.get("users", ()))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from metal.drivers.storage.disks import PROBE_AGAIN
 from metal.edge_client.runs import RunCalls
 from metal.engine import (
+    fill_step,
     guest_steps,
     luks_open,
     luks_steps,
@@ -49,6 +50,7 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {
     **lvm_steps.HANDLERS,
     **luks_steps.HANDLERS,
     **luks_open.HANDLERS,
+    **fill_step.HANDLERS,
     **guest_steps.HANDLERS,
     **power_steps.HANDLERS,
 }

@@ -119,6 +119,11 @@ class Partition:
         work.unmount()
         view = work.block()
         target, device = _found(work, view)
+        if work.interrupted and partitions.differences(device, _extents(work, view)):
+            # sgdisk ends well where the kernel keeps the old table, and makes no partition a second time.
+            work.send((image.reread_table(target),))
+            view = work.block()
+            target, device = _found(work, view)
         laid = _extents(work, view)
         root = work.args.get("root")
         if partitions.differences(device, laid):

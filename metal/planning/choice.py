@@ -9,19 +9,28 @@ from typing import Final
 
 from metal.planning.disks import Refusal
 from metal.planning.erasing import VOLUME_METHODS, unwipeable
-from metal.planning.layout import TABLE_NAMES, DiskPlan, label_of, lay_out_data, lay_out_root, read_image
-from metal.planning.mounting import ENCRYPTED, formatted
+from metal.planning.layout import (
+    TABLE_NAMES,
+    DiskPlan,
+    label_of,
+    lay_out_data,
+    lay_out_root,
+    read_image,
+    too_small,
+)
+from metal.planning.leftovers import MEMBER_OF_GROUP, Leftovers
+from metal.planning.mounting import ENCRYPTED, HEADER_MARK, formatted, unfinished
+from metal.planning.raid.pools import is_volume
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
 from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
 from metal.planning.tpm import tpm_refusal
-from metal.planning.volume_groups import Group, PhysicalPart, choose_groups, namesakes, split_groups
+from metal.planning.volume_groups import Group, PhysicalPart, choose_groups
 from specs.facts import Disk, Hardware, PartitionFact, Tpm
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
 
 MEMBER_SIGNATURE: Final = "linux_raid_member"
-MEMBER_OF_GROUP: Final = "LVM2_member"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,11 @@ class Cut:
     target: Target
     plan: DiskPlan
     kept: dict[str, PartitionFact]
+
+    def stays(self, part: Partition) -> PartitionFact | None:
+        """The partition whose content stays; not one that a start was killed over before it held any."""
+        seen = self.kept.get(part.name)
+        return seen if seen is not None and part.preserve and not _begun(part, seen) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +62,8 @@ class Chosen:
     """What opens encrypted file systems where the spec asks for it."""
 
 
-def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
-    """Decide on image, disks and partitions."""
+def choose(spec: Host, order: WorkOrder, hardware: Hardware, *, groups_unread: str | None = None) -> Chosen:
+    """Decide on image, disks and partitions. `groups_unread` says why the volume groups are not known."""
     storage = choose_storage(spec, hardware, recorded_volumes(spec, order.host.installed))
     refusals = dict(storage.refusals)
     changed = changed_root(spec, recorded_root(order.host.installed), storage, hardware)
@@ -86,18 +100,31 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware) -> Chosen:
     if not refusals:
         groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
         refusals |= wrong
-        erased = _erased(storage, cuts)
-        refusals |= dict(split_groups(hardware, erased, _remade(cuts, groups), _stay(groups)))
-        own = root.plan.root_volume if root else None
-        refusals |= dict(namesakes(str(own["vg"]), spec, hardware, erased)) if own else {}
+        left = Leftovers.of(hardware, _erased(storage, cuts), _remade(cuts, groups))
+        refusals |= dict(_against(left, spec, root, usable, groups))
+        refusals |= dict(left.unread(groups_unread))
     return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm)
 
 
+def _against(
+    left: Leftovers, spec: Host, root: Cut | None, image: ImageRecord | None, groups: Sequence[Group]
+) -> Iterator[tuple[str, Refusal]]:
+    """What stays on the machine and would be torn, or found twice by the installed system."""
+    own = root.plan.root_volume if root else None
+    yield from left.torn({group.kept.uuid for group in groups if group.kept})
+    yield from left.namesakes(groups, str(own["vg"]) if own else None, spec)
+    if image is not None:
+        yield from left.copies(str(image.info.get("root_uuid") or ""), own)
+
+
 def _erased(storage: Storage, cuts: Sequence[Cut]) -> list[Disk]:
-    """Disks of which nothing stays."""
+    """Disks of which nothing stays, those among them by which controllers show volumes that go."""
     stays = {disk.identity for cut in cuts if cut.kept for disk in cut.target.disks}
     disks = [disk for cut in cuts for disk in cut.target.disks]
     disks += [disk for one in storage.volumes if not one.kept for disk in one.disks]
+    volumes = [cut.target.volume for cut in cuts if not cut.kept]
+    arrays = [*storage.removed, *(one.existing for one in volumes if one and one.existing)]
+    disks += [disk for disk in storage.shown if is_volume(disk, arrays)]
     return [disk for disk in disks if disk.identity not in stays]
 
 
@@ -112,8 +139,8 @@ def _remade(cuts: Sequence[Cut], groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _stay(groups: Sequence[Group]) -> list[str]:
-    return [group.kept.uuid for group in groups if group.kept]
+def _begun(part: Partition, seen: PartitionFact) -> bool:
+    return part.luks is not None and unfinished(seen.label, HEADER_MARK)
 
 
 def _physical(cuts: Iterable[Cut]) -> Iterator[PhysicalPart]:
@@ -247,7 +274,13 @@ def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] 
             told += " is seen: its array is not assembled; plan from the running system"
         return Refusal("layout-impossible", told)
     kept = {part.name: found[part.name] for part in layout.partitions}
-    return _unlike(layout, target, kept) or kept
+    wrong = (
+        _ambiguous(layout, target, parts)
+        or _unlabelled(layout, target, kept)
+        or _unlike(layout, target, kept)
+        or _cramped(layout, kept)
+    )
+    return wrong or kept
 
 
 def _standing_parts(layout: DiskLayout, parts: Sequence[PartitionFact]) -> dict[str, PartitionFact]:
@@ -261,17 +294,39 @@ def _standing_parts(layout: DiskLayout, parts: Sequence[PartitionFact]) -> dict[
     return {names[one.number]: one for one in parts if one.number in names}
 
 
+def _ambiguous(layout: DiskLayout, target: Target, parts: Sequence[PartitionFact]) -> Refusal | None:
+    """Refuse to guess between partitions of one name: a GPT does not keep anybody from giving one twice."""
+    wished = {part.name for part in layout.partitions} if layout.table == "gpt" else set()
+    numbers: dict[str, list[str]] = {}
+    for one in parts:
+        numbers.setdefault(one.name or "", []).append(str(one.number))
+    name, held = next(((key, held) for key, held in numbers.items() if key in wished and held[1:]), ("", []))
+    if not name:
+        return None
+    told = f"{target.name} holds data to preserve, and partitions {' and '.join(held)} are called {name}"
+    return Refusal("layout-impossible", f"{told}: rename what is not meant (sgdisk --change-name)")
+
+
 def _unlike(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
     """Refuse to preserve what is something else than the spec says: it would never be mounted."""
     other = next(
         (part for part in layout.partitions if part.preserve and not _same(part, kept[part.name])), None
     )
     if other is None:
-        return _unlabelled(layout, target, kept)
+        return None
     seen = kept[other.name].filesystem or "no file system"
     wished = f"{other.filesystem or 'none'}{' in LUKS' if other.luks else ''}"
     told = f"{target.name}: {other.name} is to be preserved and holds {seen}, wished {wished}"
+    if kept[other.name].filesystem is None:
+        told += "; if nothing in it is needed, erase the disk (rackflow wipe) and it is made anew"
     return Refusal("layout-impossible", told)
+
+
+def _cramped(layout: DiskLayout, kept: Mapping[str, PartitionFact]) -> Refusal | None:
+    """Refuse what is made anew in a partition that stands, and is too small for it."""
+    anew = (one for one in layout.partitions if not one.preserve)
+    told = (too_small(one, kept[one.name].size_bytes, bare=one.lvm is not None) for one in anew)
+    return next((one for one in told if one), None)
 
 
 def _unlabelled(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
@@ -290,8 +345,8 @@ def _unlabelled(layout: DiskLayout, target: Target, kept: Mapping[str, Partition
 
 
 def _same(part: Partition, seen: PartitionFact) -> bool:
-    """Whether what is to be preserved can be what the spec says; what was not read is not held against it."""
-    if part.lvm or seen.filesystem is None or part.filesystem is None:
+    """Whether what is to be preserved is what the spec says; a file system that is not seen is never made."""
+    if part.lvm or part.filesystem is None:
         return True
     return seen.filesystem == (ENCRYPTED if part.luks else part.filesystem)
 

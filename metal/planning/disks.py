@@ -56,13 +56,21 @@ def unfit(disk: Disk, disks: Iterable[Disk]) -> str | None:
 
 
 def _twins(disk: Disk, disks: Iterable[Disk]) -> str | None:
-    """Why a disk's identity names no one disk: two paths lead to it, or another bears it too."""
-    same = [one for one in disks if one.identity == disk.identity]
+    """Why a disk's identity names no one disk: two paths lead to it, or another bears it too.
+
+    A path may show the serial and another one not. Drives with serials of their own are not one drive,
+    whatever WWN their maker gave all of them.
+    """
+    same = [one for one in disks if one.identity == disk.identity or _same_name(one, disk)]
     if len(same) < 2:
         return None
     if disk.wwn and all(one.wwn == disk.wwn and one.size_bytes == disk.size_bytes for one in same):
         return f"one disk seen {len(same)} times, as {', '.join(one.device for one in same)}: leave one path"
     return "its identity is not unique"
+
+
+def _same_name(one: Disk, other: Disk) -> bool:
+    return one.wwn is not None and one.wwn == other.wwn and None in (one.serial, other.serial)
 
 
 def asked_for(rule: DeviceRule, disk: Disk) -> str | None:

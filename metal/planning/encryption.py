@@ -41,8 +41,8 @@ class Encryption:
             yield Step(id="tpm2", kind="tpm2", field="disks", reason=told, minutes=0.1)
         for cut in chosen.data:
             for one in cut.plan.added:
-                seen = cut.kept.get(one.part.name)
-                if seen is not None and one.part.preserve and one.part.luks and not one.part.lvm:
+                seen = cut.stays(one.part)
+                if seen is not None and one.part.luks and not one.part.lvm:
                     yield self._open(one.part, {"target": cut.target.args, "number": seen.number})
         for group in chosen.groups:
             for volume in group.volumes:
@@ -59,7 +59,7 @@ class Encryption:
     def _of_cut(self, cut: Cut) -> Iterator[dict[str, Any]]:
         for one in cut.plan.added:
             if one.part.luks and not one.part.lvm:
-                seen = cut.kept.get(one.part.name) if one.part.preserve else None
+                seen = cut.stays(one.part)
                 yield self._unlock(one.part) | ({"luks_uuid": seen.fs_uuid} if seen else {})
 
     def _of_group(self, group: Group) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
+from metal.planning.filling import fill_steps
 from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
@@ -63,6 +64,7 @@ def install_steps(
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
     yield from (step for step in configured if step.kind != "hostname")
+    yield from fill_steps(spec, chosen, encryption)
     yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
 
 
@@ -192,7 +194,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
 def _mkfs(cut: Cut, encryption: Encryption) -> Iterator[Step]:
     for one in cut.plan.added:
         seen = cut.kept.get(one.part.name)
-        if one.part.lvm or one.part.filesystem is None or (seen is not None and one.part.preserve):
+        if one.part.lvm or one.part.filesystem is None or cut.stays(one.part):
             continue
         place = {"target": cut.target.args, "number": seen.number if seen else one.number}
         old = f"{seen.filesystem or 'no file system'}" if seen else None
@@ -236,9 +238,9 @@ def _mounts(cut: Cut) -> Iterator[dict[str, Any]]:
     for one in cut.plan.added:
         if one.part.lvm:
             continue
-        seen = cut.kept.get(one.part.name)
+        seen = cut.stays(one.part)
         held: dict[str, Any] = {}
-        if seen is not None and one.part.preserve:
+        if seen is not None:
             inside = marked(seen.label, HEADER_MARK)
             held["fs_uuid"] = inside if one.part.luks else seen.fs_uuid
             if one.part.luks and not inside:

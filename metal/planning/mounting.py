@@ -9,6 +9,8 @@ VOLUME_MARK: Final = "rackflow.fs."
 """How the tag of a logical volume begins that names the file system which a job made in it, whole."""
 HEADER_MARK: Final = "rf."
 """How the label of a LUKS2 header begins that does so: it takes 47 bytes, a UUID 36 of them."""
+UNFINISHED: Final = "none"
+"""What either mark names until then: nothing was ever put there, so there is nothing to preserve."""
 ENCRYPTED: Final = "crypto_LUKS"
 """How blkid calls a partition that is encrypted."""
 
@@ -44,4 +46,9 @@ def unlocked_name(name: str) -> str:
 
 def marked(text: str | None, mark: str) -> str | None:
     """The file system that a mark names; None where we have set none."""
-    return text.removeprefix(mark) if text and text.startswith(mark) else None
+    return text.removeprefix(mark) if text and text.startswith(mark) and not unfinished(text, mark) else None
+
+
+def unfinished(text: str | None, mark: str) -> bool:
+    """Whether a mark says that what was begun here never became whole."""
+    return text == f"{mark}{UNFINISHED}"

@@ -33,6 +33,7 @@ StepKind = Literal[
     "users",
     "files",
     "management",
+    "fill",
     "host-key",
     "phone-home",
     "install-record",

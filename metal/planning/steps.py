@@ -62,7 +62,7 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
         hint = f"rackflow inspect {order.host.name}"
         raise SpecError(told, host=order.host.name, reason="unreachable", hint=hint)
     wish = wish_of(spec, order, hardware.nics)
-    chosen = choose(spec, order, hardware)
+    chosen = choose(spec, order, hardware, groups_unread=observation.unknown.get("hardware.volume_groups"))
     booted = observation.seen_from == "boot-os"
     steps = tuple(install_steps(spec, order, chosen, wish, booted=booted, firmware=_firmware(spec, hardware)))
     return _plan(

@@ -4,16 +4,16 @@ Groups are never found by their name alone, because other disks may hold one of 
 to be kept is the one on the very partitions that are kept. Logical volumes that stand keep their size.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from metal.planning.disks import Refusal, describe
+from metal.planning.disks import Refusal
 from metal.planning.layout import MIB, MIN_PARTITION_BYTES, shares, too_small
-from metal.planning.mounting import VOLUME_MARK, marked
+from metal.planning.mounting import VOLUME_MARK, marked, unfinished
 from metal.planning.storage import Target
 from metal.planning.thin_pools import Pool, pool_of, unlike_pools
-from specs.facts import Disk, Hardware, LogicalVolumeFact, PartitionFact, VolumeGroupFact
+from specs.facts import Disk, LogicalVolumeFact, PartitionFact, VolumeGroupFact
 from specs.model import Formatted, Host, LogicalVolume, Partition, ThinPool, VolumeGroup
 from specs.sizes import human_size
 
@@ -62,8 +62,9 @@ class Volume:
 
     @property
     def kept(self) -> bool:
-        """Whether its content stays."""
-        return self.seen is not None and self.part.preserve
+        """Whether its content stays; a volume that a start was killed over before it held any has none."""
+        begun = any(unfinished(tag, VOLUME_MARK) for tag in (self.seen.tags if self.seen else ()))
+        return self.seen is not None and self.part.preserve and not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,9 @@ def _kept(
         Volume(part, by_name[part.name].size_bytes // on.extent_bytes, number, by_name[part.name])
         for part, number in wished
     )
-    return Group(name, parts, volumes, on)
+    anew = (one for one in volumes if not one.kept)
+    small = (too_small(one.part, one.extents * on.extent_bytes, inside=f"{name}/") for one in anew)
+    return next((one for one in small if one), None) or Group(name, parts, volumes, on)
 
 
 def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refusal:
@@ -178,6 +181,9 @@ def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refus
             told = f"{name}/{pool.name} would hold {human_size(max(pool.extents, 0) * EXTENT_BYTES)} of data"
             least = human_size(MIN_PARTITION_BYTES)
             return Refusal("layout-impossible", f"{told} beside its metadata, the least is {least}")
+    narrow = _narrow(name, [one for one in parts if not one.part.filesystem], pools)
+    if narrow:
+        return narrow
     for listed in wished.logical_volumes:
         thin_bytes = listed.size if isinstance(listed.size, int) and listed.thin_pool else 0
         extents = -(-thin_bytes // EXTENT_BYTES) or taken.get(listed.name, 0)
@@ -189,61 +195,14 @@ def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refus
     return Group(name, parts, tuple(volumes), pools=pools)
 
 
-def split_groups(
-    hardware: Hardware, erased: Iterable[Disk], remade: Iterable[str], kept: Iterable[str]
-) -> Iterator[tuple[str, Refusal]]:
-    """Groups that lie on what is erased and on what is not: the other part of them would be lost too.
-
-    `erased` are whole disks, `remade` single partitions of disks that stay, `kept` ids of groups that stay.
+def _narrow(name: str, shared: Sequence[PhysicalPart], pools: Sequence[Pool]) -> Refusal | None:
+    """Refuse what LVM cannot place: a pool's metadata is one piece, and beside a partition smaller than that
+    it gives up, or ends by an assertion of its own (2.03.16, `consume_pv_area`), whatever room there is.
     """
-    owners = _owners(hardware)
-    gone, single, stays = {disk.identity for disk in erased}, set(remade), set(kept)
-    for group in hardware.volume_groups:
-        outside: dict[str | None, Disk] = {}
-        for pv in group.physical_volumes:
-            below = owners.get(pv.device, ())
-            if pv.device not in single and any(disk.identity not in gone for disk in below):
-                outside |= {disk.identity: disk for disk in below if disk.identity not in gone}
-        touched = any(
-            pv.device in single or any(disk.identity in gone for disk in owners.get(pv.device, ()))
-            for pv in group.physical_volumes
-        )
-        if group.uuid in stays or not outside or not touched:
-            continue
-        told = "; ".join(describe(disk) for disk in outside.values())
-        message = f"volume group {group.name} also lies on disks that stay: {told}"
-        yield f"lvm:{group.name}", Refusal("foreign-content", message)
-
-
-def namesakes(
-    name: str, spec: Host, hardware: Hardware, erased: Iterable[Disk]
-) -> Iterator[tuple[str, Refusal]]:
-    """Groups that would bear the name of the one that the image has its root in.
-
-    The installed system finds its root by that name, and LVM opens neither of two.
-    """
-    if any(part.lvm and part.lvm.vg == name for layout in spec.disks for part in layout.partitions):
-        told = f"{name} is the volume group of the image's own root: call the spec's another name"
-        yield f"disks:lvm.{name}", Refusal("layout-impossible", told)
-    owners, gone = _owners(hardware), {disk.identity for disk in erased}
-    for group in hardware.volume_groups:
-        below = [disk for pv in group.physical_volumes for disk in owners.get(pv.device, ())]
-        stay = {disk.identity: disk for disk in below if disk.identity not in gone}
-        if group.name == name and stay:
-            told = "; ".join(describe(disk) for disk in stay.values())
-            message = f"the image has its root in volume group {name}, and one of that name stays on {told}"
-            yield f"lvm:{name}", Refusal("foreign-content", f"{message}; erase it or rename it (vgrename)")
-
-
-def _owners(hardware: Hardware) -> Mapping[str, tuple[Disk, ...]]:
-    """Device of a disk or partition -> the disks below it."""
-    found: dict[str, tuple[Disk, ...]] = {}
-    for disk in hardware.disks:
-        for name in (disk.device, *(part.device for part in disk.partitions)):
-            found[name] = (disk,)
-    for array in hardware.raids:
-        names = {*array.members, *array.spares}
-        below = tuple(disk for disk in hardware.disks if names & {disk.serial, disk.wwn, disk.device})
-        for name in (array.device or "", *(part.device for part in array.partitions)):
-            found[name] = below
-    return found
+    pool = max(pools, key=lambda one: one.metadata_extents, default=None)
+    part = min(shared, key=lambda one: one.extents, default=None)
+    if pool is None or part is None or len(shared) == 1 or part.extents >= pool.metadata_extents:
+        return None
+    needs, has = (human_size(one * EXTENT_BYTES) for one in (pool.metadata_extents, part.extents))
+    told = f"{name}/{pool.name} has {needs} of metadata, and partition {part.part.name} of the group {has}"
+    return Refusal("layout-impossible", f"{told}: make it at least as large, or leave it out of the group")

@@ -14,12 +14,12 @@ from metal.planning.attested import NOT_ERASED
 from metal.planning.basis import basis_of, contents
 from metal.planning.disks import Refusal, asked_for, describe, find_disk, listing, members_of, unfit
 from metal.planning.erasing import ASKED, VOLUME_METHODS, Erased, erase_minutes, named, unwipeable
+from metal.planning.leftovers import Leftovers
 from metal.planning.plan import Plan, Step
 from metal.planning.raid.pools import is_volume
 from metal.planning.restarts import declared
 from metal.planning.root_disk import recorded_root, recorded_volumes
 from metal.planning.storage import Target, choose_storage
-from metal.planning.volume_groups import split_groups
 from specs.erasure import DEFAULT, METHODS, WipeMethod, WipeWish
 from specs.facts import Disk, Hardware, Observation
 from specs.model import DeviceRule, Host
@@ -44,7 +44,7 @@ def make_wipe_plan(order: WorkOrder, observation: Observation | None, wish: Wipe
     methods, notes = _methods(order, hardware)
     how = {disk.identity or "": wish.method or methods.get(disk.identity or "", DEFAULT) for disk in chosen}
     refused |= dict(_impossible(chosen, how, hardware))
-    refused |= dict(_split(chosen, hardware))
+    refused |= dict(_split(chosen, hardware, observation.unknown.get("hardware.volume_groups")))
     steps = [*_ways_in(observation), *_blocked(refused)]
     if not refused:
         erased = Erased()
@@ -133,9 +133,11 @@ def _why_left(disk: Disk, disks: Sequence[Disk]) -> str | None:
     return why
 
 
-def _split(chosen: Sequence[Disk], hardware: Hardware) -> Iterator[tuple[str, Refusal]]:
+def _split(chosen: Sequence[Disk], hardware: Hardware, unread: str | None) -> Iterator[tuple[str, Refusal]]:
     """Arrays and volume groups that also lie on disks that stay: the other part of them would be lost too."""
-    yield from split_groups(hardware, chosen, (), ())
+    left = Leftovers.of(hardware, chosen, ())
+    yield from left.torn(())
+    yield from left.unread(unread)
     names = {disk.identity for disk in chosen}
     for array in hardware.raids:
         members = [] if array.controller else members_of(array, hardware.disks)

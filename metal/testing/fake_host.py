@@ -5,20 +5,19 @@ planner's: partitions that overlap or reach into the backup GPT, members that ar
 file system nobody made raise FakeRefusal, as the real tools would.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from metal.planning.ids import derived_uuid
 from metal.planning.plan import Plan, Step
+from metal.testing.fake_system import DeployedSystem, seen_file
 from specs.facts import (
     BmcState,
     Disk,
-    FileFact,
     Hardware,
     InstallRecord,
     LogicalVolumeFact,
@@ -58,20 +57,6 @@ class _Array:
     size_bytes: int
 
 
-@dataclass
-class _System:
-    """The deployed root, as steps write it."""
-
-    hostname: str | None = None
-    users: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    network: dict[str, str] = field(default_factory=dict)
-    fstab: list[Mapping[str, Any]] = field(default_factory=list)
-    record: InstallRecord | None = None
-    management_key: str | None = None
-    done: set[str] = field(default_factory=set)
-
-
 class FakeHost:
     """One machine; `refs` are the secret references that its observer compares, as a real one does."""
 
@@ -84,7 +69,7 @@ class FakeHost:
         self.seen_from: SeenFrom = "boot-os"
         self.touched: set[str] = set()
         """Identities of the disks that a step changed."""
-        self.system: _System | None = None
+        self.system: DeployedSystem | None = None
         self._disks = {disk.identity: disk for disk in hardware.disks if disk.identity}
         self._parts: dict[str, list[PartitionFact]] = {
             name: list(disk.partitions) for name, disk in self._disks.items()
@@ -174,7 +159,7 @@ class FakeHost:
             )
             for one in self.image.info["partitions"]
         ]
-        self.system = _System()
+        self.system = DeployedSystem()
 
     def _partition(self, args: Mapping[str, Any]) -> None:
         key = self._key(args["target"])
@@ -318,6 +303,18 @@ class FakeHost:
             for part in self._parts[key]
         ]
 
+    def _fill(self, args: Mapping[str, Any]) -> None:
+        """Only what this job has made is filled, and only after the accounts and files are there."""
+        fs_uuid = derived_uuid(self.host_id, self.job, f"fs:{args['name']}")
+        parts = [*self._in_volumes.values(), *(part for parts in self._parts.values() for part in parts)]
+        if fs_uuid not in {part.fs_uuid for part in parts}:
+            raise FakeRefusal(f"no file system {args['name']} of this job")
+        mounts = {one["mount"] for one in self._root.fstab}
+        unlisted = [folder for folder, _ in args["folders"] if folder not in mounts]
+        if unlisted:
+            raise FakeRefusal(f"{args['name']} is filled too early: {unlisted}")
+        self._root.done |= {f"filled {folder}" for folder, _ in args["folders"]}
+
     def _bootloader(self, args: Mapping[str, Any]) -> None:
         self._root.done.add(f"bootloader {self._key(args['target'])}")
 
@@ -358,7 +355,7 @@ class FakeHost:
             self.seen_from = "running-os"
 
     @property
-    def _root(self) -> _System:
+    def _root(self) -> DeployedSystem:
         if self.system is None:
             raise FakeRefusal("there is no system on the disk yet")
         return self.system
@@ -436,14 +433,14 @@ class FakeHost:
             users=tuple(
                 UserFact(
                     name=name,
-                    ssh_keys=tuple(user["ssh_keys"]),
+                    ssh_keys=() if root.hides(f"/home/{name}") else tuple(user["ssh_keys"]),
                     sudo=user["sudo"],
                     shell=user["shell"],
                     password_is={ref: user["password"] == ref for ref in refs},
                 )
                 for name, user in root.users.items()
             ),
-            files=tuple(_seen_file(file, refs) for file in root.files.values()),
+            files=tuple(seen_file(f, refs) for f in root.files.values() if not root.hides(f["path"])),
             network_files={p: hashlib.sha256(t.encode()).hexdigest() for p, t in root.network.items()},
             addresses=self._seen_addresses(root.network),
             mounts=self._seen_mounts(root),
@@ -464,7 +461,7 @@ class FakeHost:
                 found[match[1] or names[match[2]]] = addresses
         return found
 
-    def _seen_mounts(self, root: _System) -> tuple[MountFact, ...]:
+    def _seen_mounts(self, root: DeployedSystem) -> tuple[MountFact, ...]:
         parts = {part.fs_uuid: part for held in self._parts.values() for part in held if part.fs_uuid}
         parts |= {part.fs_uuid: part for part in self._in_volumes.values() if part.fs_uuid}
         job = root.record.job if root.record else self.job
@@ -486,15 +483,3 @@ class FakeHost:
                 )
                 mounts.append(found)
         return tuple(mounts)
-
-
-def _seen_file(file: Mapping[str, Any], refs: tuple[str, ...]) -> FileFact:
-    content = base64.b64decode(file.get("content_b64", ""))
-    return FileFact(
-        path=file["path"],
-        sha256=hashlib.sha256(content).hexdigest(),
-        mode=file["mode"],
-        owner=file["owner"],
-        group=file["group"],
-        matches={ref: file.get("secret") == ref for ref in refs},
-    )

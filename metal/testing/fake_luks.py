@@ -21,7 +21,8 @@ def run_under(place: Place, layer: Place, tpm: str | None, *, tear: bool) -> Out
                 return Output(tuple(argv), 65, "", "this machine shows no TPM 2.0, or another key")
             place["tpm"] = HALF if tear and number == len(layer["before"]) else tpm
         else:
-            place |= {"fstype": "crypto_LUKS", "uuid": argv[argv.index("--uuid") + 1], "label": None}
+            uuid, label = (argv[argv.index(word) + 1] for word in ("--uuid", "--label"))
+            place |= {"fstype": "crypto_LUKS", "uuid": uuid, "label": label}
             place |= {"key": layer["key"], "tpm": None}
     if place.get("fstype") != "crypto_LUKS" or place.get("key") != layer["key"]:
         return Output(("cryptsetup",), 2, "", "No key available with this passphrase.")

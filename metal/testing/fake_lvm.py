@@ -48,6 +48,9 @@ class FakeLvm:
         if tear:  # each of them commits its metadata at its end, but for a pool, which takes several
             if "thin-pool" in argv:
                 self._half_of_a_pool(argv)
+            elif "--thinpool" in argv:  # it is listed, and its pool was not told of it
+                self._create(argv)
+                self.groups[argv[-1]]["lvs"][argv[argv.index("--name") + 1]]["unsent"] = True
             return None
         if argv[1] == "pvcreate":
             part = devices[argv[-1]][1]
@@ -64,6 +67,8 @@ class FakeLvm:
         elif argv[1] == "lvremove":
             group, _, name = argv[-1].partition("/")
             del self.groups[group]["lvs"][name]
+            kept = {lv: one for lv, one in self.groups[group]["lvs"].items() if one.get("pool") != name}
+            self.groups[group]["lvs"] = kept
         elif argv[1] == "lvextend":
             self.volume(argv[-1])["extents"] = int(argv[argv.index("--extents") + 1])
         elif argv[1] == "pvresize":
@@ -75,7 +80,7 @@ class FakeLvm:
         name, group = argv[at + 1], self.groups[argv[at + 2]]
         if name in group["lvs"]:
             return Output(argv, 5, "", f'Logical Volume "{name}" already exists')
-        made: Place = {"tags": [], "made": None}
+        made: Place = {"tags": re.findall(r"--addtag (\S+)", " ".join(argv)), "made": None}
         if "thin-pool" in argv:
             made |= {"layout": "thin,pool"}
         if "--thinpool" in argv:

@@ -31,6 +31,7 @@ from metal.protocols import Change, Command, Output
 from metal.testing.fake_luks import run_under
 from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
+from metal.testing.fake_tables import write_gpt, write_mbr
 from metal.testing.wipe_report import wipe_report
 
 MEMBER: Final = "linux_raid_member"
@@ -86,6 +87,10 @@ class FakeMachine(FakeShell):
         """Partitions whose file system was left half made."""
         self.left_open: list[str] = []
         """Id and name of each device that a killed program has left open; its disks count as used."""
+        self.folders: set[str] = set()
+        """Folders of its /dev that closed volumes have left."""
+        self.filled: set[str] = set()
+        """Folders of the root that were taken over into what is mounted there."""
         self.deaf: set[str] = set()
         """Programs that are taken and have no effect."""
         self.guest: dict[str, Any] = {
@@ -120,6 +125,8 @@ class FakeMachine(FakeShell):
     ) -> Output:
         """Answer from the state as it is now."""
         self.script = self._script()
+        if argv[:2] == ("ls", "-d"):
+            return Output(argv, 0 if argv[2] in self.folders else 2, "", "")
         return super().read(argv, stdin=stdin, timeout_s=timeout_s, limit_bytes=limit_bytes)
 
     # --- what is read --------------------------------------------------------------------------------------
@@ -218,6 +225,8 @@ class FakeMachine(FakeShell):
             return self._program(change, json.loads(change.stdin or b""), tear=tear)
         if argv == PYTHON:
             self._guest(json.loads(change.stdin or b""), tear=tear)
+        elif argv[0] == "sh":
+            self.folders.discard(argv[-1])
         elif argv[0] in ("mount", "umount"):
             self.mounted = argv[0] == "mount"
         else:
@@ -228,9 +237,9 @@ class FakeMachine(FakeShell):
         if argv[0].endswith("rf-write"):
             self._image(place, tear=tear)
         elif argv[0] == "sgdisk" and not tear:  # it writes the table once, at its end
-            _table(place, argv)
+            write_gpt(place, argv)
         elif argv[0] == "sfdisk" and not tear:  # one sector
-            _mbr(place, stdin.decode())
+            write_mbr(place, stdin.decode())
         elif argv[0].startswith("mkfs"):
             self._mkfs(place, argv, tear=tear)
         elif argv[0] == "wipefs" and "{disk0}" not in argv:
@@ -309,7 +318,13 @@ class FakeMachine(FakeShell):
         if change.argv[1] == "lvchange":  # opened to be mounted
             self.left_open = [self._opened({"open": change.argv}, {})]
             return None
+        if change.argv[1] == "vgcreate" and f"/dev/{self._group_of(change)}" in self.folders:
+            return Output(change.argv, 3, "", f"/dev/{self._group_of(change)}: already exists in filesystem")
         return self.lvm.run(change.argv, self._devices(change), tear=tear)
+
+    @staticmethod
+    def _group_of(change: Command) -> str:
+        return change.argv[change.argv.index("--physicalextentsize") + 2]
 
     def _dmsetup(self, change: Command, *, tear: bool) -> Output | None:
         kept = [line for line in self.left_open if line.split()[1] != change.argv[-1]]
@@ -322,14 +337,27 @@ class FakeMachine(FakeShell):
         if in_volume:
             below = self.lvm.volume(in_volume[-1][-1]).setdefault("header", {})
         else:
-            below = place["parts"][_number(change.argv[-1])]
+            below = place["parts"][_number(change.argv[len(PYTHON)])]
+        filling = document.get("fill", {})
         if tear:
-            self.left_open = [self._opened(layer, below) for layer in layers]
+            self.left_open = [self._opened(layer, below) for layer in (*layers, *filling.get("layers", ()))]
+        if filling:
+            return self._fill(below, document, tear=tear)
         if in_volume:
             return self._in_volume(document, tear=tear)
         if layers:
             return self._encrypted(below, document, tear=tear)
         return self._stack(place, change.argv[-1], document, tear=tear)
+
+    def _fill(self, below: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
+        """What the root has goes into the file systems over it; torn, nobody knows how much of it."""
+        for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
+            refused = run_under(below, layer, self.tpm, tear=tear)
+            if refused:
+                return refused
+        if not tear:
+            self.filled |= {folder for folder, _ in document["fill"]["folders"]}
+        return None
 
     def _devices(self, change: Command) -> dict[str, tuple[str, Place]]:
         """What stands for a partition in argv -> its kernel name and what is on it."""
@@ -363,6 +391,8 @@ class FakeMachine(FakeShell):
         """A file system in a logical volume, or in a header there; its mark comes last."""
         *_, opened = [one["open"] for one in document["layers"] if one["open"][0] == "lvm"]
         volume = self.lvm.volume(opened[-1])
+        if volume.get("unsent"):
+            return Output(tuple(opened), 5, "", "device-mapper: reload ioctl on failed: No data available")
         for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
             refused = run_under(volume.setdefault("header", {}), layer, self.tpm, tear=tear)
             if refused:
@@ -370,7 +400,7 @@ class FakeMachine(FakeShell):
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
         if made:
             volume["made"] = None if tear else made[-1][:-1]
-        elif not tear:
+        elif not tear and (document["make"] or document["mounted"]):
             volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
@@ -453,28 +483,3 @@ def _number(word: str) -> int:
 def _option(argv: tuple[str, ...], name: str) -> str | None:
     prefix = f"--{name}="
     return next((word.removeprefix(prefix) for word in argv if word.startswith(prefix)), None)
-
-
-def _mbr(place: Place, script: str) -> None:
-    """A table of its own: what the script does not name is gone."""
-    found = re.search(r"^label-id: 0x([0-9a-f]{8})$", script, re.MULTILINE)
-    assert found is not None  # without it sfdisk draws one by lot
-    rows = re.findall(r"^(\d+) : start=(\d+), size=(\d+), type=(\w+)(.*)$", script, re.MULTILINE)
-    place["parts"] = {
-        int(number): place["parts"].get(int(number), {})
-        | {"start": int(start), "size": int(size) * 512, "parttype": f"0x{kind}"}
-        | {"partuuid": f"{found[1]}-{int(number):02x}", "partflags": "0x80" if "bootable" in more else None}
-        for number, start, size, kind, more in rows
-    }
-
-
-def _table(place: Place, argv: tuple[str, ...]) -> None:
-    if "--clear" in argv:
-        place["parts"] = {}
-    for word in argv:
-        if found := re.fullmatch(r"--new=(\d+):(\d+):(\d+)", word):
-            number, first, last = (int(text) for text in found.groups())
-            old = place["parts"].get(number, {})
-            place["parts"][number] = old | {"start": first, "size": (last - first + 1) * 512}
-        if found := re.fullmatch(r"--partition-guid=(\d+):(\S+)", word):
-            place["parts"][int(found[1])]["partuuid"] = found[2]

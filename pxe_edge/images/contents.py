@@ -218,6 +218,7 @@ def _told(group: ImageGroup, volume: ImageVolume, filesystem: str | None) -> dic
     problem = f"logical volume {other} is not linear" if other else None
     problem = "its metadata stands twice" if group.areas > 1 else problem
     problem = f"it lies on {group.partitions} partitions" if group.partitions > 1 else problem
+    problem = group.closed or problem
     return {
         "vg": group.name,
         "vg_uuid": group.uuid,

@@ -57,6 +57,8 @@ class ImageGroup:
     partitions: int
     areas: int
     volumes: tuple[ImageVolume, ...]
+    closed: str | None = None
+    """Why no other system than the one that made it opens it."""
 
 
 def header(read: Reader, start: int) -> Header | None:
@@ -131,7 +133,17 @@ def _group(parsed: dict[str, Any], found: Header, start: int) -> ImageGroup:
         partitions=len(told["physical_volumes"]),
         areas=len(found.areas),
         volumes=tuple(_volume(key, one, own[0], base, extent_bytes) for key, one in volumes.items()),
+        closed=_closed(told),
     )
+
+
+def _closed(told: dict[str, Any]) -> str | None:
+    """What keeps LVM of another machine from a group (lvmsystemid(7), lvmlockd(8), vgexport(8))."""
+    if told.get("system_id"):
+        return f"it belongs to the system {str(told['system_id'])[:80]}"
+    if told.get("lock_type") not in (None, "none"):
+        return f"it is shared by locks of {str(told['lock_type'])[:80]}"
+    return "it is exported" if "EXPORTED" in told.get("status", ()) else None
 
 
 def _volume(name: str, told: dict[str, Any], pv: str, base: int, extent_bytes: int) -> ImageVolume:

@@ -4,6 +4,7 @@ from textwrap import dedent
 
 import pytest
 
+from specs.lint_disks import DEVICE_NAMES
 from specs.load import load_files, resolve
 from specs.records import Finding
 
@@ -203,6 +204,31 @@ HOST = [
         ),
         "there is a logical volume called 'a' too",
     ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        "lvm: {vg: log}}]}]\nvolumeGroups: [{name: log, logicalVolumes: [{name: v, size: 1GiB}]}]",
+        "/dev/log is no volume group's: LVM refuses the name",
+    ),
+    ("filesystem: ext4, mount: /d}", "lvm: {vg: sdb}}", "/dev/sdb is no volume group's"),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            "lvm: {vg: luks}}]}]\nvolumeGroups: [{name: luks, logicalVolumes: "
+            "[{name: v, size: 1GiB, filesystem: ext4, luks: {key: {secret: k}}}]}]"
+        ),
+        "what is opened in v would be called as the volume itself is",
+    ),
+    (
+        "filesystem: ext4, mount: /d}]}]",
+        (
+            f"lvm: {{vg: {'a-' * 25}b}}}}]}}]\nvolumeGroups: [{{name: {'a-' * 25}b, logicalVolumes: "
+            f"[{{name: {'c' * 50}, size: 1GiB}}]}}]"
+        ),
+        "make a device's name of more than 127 bytes (dashes count twice)",
+    ),
+    ("name: d, size", f"name: {'d' * 37}, size", "a GPT keeps 36 characters of a name"),
+    ("mount: /d}", "mount: /boot/efi}", "/boot/efi is the image's"),
+    ("mount: /d}", "mount: /usr}", "/usr is the image's"),
     ("mount: /}", "mount: /, lvm: {vg: sys}}", "/ comes from the image and is put on no logical volume"),
     (
         "device: root, partitions",
@@ -301,3 +327,20 @@ def test_two_hosts_never_claim_one_thing(twin: str, message: str) -> None:
 def test_a_second_document_of_one_name() -> None:
     (finding,) = findings(GOOD + "---\nkind: Host\nmetadata: {name: a}\n")
     assert finding.message == "a second Host called 'a'; the first is in s.yaml:14"
+
+
+@pytest.mark.parametrize("name", ["log", "md", "md0", "vda", "nvme0n1", "tty1", "disk", "loop7"])
+def test_what_linux_calls_its_devices_is_no_group(name: str) -> None:
+    assert DEVICE_NAMES.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["sys", "data", "hdd", "ssd", "nvme", "vg0", "system", "logs", "tty-x", "ram"]
+)
+def test_names_that_nothing_bears_are_free(name: str) -> None:
+    assert not DEVICE_NAMES.fullmatch(name)
+
+
+@pytest.mark.parametrize("mount", ["/usr/local", "/etc/app", "/var", "/home", "/boots", "/runner", "/srv"])
+def test_other_places_may_be_mounted_on(mount: str) -> None:
+    assert findings(GOOD.replace("mount: /d}", f"mount: {mount}}}")) == ()

@@ -23,6 +23,8 @@ RF_EXEC: Final = "/usr/lib/rackflow/rf-exec"
 NETWORKD_ENABLED: Final = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
 LVM_TOOLS: Final = ("/usr/sbin/lvm", "/sbin/lvm")
 """Without it no system finds its logical volumes (lvm2; Debian's and Red Hat's place)."""
+LVM_DEVICES: Final = "/etc/lvm/devices/system.devices"
+"""The only devices that LVM looks at where it is there (lvmdevices(8)); Red Hat's installer writes it."""
 THIN_TOOLS: Final = ("/usr/sbin/thin_check", "/sbin/thin_check")
 """Without it LVM opens no thin pool (lvmthin(7); thin-provisioning-tools, device-mapper-persistent-data)."""
 CRYPT_TOOLS: Final = ("/usr/lib/systemd/systemd-cryptsetup", "/lib/systemd/systemd-cryptsetup")
@@ -70,7 +72,7 @@ class Question:
             "texts": list(self.texts),
             "present": [
                 *(RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED),
-                *(*LVM_TOOLS, *THIN_TOOLS, *CRYPT_TOOLS, *_TSS),
+                *(*LVM_TOOLS, LVM_DEVICES, *THIN_TOOLS, *CRYPT_TOOLS, *_TSS),
             ],
             "network_glob": NETWORK_GLOB,
         }

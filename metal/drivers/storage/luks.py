@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from metal.drivers.storage.stack import PLACE, Layer
-from metal.planning.mounting import HEADER_MARK
+from metal.planning.mounting import HEADER_MARK, UNFINISHED
 from metal.protocols import Command
 
 MAPPER: Final = "/dev/mapper"
@@ -32,7 +32,8 @@ class LuksWish:
     def layer(self) -> Layer:
         """How it is made and opened below a file system, and closed."""
         make = ("cryptsetup", "luksFormat", "--type", "luks2", "--batch-mode", "--key-file", "-")
-        made = ((*make, "--uuid", self.uuid, PLACE),) if self.uuid else ()
+        begun = ("--label", f"{HEADER_MARK}{UNFINISHED}")
+        made = ((*make, *begun, "--uuid", self.uuid, PLACE),) if self.uuid else ()
         return Layer(
             device=f"{MAPPER}/{self.name}",
             before=(*made, *(((RF_TPM2, "enrol", PLACE),) if self.tpm2 else ())),

@@ -19,7 +19,7 @@ from metal.drivers.storage.stack import DEVICES, Layer
 from metal.drivers.storage.thin import PoolWish, is_pool, thin_verb
 from metal.drivers.tool_text import unparsable
 from metal.errors import Refused, Unparsable
-from metal.planning.mounting import VOLUME_MARK, marked
+from metal.planning.mounting import UNFINISHED, VOLUME_MARK, marked
 from metal.protocols import Command, Shell
 from specs.facts import LogicalVolumeFact, PhysicalVolumeFact, VolumeGroupFact
 
@@ -112,6 +112,10 @@ def volume_layer(group: str, volume: str) -> Layer:
         open=(*change, "--activate", "y", "--ignoreactivationskip", name),
         close=(*change, "--activate", "n", name),
     )
+
+
+BEGUN: Final = ("--addtag", f"{VOLUME_MARK}{UNFINISHED}")
+"""A volume says from its first moment on that it holds nothing yet, so that nobody preserves that."""
 
 
 def fs_uuid_of(volume: LogicalVolumeFact) -> str | None:
@@ -216,6 +220,21 @@ class GroupWish:
             and (one.name not in pools | volumes or (one.name in pools and not is_pool(one)))
         )
 
+    def unsure(self, group: VolumeGroupFact) -> tuple[LogicalVolumeFact, ...]:
+        """Thin volumes of this job that say of themselves that they hold nothing yet.
+
+        LVM writes a volume down first and tells the pool of it then. Killed in between it leaves one that is
+        listed and does not open ("No data available"; seen), nor after the pool was opened.
+        """
+        wished = {one.name for one in self.volumes if one.pool is not None} if self.kept is None else set()
+        begun = f"{VOLUME_MARK}{UNFINISHED}"
+        return tuple(one for one in group.logical_volumes if one.name in wished and begun in one.tags)
+
+    def removal(self, pool: str) -> Command:
+        """Remove a pool with all that is in it."""
+        says = f"remove pool {pool}, in which not all opens"
+        return self._command(("lvremove", "--force"), (f"{self.name}/{pool}",), says)
+
     def commands(self, groups: Sequence[VolumeGroupFact]) -> Iterator[Command]:
         """Make what is missing, one command each."""
         places = self.places
@@ -231,21 +250,24 @@ class GroupWish:
         for name in halves:
             yield self._command(("lvremove", "--force"), (f"{self.name}/{name}",), f"remove half of {name}")
         seen = {one.name for one in group.logical_volumes} - set(halves) if group else set()
+        # First what has a partition for itself: for the others LVM takes room wherever there is any.
+        missing = [one for one in self.volumes if one.name not in seen]
+        yield from (self._volume(one) for one in missing if one.on is not None)
         for pool in self.pools:
             if pool.name not in seen:
                 yield self._command(pool.verb, (self.name,), f"make thin pool {pool.name}")
-        for volume in self.volumes:
-            if volume.name in seen:
-                continue
-            if volume.pool is not None:
-                verb = thin_verb(volume.name, volume.pool, volume.extents * self.extent_bytes)
-                yield self._command(verb, (self.name,), f"make {volume.name} in pool {volume.pool}")
-                continue
-            on = () if volume.on is None else (places.names[volume.on],)
-            # Inactive: what lies in it from earlier is neither looked at nor zeroed.
-            options = ("--activate", "n", "--zero", "n", "--wipesignatures", "n")
-            extents = ("--extents", str(volume.extents), "--name", volume.name)
-            yield self._command(("lvcreate", *options, *extents), (self.name, *on), f"make {volume.name}")
+        yield from (self._volume(one) for one in missing if one.on is None)
+
+    def _volume(self, volume: VolumeWish) -> Command:
+        if volume.pool is not None:
+            verb = thin_verb(volume.name, volume.pool, volume.extents * self.extent_bytes)
+            begun = (verb[0], *BEGUN, *verb[1:])
+            return self._command(begun, (self.name,), f"make {volume.name} in pool {volume.pool}")
+        on = () if volume.on is None else (self.places.names[volume.on],)
+        # Inactive: what lies in it from earlier is neither looked at nor zeroed.
+        options = ("--activate", "n", "--zero", "n", "--wipesignatures", "n", *BEGUN)
+        extents = ("--extents", str(volume.extents), "--name", volume.name)
+        return self._command(("lvcreate", *options, *extents), (self.name, *on), f"make {volume.name}")
 
     def layer(self, volume: str) -> Layer:
         """How a volume is opened below a file system, and closed."""

@@ -30,6 +30,26 @@ def group_id(group_uuid: str) -> str:
     return f"LVM-{group_uuid.replace('-', '')}"
 
 
+_CLEAR: Final = r"""for link in "$1"/*; do to=$(readlink "$link") || continue
+case $to in /dev/mapper/*) dmsetup info "${to##*/}" >/dev/null 2>&1 || rm -f "$link" "$to" ;; esac; done
+rmdir "$1" 2>/dev/null; :"""
+
+
+def links_of(group: str) -> tuple[str, ...]:
+    """Give what tells whether a group has a folder in /dev."""
+    return ("ls", "-d", f"/dev/{group}")
+
+
+def clear_links(group: str) -> Command:
+    """Remove the links of volumes that were closed without LVM, and their folder.
+
+    LVM makes no group of a name that is in /dev ("already exists in filesystem"). A link to a volume that is
+    open is left, and so is its folder: then LVM says who is in the way. Links of udev's go with their device.
+    """
+    argv = ("sh", "-c", _CLEAR, "sh", f"/dev/{group}")
+    return Command(argv, says=f"remove what closed volumes of {group} have left in /dev")
+
+
 LAYERS: Final = (("-pool",), ("-tpool",), ("-tdata", "-tmeta"))
 """How ids of a thin pool's devices end, each kind over those behind it; what has no such end is over all."""
 

@@ -25,6 +25,17 @@ class Mounted:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill:
+    """Folders of the root, each with options of the mount, that are copied into what is mounted over them."""
+
+    filesystem: str
+    folders: tuple[tuple[str, str], ...]
+    root_filesystem: str
+    layers: "tuple[Layer, ...]" = ()
+    """What is over the root's partition."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layer:
     """A device that is opened over another one and closed again; `before` is run on the one below first."""
 
@@ -54,9 +65,10 @@ class Stack:
     mounted: Mounted | None = None
     layers: tuple[Layer, ...] = ()
     mark: tuple[tuple[str, ...], ...] = ()
+    fill: Fill | None = None
 
-    def command(self, places: Places) -> Command:
-        """Give the command for partitions of guarded disks."""
+    def command(self, places: Places, *, root: int = 0) -> Command:
+        """Give the command for partitions of guarded disks; a fill takes from the last `root` of them."""
         mounted = (
             {"filesystem": self.mounted.filesystem, "run": _lists(self.mounted.run)} if self.mounted else None
         )
@@ -67,6 +79,14 @@ class Stack:
             "mounted": mounted,
             "mark": _lists(self.mark),
         }
+        if self.fill is not None:
+            body["fill"] = {
+                "places": len(places.names) - root,
+                "filesystem": self.fill.filesystem,
+                "folders": [list(one) for one in self.fill.folders],
+                "root_filesystem": self.fill.root_filesystem,
+                "layers": [layer.body() for layer in self.fill.layers],
+            }
         return Command(
             argv=(*PYTHON, *places.names),
             says=self.says,

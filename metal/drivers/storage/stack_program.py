@@ -6,7 +6,7 @@ used. Mounts stand in a mount namespace of its own and so end with it, whatever 
 """
 
 # pathlib's import costs time under emulation; the answer goes to stdout.
-# ruff: noqa: PTH103, T201
+# ruff: noqa: PTH103, PTH112, T201
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, NoReturn
 
 CLONE_NEWNS = 0x00020000
 MOUNT_POINT = "/run/rackflow/made"
+ROOT_POINT = "/run/rackflow/root"
 CORRECTED = 1
 """e2fsck(8): "errors corrected", which an image that was not cleanly unmounted gives."""
 
@@ -55,38 +57,76 @@ def flush(device: str) -> None:
     os.close(handle)
 
 
-def work_in_mount(device: str, wish: dict[str, Any]) -> None:
-    """Mount the file system where nobody else sees it, and run what needs it mounted."""
+def unseen_mounts() -> None:
+    """Have what is mounted from here on seen by nobody else, and gone with this program."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNS):
         raise SystemExit(f"unshare: {os.strerror(ctypes.get_errno())}")
     run(["mount", "--make-rprivate", "/"])
-    os.makedirs(MOUNT_POINT, mode=0o700, exist_ok=True)
-    run(["mount", "-t", wish["filesystem"], device, MOUNT_POINT])
+
+
+@contextlib.contextmanager
+def mounted(device: str, filesystem: str, options: str, place: str) -> Iterator[None]:
+    """Mount a file system for a while."""
+    os.makedirs(place, mode=0o700, exist_ok=True)
+    run(["mount", "-t", filesystem, "-o", options, device, place])
     try:
+        yield
+    finally:
+        run(["umount", place])
+
+
+def work_in_mount(device: str, wish: dict[str, Any]) -> None:
+    """Mount the file system where nobody else sees it, and run what needs it mounted."""
+    unseen_mounts()
+    with mounted(device, wish["filesystem"], "defaults", MOUNT_POINT):
         for argv in wish["run"]:
             run([word.replace("{mount}", MOUNT_POINT) for word in argv])
-    finally:
-        run(["umount", MOUNT_POINT])
+
+
+def take_over(device: str, root: str, wish: dict[str, Any]) -> None:
+    """Copy folders of the root into the file system that will be mounted over them.
+
+    With owners, times and attributes, of each folder itself too: /tmp is for all, /root for root.
+    """
+    unseen_mounts()
+    with mounted(root, wish["root_filesystem"], "ro", ROOT_POINT):
+        for folder, options in wish["folders"]:
+            source = os.path.realpath(ROOT_POINT + folder)
+            if source != ROOT_POINT + folder or not os.path.isdir(source):
+                raise SystemExit(f"{folder} is no folder of the root, or one behind a symbolic link")
+            with mounted(device, wish["filesystem"], options, MOUNT_POINT):
+                run(["cp", "-a", "--one-file-system", f"{source}/.", MOUNT_POINT])
+
+
+def opened_through(opened: contextlib.ExitStack, layers: list[dict[str, Any]], devices: list[str]) -> str:
+    """Open layer over layer, to be closed again in the other order; the topmost device."""
+    device = devices[0]
+    for layer in layers:
+        key = base64.b64decode(layer["key"]) if layer.get("key") else None
+        for argv in layer["before"]:
+            run(filled(argv, device, devices), key)
+        opened.callback(run, filled(layer["close"], device, devices))
+        run(filled(layer["open"], device, devices), key)
+        device = str(layer["device"])
+    return device
 
 
 def carry_out(document: dict[str, Any], devices: list[str]) -> None:
     """Open what is below, make what is asked for, close, and only then set the mark that says so."""
-    device = devices[0]
+    filling = document.get("fill")
+    root_devices = devices[filling["places"] :] if filling else []
+    devices = devices[: filling["places"]] if filling else devices
     # No udev rule in the boot OS handles these devices; their makers must not wait for one (libdevmapper).
     os.environ["DM_DISABLE_UDEV"] = "1"
     with contextlib.ExitStack() as opened:
-        for layer in document["layers"]:
-            key = base64.b64decode(layer["key"]) if layer.get("key") else None
-            for argv in layer["before"]:
-                run(filled(argv, device, devices), key)
-            opened.callback(run, filled(layer["close"], device, devices))
-            run(filled(layer["open"], device, devices), key)
-            device = layer["device"]
+        device = opened_through(opened, document["layers"], devices)
         for argv in document["make"]:
             run(filled(argv, device, devices))
         if document.get("mounted"):
             work_in_mount(device, document["mounted"])
+        if filling:
+            take_over(device, opened_through(opened, filling["layers"], root_devices), filling)
         flush(device)
     for argv in document["mark"]:
         run(filled(argv, devices[0], devices))

@@ -1,5 +1,7 @@
 """What lvm tells, and what it must not get away with."""
 
+import json
+
 import pytest
 
 from metal.drivers.hardware import parse_hardware
@@ -46,6 +48,18 @@ def test_a_system_without_lvm_has_no_groups_and_one_that_hangs_is_unknown() -> N
     for status, why in ((127, None), (124, "lvm: exit status 124")):
         hardware, unknown = parse_hardware({**answers, LVM.name: Output(LVM.argv, status, "", "")}, None)
         assert (hardware.volume_groups, unknown.get("volume_groups")) == ((), why)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_system_without_lvm_does_not_know_the_groups_of_physical_volumes_that_it_sees(whole: bool) -> None:
+    part = {"name": "vda1", "kname": "vda1", "type": "part", "size": 1 << 30, "fstype": "LVM2_member"}
+    disk = {"name": "vda", "kname": "vda", "type": "disk", "size": 2 << 30}
+    seen = disk | ({"fstype": "LVM2_member"} if whole else {"children": [part]})
+    answers = {query.name: Output(query.argv, 0, ANSWERS[query.name], "") for query in ALL}
+    answers["lsblk"] = Output(("lsblk",), 0, json.dumps({"blockdevices": [seen]}), "")
+    answers[LVM.name] = Output(LVM.argv, 127, "", "")
+    _, unknown = parse_hardware(answers, None)
+    assert unknown["volume_groups"] == f"no lvm here to ask what /dev/vda{'' if whole else 1} is a part of"
 
 
 def test_ids_are_lvm_s_and_differ() -> None:

@@ -3,16 +3,18 @@
 Making one needs a device mapper; a pool's metadata can be restored without (vgcfgrestore(8)).
 """
 
+import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from metal.drivers.partitions import Target
 from metal.drivers.storage.lvm import GroupWish, PhysicalVolume, VolumeWish
-from metal.drivers.storage.opened import close_group
+from metal.drivers.storage.opened import clear_links, close_group
 from metal.drivers.storage.thin import PoolWish
 from metal.errors import Refused
 from specs.facts import LogicalVolumeFact, PhysicalVolumeFact, VolumeGroupFact
@@ -58,6 +60,14 @@ def test_the_pool_comes_before_its_volumes_and_both_stay_closed() -> None:
     assert all("--activate n" in " ".join(one.argv) for one in (made, thin))
     assert WISH.differences(group(POOL, DATA)) == ()
     assert list(WISH.commands(group(POOL, DATA))) == []
+
+
+def test_what_has_a_partition_for_itself_is_made_before_a_pool_could_take_its_room() -> None:
+    second = PhysicalVolume(Target("S2", 64 * MIB), 1, "P2", "LVM2_member", "P2")
+    own, beside = VolumeWish("own", 15, 1), VolumeWish("beside", 2, None)
+    wish = replace(WISH, physical_volumes=(PLACE, second), volumes=(beside, own, *WISH.volumes))
+    made = [one.argv[one.argv.index("--name") + 1] for one in wish.commands(()) if one.argv[1] == "lvcreate"]
+    assert made == ["own", "pool", "beside", "data"]
 
 
 def test_what_a_killed_start_has_left_of_a_pool_is_removed_and_made_again() -> None:
@@ -150,3 +160,19 @@ def test_real_lvm_tells_pool_and_volume_as_they_are_wished(loop: Loop, tmp_path:
 
     ran("lvm", "lvremove", *only, "--force", "sys/pool")
     assert groups_of(device)[0].logical_volumes == ()
+
+
+def test_links_of_closed_volumes_go_and_those_of_open_ones_stay(tmp_path: Path) -> None:
+    """The folder itself goes where nothing is left in it: LVM makes no group of a name that is in /dev."""
+    dmsetup = tmp_path / "bin" / "dmsetup"
+    dmsetup.parent.mkdir()
+    dmsetup.write_text('#!/bin/sh\n[ "$1 $2" = "info sys-open" ]\n')
+    dmsetup.chmod(0o755)
+    where = f"{dmsetup.parent}:{os.environ['PATH']}"
+    for group, left in (("closed", False), ("open", True)):
+        folder = tmp_path / group
+        folder.mkdir()
+        (folder / group).symlink_to(f"/dev/mapper/sys-{group}")
+        argv = [*clear_links(group).argv[:-1], str(folder)]
+        subprocess.run(argv, check=True, env={"PATH": where})
+        assert folder.exists() == left

@@ -33,7 +33,9 @@ DEATHS: dict[str, Death] = {
     "the machine": lambda world: world.cut_power,
     "both": lambda world: world.cut_power_and_kill,
 }
-STORAGE = ("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab")
+STORAGE = (
+    *("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab", "fill"),
+)
 DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
@@ -116,6 +118,25 @@ def test_a_root_in_a_volume_is_grown_to_the_plan_and_is_in_the_record(make_rig):
     assert world.rig.edge.put["install"]["root_volume"]["pv_uuid"] == "pv-image"
 
 
+@pytest.mark.parametrize(
+    ("job", "folders"),
+    [
+        ("plain", {"/home", "/var/log"}),
+        ("volumes", {"/var", "/opt/vault"}),
+        ("old tables", {"/var/log"}),
+        ("lvm root", {"/home", "/var/log"}),
+        ("pools", {"/usr/local"}),
+        ("mirror", set()),
+    ],
+)
+def test_what_would_be_hidden_is_taken_over_at_the_end(job, folders, make_rig):
+    world = JOBS[job](make_rig())
+    world.drive()
+    assert world.machine.filled == folders
+    kinds = [step.kind for step in world.plan.steps]
+    assert all(kinds.index("management") < n for n, kind in enumerate(kinds) if kind == "fill")
+
+
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
     world = preserved(make_rig())
     before = copy.deepcopy(world.machine.disks["RF-D1"])
@@ -174,6 +195,23 @@ def test_an_image_that_could_ask_no_tpm_says_so(make_rig):
     with pytest.raises(RackflowError, match=r"the image has no libtss2-rc\.so\.0") as raised:
         world.drive()
     assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", "crypttab")
+
+
+def test_an_image_whose_lvm_would_look_at_its_builder_s_disks_alone_says_so(make_rig):
+    world = JOBS["volumes"](make_rig())
+    world.machine.guest["present"]["/etc/lvm/devices/system.devices"] = True
+    with pytest.raises(RackflowError, match="it would see none of its new groups") as raised:
+        world.drive()
+    assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", "fstab")
+
+
+def test_what_a_killed_job_has_left_in_dev_is_in_no_group_s_way(make_rig):
+    """LVM makes no group of a name that is in /dev; only a restart would have cleared it."""
+    world = JOBS["volumes"](make_rig())
+    world.machine.folders = {"/dev/sys", "/dev/other"}
+    world.drive()
+    assert world.machine.folders == {"/dev/other"}
+    assert list(world.machine.lvm.groups) == ["sys"]
 
 
 @pytest.mark.parametrize(

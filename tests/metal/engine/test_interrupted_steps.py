@@ -1,5 +1,7 @@
 """What a start finds that another left behind: its own traces are no movement, everybody else's are."""
 
+import copy
+
 import pytest
 
 from metal.drivers.hardware import read_hardware
@@ -10,6 +12,7 @@ from metal.planning.basis import basis_of
 from metal.planning.plan import Destroyed, Plan, Step
 from metal.protocols import Output
 from specs.facts import Observation
+from tests.metal.engine import whole_jobs
 
 GIB = 1 << 30
 DISK = {"identity": "RF-D0", "size_bytes": 8 * GIB}
@@ -94,6 +97,37 @@ def test_a_disk_of_the_serial_but_another_size_is_not_written(rig):
     assert rig.machine.sent == []
 
 
+def keep_the_old_table(rig) -> None:
+    """The kernel keeps the table that it knows until it is told to read the new one; sgdisk reads the disk."""
+    obeys, disk, written = rig.machine.changed, rig.machine.disks["RF-D0"], []
+
+    def half(change):
+        if change.argv[0] == "blockdev" and written:
+            disk["parts"] = written.pop()
+        if change.argv[0] != "sgdisk":
+            return obeys(change)
+        if written:
+            return Output(change.argv, 4, "", "Could not create partition 2 from 3 to 4")
+        known = copy.deepcopy(disk["parts"])
+        said = obeys(change)
+        written.append(disk["parts"])
+        disk["parts"] = known
+        return said
+
+    rig.machine.on_change = half
+
+
+def test_a_table_that_the_kernel_did_not_take_is_read_anew_and_not_written_twice(rig):
+    plan = whole_jobs.planned(rig, whole_jobs.PLAIN)
+    for step in plan.steps[: [one.kind for one in plan.steps].index("partition")]:
+        run(rig, plan, step.id)
+    keep_the_old_table(rig)
+    with pytest.raises(Refused, match="ran, and still: partition 1"):
+        run(rig, plan, "partition:RF-D0")
+    assert run(rig, plan, "partition:RF-D0").changed
+    assert rig.machine.programs.count("sgdisk") == 1
+
+
 def test_another_job_writes_the_image_anew(rig):
     """It wiped the disk first: chunks that an earlier job wrote are not there any more."""
     plan = planned(rig)
@@ -121,3 +155,29 @@ def test_members_of_an_array_that_is_deleted_are_guarded_by_size(rig):
     run(rig, plan, "raid-delete:old")
     guards = [disk for sent in rig.machine.sent for disk in sent.change.disks]
     assert [(disk.identity, disk.size_bytes) for disk in guards] == [("RF-D0", 8 * GIB), ("RF-D1", 8 * GIB)]
+
+
+def test_a_thin_volume_that_is_listed_and_does_not_open_is_made_again_with_its_pool(rig):
+    """LVM was killed between its own metadata and the pool's; what opens is left as it is."""
+    plan = whole_jobs.planned(rig, whole_jobs.POOLS)
+    for step in plan.steps[: [one.kind for one in plan.steps].index("volume-group")]:
+        run(rig, plan, step.id)
+    obeys, killed = rig.machine.changed, []
+
+    def half(change):
+        if "--thinpool" in change.argv and not killed:
+            killed.append(change)
+            rig.machine.tear = True
+            obeys(change)
+            raise Unreachable("the run died", host="web-01")
+        return obeys(change)
+
+    rig.machine.on_change = half
+    with pytest.raises(Unreachable):
+        run(rig, plan, "volume-group:sys")
+    assert rig.machine.lvm.volume("sys/thin")["unsent"]
+    assert run(rig, plan, "volume-group:sys").changed
+    assert "unsent" not in rig.machine.lvm.volume("sys/thin")
+    removed = [sent.change.argv[-1] for sent in rig.machine.sent if "lvremove" in sent.change.argv]
+    assert removed == ["sys/pool"]
+    assert run(rig, plan, "mkfs:thin").changed

@@ -115,7 +115,7 @@ VOLUMES = COMMON | {
         {"device": {"serial": "RF-D1"}, "partitions": [
             {"name": "var", "size": "1GiB", "filesystem": "ext4", "mount": "/var", "lvm": {"vg": "sys"}},
             {"name": "pv1", "size": "4GiB", "lvm": {"vg": "sys"}},
-            {"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/vault", "luks": KEY},
+            {"name": "vault", "size": "rest", "filesystem": "ext4", "mount": "/opt/vault", "luks": KEY},
         ]},
     ],
     "volumeGroups": [{"name": "sys", "logicalVolumes": [
@@ -171,7 +171,7 @@ POOLS = COMMON | {
                     "size": "9GiB",
                     "thinPool": "pool",
                     "filesystem": "ext4",
-                    "mount": "/l",
+                    "mount": "/usr/local",
                     "luks": KEY,
                 },
                 {"name": "whole", "size": "rest", "filesystem": "ext4", "mount": "/whole"},

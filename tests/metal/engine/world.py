@@ -271,6 +271,7 @@ class World:
             },
             "torn": sorted(self.machine.torn),
             "groups": self.machine.lvm.groups,
+            "filled": self.machine.filled,
             "controllers": self.machine.arrangement(),
             "files": {path: one for path, one in guest["files"].items() if not path.startswith(drawn)},
             "users": {name: {**one, "shadow": None} for name, one in guest["users"].items()},

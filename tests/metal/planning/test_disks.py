@@ -103,3 +103,21 @@ def test_too_few_drives_are_refused() -> None:
     assert found.reason == "not-enough-drives"
     told = "volume v: software RAID: 3 drives are asked for, 2 fit; seen: /dev/sda A"
     assert found.message.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        (("A", "w1"), (None, "w1"), "one disk seen 2 times, as /dev/sda, /dev/sdb: leave one path"),
+        (("A", "w1"), ("A", "w1"), "one disk seen 2 times, as /dev/sda, /dev/sdb: leave one path"),
+        (("A", "w1"), ("B", "w1"), None),  # makers have given one WWN to all of a series
+        (("A", "w1"), (None, "w2"), None),
+        (("A", None), (None, "w2"), None),
+    ],
+)
+def test_a_path_that_shows_no_serial_is_another_path_to_the_disk_of_its_wwn(first, second, why) -> None:
+    """Else a rule for the one and a rule for the other would both be carried out, on one disk."""
+    seen = [
+        disk(f"sd{letter}", one[0], wwn=one[1]) for letter, one in zip("ab", (first, second), strict=True)
+    ]
+    assert [unfit(one, seen) for one in seen] == [why, why]

@@ -86,3 +86,71 @@ def test_a_partition_to_preserve_on_the_roots_array_refuses_the_image(
         )
     plan = make_plan(make_order("web-01", spec=spec), observe(seen))
     assert plan.blocked == "layout-impossible"
+
+
+KEPT = {"name": "data", "size": "1GiB", "filesystem": "xfs", "mount": "/data", "preserve": True}
+SCRATCH = {"name": "scratch", "size": "rest", "filesystem": "ext4", "mount": "/scratch"}
+KEY = {"luks": {"key": {"secret": "ops-password"}}}
+
+
+def on_a_disk(hardware: Hardware, *parts: dict) -> Hardware:
+    """A second disk with these partitions."""
+    given = {"start_bytes": 1 << 20, "size_bytes": 1 << 30}
+    facts = tuple(
+        PartitionFact(**given | {"number": n, "device": f"/dev/sdz{n}"} | one)
+        for n, one in enumerate(parts, 1)
+    )
+    told = {"device": "/dev/sdz", "serial": "Z", "partition_table": "gpt", "found": ("gpt",)}
+    other = hardware.disks[0].model_copy(update=told | {"partitions": facts})
+    return hardware.model_copy(update={"disks": (*hardware.disks, other)})
+
+
+def of_a_disk(hosts: dict[str, Host], *parts: dict) -> Host:
+    body = hosts["db-01"].model_dump(mode="json") | {"root_device": {"serial": "RF-M1-D0"}}
+    return Host.model_validate({**body, "disks": [{"device": {"serial": "Z"}, "partitions": parts}]})
+
+
+DATA_SEEN = {"name": "data", "filesystem": "xfs", "fs_uuid": "5f0e8f2e-0000-4000-8000-000000000001"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "says"),
+    [
+        (
+            ({"name": "data"}, {"name": "scratch"}),
+            "Z: data is to be preserved and holds no file system, wished xfs",
+        ),
+        (
+            (DATA_SEEN, {"name": "scratch"}, {"name": "scratch"}),
+            "Z holds data to preserve, and partitions 2 and 3 are called scratch",
+        ),
+        (
+            (DATA_SEEN, {"name": "scratch", "size_bytes": 8 << 20}),
+            "scratch would get 8 MiB, the least is 16 MiB",
+        ),
+    ],
+)
+def test_what_would_not_be_there_afterwards_is_refused(
+    seen, says, hosts, hardware, make_order, observe
+) -> None:
+    """A job that died too early has left a partition without a file system, and nobody would ever make it."""
+    spec = of_a_disk(hosts, KEPT, SCRATCH)
+    plan = make_plan(make_order("db-01", spec=spec), observe(on_a_disk(hardware["db-01"], *seen)))
+    assert plan.blocked == "layout-impossible"
+    assert says in plan.steps[0].reason
+    whole = on_a_disk(hardware["db-01"], DATA_SEEN, {"name": "scratch"})
+    assert make_plan(make_order("db-01", spec=spec), observe(whole)).blocked is None
+
+
+@pytest.mark.parametrize(("label", "kept"), [("rf.none", False), (None, True), ("rf.5f0e8f2e", True)])
+def test_a_header_that_never_held_anything_is_made_anew(
+    label, kept, hosts, hardware, make_order, observe
+) -> None:
+    part = {"name": "data", "filesystem": "crypto_LUKS", "fs_uuid": "5f0e", "label": label}
+    spec = of_a_disk(hosts, KEPT | KEY)
+    plan = make_plan(make_order("db-01", spec=spec), observe(on_a_disk(hardware["db-01"], part)))
+    assert plan.blocked is None
+    ids = {step.id for step in plan.steps}
+    assert ("luks-open:data" in ids, "mkfs:data" in ids) == (kept, not kept)
+    (unlock,) = plan.step("crypttab").args["unlocks"]
+    assert ("luks_uuid" in unlock) == kept

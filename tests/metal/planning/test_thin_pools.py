@@ -82,6 +82,20 @@ def test_a_pool_that_does_not_fit_is_refused(size, message, hosts, hardware, mak
     assert message in plan.steps[0].reason
 
 
+def test_a_partition_smaller_than_a_pool_s_metadata_is_refused(hosts, hardware, make_order, observe) -> None:
+    """LVM 2.03.16 ends by an assertion there, on disks that are erased by then."""
+    seen = with_data_disks(hardware["db-01"])
+    large = tuple(one.model_copy(update={"size_bytes": 64 * GIB}) for one in seen.disks)
+    body = spec_with(hosts, [DATA], "40GiB").model_dump(mode="json")
+    told = []
+    for size in ("48MiB", "20MiB"):
+        body["disks"][1]["partitions"][0]["size"] = size
+        order = make_order("db-01", spec=Host.model_validate(body))
+        told.append(make_plan(order, observe(seen.model_copy(update={"disks": large}))))
+    assert [plan.blocked for plan in told] == [None, "layout-impossible"]
+    assert "sys/pool has 40 MiB of metadata, and partition pv1 of the group 16 MiB" in told[1].steps[0].reason
+
+
 def standing(hardware: Hardware, *volumes: LogicalVolumeFact) -> Hardware:
     return with_data_disks(hardware, standing=True, logical_volumes=volumes)
 

@@ -138,6 +138,7 @@ def test_a_group_that_is_not_the_one_to_preserve_is_refused(
 def test_a_group_of_the_same_name_on_other_disks_is_no_part_of_it(
     hosts, hardware, make_order, observe
 ) -> None:
+    """It is neither taken for the spec's nor touched; nor is a second one made beside it."""
     seen = with_data_disks(hardware["db-01"])
     other = VolumeGroupFact(
         name="sys",
@@ -149,6 +150,14 @@ def test_a_group_of_the_same_name_on_other_disks_is_no_part_of_it(
     disk = seen.disks[0].model_copy(update={"device": "/dev/vd9", "serial": "D9"})
     seen = seen.model_copy(update={"disks": (*seen.disks, disk), "volume_groups": (other,)})
     plan = make_plan(make_order("db-01", spec=spec_with(hosts, [DATA])), observe(seen))
+    assert plan.blocked == "foreign-content"
+    assert "one of that name stays on /dev/vd9 D9" in plan.steps[0].reason
+    assert "D9" not in written_disks(plan)
+    apart = other.model_copy(update={"name": "sys2"})
+    plan = make_plan(
+        make_order("db-01", spec=spec_with(hosts, [DATA])),
+        observe(seen.model_copy(update={"volume_groups": (apart,)})),
+    )
     assert plan.blocked is None
     assert "volume-group:sys" in [step.id for step in plan.steps]
     assert "D9" not in written_disks(plan)
@@ -180,3 +189,23 @@ def test_volumes_that_do_not_fit_are_refused_before_anything(
     plan = make_plan(make_order("db-01", spec=spec_with(hosts, volumes)), observe(seen))
     assert plan.blocked == "layout-impossible"
     assert message in plan.steps[0].reason
+
+
+def test_a_volume_that_never_held_anything_is_made_anew_and_one_too_small_is_refused(
+    hosts, hardware, make_order, observe
+) -> None:
+    """A job that died after it made the volume has left it empty: that is nothing to preserve."""
+    tagged = LogicalVolumeFact(
+        name="data", uuid="L1", size_bytes=GIB, layout="linear", tags=("rackflow.fs.none",)
+    )
+    seen = with_data_disks(hardware["db-01"], standing=True, logical_volumes=(tagged,))
+    plan = make_plan(make_order("db-01", spec=spec_with(hosts, [DATA])), observe(seen))
+    assert plan.blocked is None
+    assert plan.step("mkfs:data").args["group"]["uuid"] == "VG1"
+    (mount,) = plan.step("fstab").args["mounts"]
+    assert not {"fs_uuid", "device"} & mount.keys()
+    small = tagged.model_copy(update={"size_bytes": 64 * MIB})
+    seen = with_data_disks(hardware["db-01"], standing=True, logical_volumes=(small,))
+    plan = make_plan(make_order("db-01", spec=spec_with(hosts, [DATA])), observe(seen))
+    assert plan.blocked == "layout-impossible"
+    assert "sys/data would get 64 MiB, the least of xfs is 300 MiB" in plan.steps[0].reason

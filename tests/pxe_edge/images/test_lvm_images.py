@@ -78,6 +78,22 @@ def test_a_volume_that_is_not_plain_is_told() -> None:
     assert [(one.linear, one.start_bytes) for one in group.volumes] == [(False, None)]
 
 
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ('system_id = "builder"', "it belongs to the system builder"),
+        ('lock_type = "sanlock"', "it is shared by locks of sanlock"),
+        ('status = ["EXPORTED", "READ"]', "it is exported"),
+        ('status = ["RESIZEABLE", "READ", "WRITE"]\nsystem_id = ""\nlock_type = "none"', None),
+    ],
+)
+def test_a_group_that_no_other_machine_opens_is_told(told: str, why: str | None) -> None:
+    """Else it would be refused by LVM, when the image is on the disk."""
+    group = lvm.group(reader(partition(TEXT.replace("extent_size", f"{told}\nextent_size"))), 0)
+    assert group is not None
+    assert group.closed == why
+
+
 @settings(deadline=None)  # a shared machine stalls for longer than any step takes
 @given(st.integers(0, 8192), st.binary(min_size=1, max_size=64))
 def test_any_bytes_are_a_group_or_none(place: int, junk: bytes) -> None:

@@ -5,7 +5,7 @@ import pytest
 from metal.planning.basis import moved
 from metal.planning.safety import Allowed, NeedsConsent, consent_needed, written_disks
 from metal.planning.steps import make_plan
-from specs.facts import ControllerCondition, Hardware, Nic, RaidController
+from specs.facts import ControllerCondition, Hardware, Nic, PartitionFact, RaidController
 from specs.model import Host
 from specs.phases import Phase
 from tests.metal.planning.conftest import GIB, IMAGE
@@ -85,6 +85,23 @@ def test_another_volume_on_the_drives_is_deleted_by_its_id(plan):
     assert delete.args["controller"] == "0000:5e:00.0"
     assert {one.found for one in delete.destroys} == {"member of raid0 old of 0000:5e:00.0; xfs"}
     assert {"hardware.raids.600605b09", "hardware.disks.600605b09"} <= set(delete.leaves)
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "free", "blocked"),
+    [
+        ("system", "raid1", 0, None),  # stays, with another content
+        ("old", "raid0", 0, None),  # is deleted
+        ("old", "raid0", 2, "foreign-content"),  # stays beside a new one
+    ],
+)
+def test_a_root_of_the_same_image_on_a_volume_matters_only_where_that_stays(name, level, free, blocked, plan):
+    root = {"device": "/dev/sda1", "fs_uuid": IMAGE.info["root_uuid"]}
+    part = PartitionFact(number=1, start_bytes=0, size_bytes=1, **root)
+    shown = disk("600605b09", gib=998, wwn="600605b09", transport="raid", partitions=(part,))
+    stands = array(name, level, ["H0", "H1"], uuid="600605b09", device=shown.device, partitions=(part,))
+    held = [*drives("H", 2, state="online"), *drives("N", free, first=2)]
+    assert plan(machine(controller(held), raids=[stands], disks=[shown])).blocked == blocked
 
 
 def test_a_volume_that_also_lies_on_other_drives_is_refused(plan):
