@@ -58,7 +58,7 @@ HANDLERS: Final[Mapping[StepKind, Handler]] = {"volume-group": VolumeGroup()}
 def _without_broken_pools(
     work: Work, wish: GroupWish, groups: tuple[VolumeGroupFact, ...]
 ) -> tuple[VolumeGroupFact, ...]:
-    """Try whether what is in the pools opens; a pool with a volume that does not is removed, and made anew."""
+    """Try whether what is in the pools opens; a pool with a volume that does not is removed and made anew."""
     group = wish.found(groups)
     broken: dict[str, None] = {}
     for volume in wish.unsure(group) if group else ():

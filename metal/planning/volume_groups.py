@@ -196,8 +196,10 @@ def _made(wished: VolumeGroup, parts: tuple[PhysicalPart, ...]) -> Group | Refus
 
 
 def _narrow(name: str, shared: Sequence[PhysicalPart], pools: Sequence[Pool]) -> Refusal | None:
-    """Refuse what LVM cannot place: a pool's metadata is one piece, and beside a partition smaller than that
-    it gives up, or ends by an assertion of its own (2.03.16, `consume_pv_area`), whatever room there is.
+    """Refuse what LVM cannot place beside a small partition, whatever room there is.
+
+    A pool's metadata is one piece; where a partition of the group is smaller than that, LVM gives up, or ends
+    by an assertion of its own (2.03.16, `consume_pv_area`).
     """
     pool = max(pools, key=lambda one: one.metadata_extents, default=None)
     part = min(shared, key=lambda one: one.extents, default=None)

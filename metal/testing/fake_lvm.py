@@ -45,12 +45,8 @@ class FakeLvm:
         allowed = [argv[place + 1] for place, word in enumerate(argv) if word == "--devices"]
         operands = [word for word in argv if word in devices]
         assert set(operands) <= set(allowed), "lvm sees no device but those it is given"
-        if tear:  # each of them commits its metadata at its end, but for a pool, which takes several
-            if "thin-pool" in argv:
-                self._half_of_a_pool(argv)
-            elif "--thinpool" in argv:  # it is listed, and its pool was not told of it
-                self._create(argv)
-                self.groups[argv[-1]]["lvs"][argv[argv.index("--name") + 1]]["unsent"] = True
+        if tear:
+            self._tear(argv)
             return None
         if argv[1] == "pvcreate":
             part = devices[argv[-1]][1]
@@ -93,6 +89,14 @@ class FakeLvm:
             made["extents"] = int(argv[argv.index("--extents") + 1])
         group["lvs"][name] = made
         return None
+
+    def _tear(self, argv: tuple[str, ...]) -> None:
+        """What a killed command leaves: each commits its metadata at its end, but for a pool, by several."""
+        if "thin-pool" in argv:
+            self._half_of_a_pool(argv)
+        elif "--thinpool" in argv:  # it is listed, and its pool was not told of it
+            self._create(argv)
+            self.groups[argv[-1]]["lvs"][argv[argv.index("--name") + 1]]["unsent"] = True
 
     def _half_of_a_pool(self, argv: tuple[str, ...]) -> None:
         """What will be its data stands, and what will be its metadata, both as plain volumes."""

@@ -51,7 +51,7 @@ def test_a_system_without_lvm_has_no_groups_and_one_that_hangs_is_unknown() -> N
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_system_without_lvm_does_not_know_the_groups_of_physical_volumes_that_it_sees(whole: bool) -> None:
+def test_a_system_without_lvm_does_not_know_the_groups_of_physical_volumes_it_sees(*, whole: bool) -> None:
     part = {"name": "vda1", "kname": "vda1", "type": "part", "size": 1 << 30, "fstype": "LVM2_member"}
     disk = {"name": "vda", "kname": "vda", "type": "disk", "size": 2 << 30}
     seen = disk | ({"fstype": "LVM2_member"} if whole else {"children": [part]})

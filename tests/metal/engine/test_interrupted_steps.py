@@ -98,7 +98,7 @@ def test_a_disk_of_the_serial_but_another_size_is_not_written(rig):
 
 
 def keep_the_old_table(rig) -> None:
-    """The kernel keeps the table that it knows until it is told to read the new one; sgdisk reads the disk."""
+    """The kernel keeps the table that it knows until it is told to read again; sgdisk reads the disk."""
     obeys, disk, written = rig.machine.changed, rig.machine.disks["RF-D0"], []
 
     def half(change):
