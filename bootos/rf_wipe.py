@@ -92,6 +92,7 @@ class Wipe:
             # No piece passes over the note, and a short erasing writes one of its two copies alone.
             position = 0
             self.target.zero(self.note.place.first, self.note.place.length)
+        how = f"zeros written to every block{gone_on(position, size)}"
         noted = time.monotonic()
         with mmap.mmap(-1, PIECE_BYTES) as zeros:
             while position < size:
@@ -104,7 +105,7 @@ class Wipe:
                     noted = time.monotonic()
                 self._progress(position)
         self.note.put(size)
-        return self._proof(spots(size), promised=True, how="zeros written to every block")
+        return self._proof(spots(size), promised=True, how=how)
 
     def _piece(self, position: int) -> int:
         """How much to write at a position; 0 where the note lies."""
@@ -183,6 +184,13 @@ class Wipe:
 
     def _fraction(self, fraction: float) -> None:
         self._progress(int(fraction * self.target.size_bytes))
+
+
+def gone_on(position: int, size_bytes: int) -> str:
+    """What of it an earlier start did, so that nobody reads the times of this one as all of it."""
+    if position == size_bytes:
+        return ", by an earlier start"
+    return f"; gone on with at byte {position}" if position else ""
 
 
 def _told(places: list[int]) -> str:

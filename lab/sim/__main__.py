@@ -1,4 +1,4 @@
-"""`python -m lab.sim soak|avalanche`: deaths among simulated machines; an edge killed in a boot storm."""
+"""`python -m lab.sim soak|wipe|avalanche`: deaths among simulated machines, or of an edge in a boot storm."""
 
 import argparse
 import json
@@ -15,11 +15,13 @@ from lab.errors import LabError
 from lab.namespace import Namespace
 from lab.sim.avalanche import EDGE, Avalanche, StormOptions, summary
 from lab.sim.soak import Options, Soak, table
+from lab.sim.wiping import WipeOptions, Wiping
 
+Given = Options | StormOptions | WipeOptions
 INSIDE = "RACKFLOW_SOAK_INSIDE"
 
 
-def parse(argv: list[str]) -> Options | StormOptions:
+def parse(argv: list[str]) -> Given:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m lab.sim", description="Simulated machines.")
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -46,7 +48,17 @@ def parse(argv: list[str]) -> Options | StormOptions:
     storm.add_argument("--clients", type=int, default=default_storm.clients, help="new clients per kill")
     storm.add_argument("--seed", type=int, default=default_storm.seed)
     storm.add_argument("--edge", default=shlex.join(EDGE), help="how the edge is started")
+    wipe = verbs.add_parser("wipe", help="kill worker and edge while a machine is wiped")
+    default_wipe = WipeOptions(folder / "wipe")
+    wipe.add_argument(
+        "--data", type=Path, default=default_wipe.data, help="data folder (default: %(default)s)"
+    )
+    wipe.add_argument(
+        "--longest", type=float, default=default_wipe.longest_s, help="seconds from the site being up"
+    )
     given = parser.parse_args(argv)
+    if given.verb == "wipe":
+        return WipeOptions(given.data.absolute(), given.longest)
     if given.verb == "avalanche":
         edge = tuple(shlex.split(given.edge))
         return StormOptions(given.data.absolute(), given.kills, given.clients, given.seed, edge)
@@ -61,7 +73,7 @@ def parse(argv: list[str]) -> Options | StormOptions:
     )
 
 
-def outside(options: Options | StormOptions, argv: list[str]) -> int:
+def outside(options: Given, argv: list[str]) -> int:
     """Make the namespace and run this same command inside; its end ends everything."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the namespace must not outlive us
     options.data.mkdir(parents=True, exist_ok=True)
@@ -76,12 +88,16 @@ def outside(options: Options | StormOptions, argv: list[str]) -> int:
         namespace.stop()
 
 
-def inside(options: Options | StormOptions) -> int:
-    """The soak or the avalanche itself."""
+def inside(options: Given) -> int:
+    """What was asked for, itself."""
     if isinstance(options, StormOptions):
         report = Avalanche(options, say).run()
         (options.data / "avalanche.json").write_text(json.dumps(report, indent=1) + "\n")
         print(summary(report), flush=True)
+    elif isinstance(options, WipeOptions):
+        report = Wiping(options, say).run()
+        (options.data / "wipe.json").write_text(json.dumps(report, indent=1) + "\n")
+        print(report["shown"], flush=True)
     else:
         (options.data / "witness.jsonl").unlink(missing_ok=True)
         report = Soak(options, say).run()

@@ -84,6 +84,10 @@ class Disk:
     own: Content = field(default_factory=Content)
     array: Array | None = None
     """The array that it bears a superblock of."""
+    note: tuple[str, int] | None = None
+    """Of an overwriting: under which name it was begun, and how many pieces are done."""
+    hangs_at: int | None = None
+    """The piece of an overwriting at which the drive answers no more, until this is None again."""
 
     @property
     def content(self) -> Content:
@@ -97,7 +101,7 @@ class Disk:
 
     def erase(self) -> None:
         """Zeros, superblock included."""
-        self.own, self.array = Content(), None
+        self.own, self.array, self.note = Content(), None, None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import subprocess
 import threading
 import uuid
 from pathlib import Path
+from typing import Literal
 
 from lab.definition import BmcIdentity, Disk, MachineDefinition, Nic, Smbios
 from lab.image.disk import MIB, layout, sgdisk_argv
@@ -12,6 +13,7 @@ from lab.sim.disks import Image, Part
 from lab.sim.machine import Machine
 from lab.sim.witness import Witness
 
+Destroy = Literal["allow", "ask"]
 EDGE_ADDRESS = "10.77.1.2"
 EDGE_URL = f"http://{EDGE_ADDRESS}:8080"
 NETWORKS = ("10.77.1.0/24", "10.77.9.0/24")
@@ -100,14 +102,14 @@ def machines(count: int, witness: Witness) -> list[Machine]:
     ]
 
 
-def specs(count: int) -> dict[str, str]:
+def specs(count: int, destroy: Destroy = "allow") -> dict[str, str]:
     """The site's spec files by name."""
     return {"site.yaml": SITE, "image.yaml": IMAGE} | {
-        f"{definition(n).name}.yaml": _host(n) for n in range(1, count + 1)
+        f"{definition(n).name}.yaml": _host(n, destroy) for n in range(1, count + 1)
     }
 
 
-def _host(number: int) -> str:
+def _host(number: int, destroy: Destroy) -> str:
     made = definition(number)
     text = HOST.format(
         name=made.name,
@@ -115,6 +117,7 @@ def _host(number: int) -> str:
         mode=made.firmware,
         mac=made.nics[0].mac,
         address=f"10.77.1.{160 + number}/24",
+        destroy=destroy,
     )
     if len(made.disks) == 1:
         return f"{text}rootDevice: {{serial: {made.disks[0].serial}}}\n"
@@ -146,7 +149,7 @@ users:
     sudo: true
     sshKeys: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGyQxhswuyuiFMGyCyG0rs22aJnaVTH9oYFx+YvMzuu5 ops"]
 files: [{{path: /etc/motd, content: "{name}"}}]
-lifecycle: {{destroy: allow, takeDisks: true}}
+lifecycle: {{destroy: {destroy}, takeDisks: true}}
 """
 SITE = """\
 apiVersion: rackflow/v1

@@ -14,11 +14,11 @@ from typing import Any
 from lab.sim import ipmitool
 from lab.sim.bmc import InBand
 from lab.sim.disks import Array, Content, Part
+from lab.sim.eraser import rf_wipe
 from lab.sim.fence import Answer, Step
 from lab.sim.image_writer import rf_write
 from lab.sim.root import Root
 from lab.sim.system import System, hex_digits
-from metal.testing.wipe_report import wipe_report
 
 OK: Answer = (0, "", "")
 SHORT_S = 0.1
@@ -82,19 +82,6 @@ def _blkdiscard(step: Step) -> Answer:
         if disk is not None:
             disk.erase()
     return OK
-
-
-def _rf_wipe(step: Step) -> Answer:
-    """Signatures go, and what lies within their places; by any other method all."""
-    step.pause(TOOL_S)
-    if "--release" in step.request.argv:
-        return OK
-    with step.change() as system:
-        disk = system.disk(step.identities[0])
-        if disk is not None:
-            disk.leave_array()
-        _content(step).erase()
-    return 0, wipe_report(step.request.argv), ""
 
 
 def _mdadm(step: Step) -> Answer:
@@ -305,7 +292,7 @@ _PROGRAMS: dict[str, Callable[[Step], Answer]] = {
     "true": _nothing,
     "sync": _nothing,
     "blkdiscard": _blkdiscard,
-    "rf-wipe": _rf_wipe,
+    "rf-wipe": rf_wipe,
     "mdadm": _mdadm,
     "rf-slow-sync": _nothing,
     "blockdev": _nothing,

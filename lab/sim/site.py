@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.demo import CLONE
@@ -38,6 +38,7 @@ class SimSite:
     """One data folder and the `rackflow up` that serves it."""
 
     data: Path
+    knobs: Mapping[str, str] = field(default_factory=lambda: KNOBS)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,7 +47,7 @@ class SimSite:
         return (
             os.environ
             | {"RACKFLOW_DATA": str(self.data)}
-            | {k: os.environ.get(k, v) for k, v in KNOBS.items()}
+            | {k: os.environ.get(k, v) for k, v in self.knobs.items()}
         )
 
     @property
@@ -54,7 +55,7 @@ class SimSite:
         """What `rackflow up` says."""
         return self.data / "up.log"
 
-    def lay_out(self, count: int) -> None:
+    def lay_out(self, specs: Mapping[str, str]) -> None:
         """A blank data folder with a boot folder that names a boot OS, the image and the specs."""
         for part in ("edge", "prefect", "logs", "specs", "images"):
             shutil.rmtree(self.data / part, ignore_errors=True)
@@ -66,10 +67,10 @@ class SimSite:
         current = {"kernel": "bootos/vmlinuz", "initrds": ["bootos/initrd"], "kernel_args": "console=ttyS0"}
         (bootos / "current.json").write_text(json.dumps(current))
         fleet.write_image(self.data / "image.raw")
-        specs = self.data / "specs"
-        specs.mkdir()
-        for name, text in fleet.specs(count).items():
-            (specs / name).write_text(text)
+        folder = self.data / "specs"
+        folder.mkdir()
+        for name, text in specs.items():
+            (folder / name).write_text(text)
 
     def start(self) -> None:
         """Start the site, wait until it serves, give it image and specs."""
@@ -91,8 +92,8 @@ class SimSite:
         self.rackflow("image", "add", "simulated", "--file", str(self.data / "image.raw"), "--format", "raw")
         self.rackflow("spec", "publish", str(self.data / "specs"), "--dirty")
 
-    def rackflow(self, *argv: str) -> str:
-        """Run the CLI; its stdout."""
+    def rackflow(self, *argv: str, ends_with: int = 0) -> str:
+        """Run the CLI, which must end with this code; its stdout."""
         done = subprocess.run(
             [sys.executable, "-m", "metal.cli", *argv],
             cwd=CLONE,
@@ -101,7 +102,7 @@ class SimSite:
             text=True,
             check=False,
         )
-        if done.returncode:
+        if done.returncode != ends_with:
             raise LabError(f"rackflow {' '.join(argv)} ended with {done.returncode}: {done.stderr[-600:]}")
         return done.stdout
 

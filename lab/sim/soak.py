@@ -91,7 +91,7 @@ class Soak:
         """All of it; the report."""
         make_network()
         started = time.monotonic()
-        self.site.lay_out(self.options.machines)
+        self.site.lay_out(fleet.specs(self.options.machines))
         try:
             self.site.start()
             self.tally.up_s = round(time.monotonic() - started, 1)

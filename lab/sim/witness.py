@@ -24,6 +24,8 @@ DESTRUCTIVE = (
     "mdadm --create",
     "mdadm --zero",
 )
+GO_ON = ("rf-write", "rf-wipe")
+"""They may start again and find everything in place: then they write nothing."""
 
 Event = Literal["start", "end", "refused", "power"]
 
@@ -45,7 +47,7 @@ class Row:
     how: str = ""
     """How it ended: done, fenced, cut; of a refusal the reason; of a power command who gave it."""
     wrote: int = 0
-    """Chunks of an image that it wrote."""
+    """Chunks of an image that it wrote, or pieces of a disk that it erased."""
 
     @property
     def destructive(self) -> bool:
@@ -128,7 +130,7 @@ def _taking_turns(rows: list[Row]) -> Iterator[str]:
 def _again(rows: list[Row]) -> Iterator[str]:
     """A destructive command that ended well, once more in the same job.
 
-    The image writer may start again and find everything in place: then it writes no chunk.
+    The image writer and an overwriting may start again and find everything in place.
     """
     finished: dict[tuple[str, str, str, tuple[str, ...]], Row] = {}
     for row in rows:
@@ -137,7 +139,7 @@ def _again(rows: list[Row]) -> Iterator[str]:
             continue
         key = (named["job"], named["name"], row.command, row.disks)
         before = finished.get(key)
-        if before is not None and (row.wrote or not row.command.startswith("rf-write")):
+        if before is not None and (row.wrote or not row.command.startswith(GO_ON)):
             yield f"{row.machine}: {_told(row)} was finished at {before.at_s:.1f} and done again"
         finished[key] = row
 

@@ -185,6 +185,17 @@ def test_an_overwriting_goes_on_after_each_death_and_writes_nothing_twice(tmp_pa
         assert disk.writes <= whole.writes + 2, f"died before write {moment}: much was written again"
 
 
+def test_the_report_of_an_overwriting_that_was_cut_says_from_where_its_times_count(disk: Disk) -> None:
+    disk.die_at = 8
+    with pytest.raises(Kill):
+        disk.wipe().overwrite()
+    disk.die_at = None
+    how = str(disk.wipe().overwrite()["how"])
+    begun, _, position = how.rpartition(" ")
+    assert begun == "zeros written to every block; gone on with at byte"
+    assert 0 < int(position) < SIZE
+
+
 def test_a_short_overwriting_leaves_nothing_where_its_note_has_room(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +215,8 @@ def noted(disk: Disk) -> tuple[bytes, bytes]:
 def test_what_was_overwritten_under_this_name_is_sampled_and_not_written_again(disk: Disk) -> None:
     disk.wipe().overwrite()
     disk.writes = 0
-    assert disk.wipe().overwrite()["proven"]
+    report = disk.wipe().overwrite()
+    assert (report["proven"], report["how"]) == (True, "zeros written to every block, by an earlier start")
     assert disk.writes == 1, "only the note"
     disk.wipe(name="another job").overwrite()
     assert disk.writes > 10

@@ -5,6 +5,7 @@ import pytest
 from lab.sim.witness import Row, violations
 
 IMAGE = "rf-write --manifest http://edge/m"
+WIPE = "rf-wipe --method overwrite --disk D0"
 TABLE = "sgdisk --move-second-header {disk0}"
 
 
@@ -30,8 +31,10 @@ def test_a_life_with_a_death_in_every_stage_breaks_nothing() -> None:
         *ran("2-write-image-cccccccc-0", IMAGE, epoch=3, boot=2, wrote=0),
         *ran("2-write-image-dddddddd-0", IMAGE, epoch=4, boot=3, wrote=0),
         *ran("2-partition-D0-dddddddd-1", TABLE, epoch=4, boot=3),
+        *ran("2-wipe-D0-dddddddd-2", WIPE, epoch=4, boot=3, wrote=8),
+        *ran("2-wipe-D0-eeeeeeee-0", WIPE, epoch=5, boot=3, wrote=0),
         Row(0.0, "m1", 3, "power", command="cycle", how="lan"),
-        *ran("3-partition-D0-eeeeeeee-0", TABLE, epoch=5, boot=4),
+        *ran("3-partition-D0-eeeeeeee-0", TABLE, epoch=6, boot=4),
     ]
 
     assert violations(rows) == []
@@ -77,6 +80,13 @@ def test_a_life_with_a_death_in_every_stage_breaks_nothing() -> None:
             ],
         ),
         (
+            "rf-wipe of 2-wipe-D0-bbbbbbbb-1 (epoch 2, boot 2) was finished",
+            [
+                *ran("2-wipe-D0-aaaaaaaa-1", WIPE, wrote=8),
+                *ran("2-wipe-D0-bbbbbbbb-1", WIPE, epoch=2, boot=2, wrote=8),
+            ],
+        ),
+        (
             "power cycle over the LAN while sgdisk of 2-partition-D0-aaaaaaaa-1",
             [
                 started("2-partition-D0-aaaaaaaa-1", TABLE),
@@ -84,7 +94,15 @@ def test_a_life_with_a_death_in_every_stage_breaks_nothing() -> None:
             ],
         ),
     ],
-    ids=["two writers", "an older after a newer", "two in turns", "a step again", "an image again", "power"],
+    ids=[
+        "two writers",
+        "an older after a newer",
+        "two in turns",
+        "a step again",
+        "an image again",
+        "an erasing again",
+        "power",
+    ],
 )
 def test_each_planted_fault_is_found(planted: str, rows: list[Row]) -> None:
     found = violations(rows)
