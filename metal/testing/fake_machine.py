@@ -304,7 +304,7 @@ class FakeMachine(FakeShell):
         return Output(change.argv, 0, wipe_report(change.argv), "")
 
     def _image(self, place: Place, *, tear: bool) -> None:
-        place["stale"] = False
+        place.pop("stale", None)
         place["parts"] = {} if tear else copy.deepcopy(self.image_parts)
         for name, group in ({} if tear else copy.deepcopy(self.image_groups)).items():
             pvs = {_part_name(place["kname"], number): uuid for number, uuid in group["pvs"].items()}

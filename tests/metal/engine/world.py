@@ -191,6 +191,8 @@ class World:
         asked = json.loads(change.stdin) if change.argv[: len(PYTHON)] == PYTHON else {}
         made = [" ".join(argv) for argv in asked.get("make", ())]
         line = " ".join([*change.argv, *(guard.identity for guard in change.disks), *made])
+        if change.argv[:2] == ("lvm", "lvremove"):
+            self._forget_pool(step, change.argv[-1].partition("/")[2])
         if not any(one in line for one in ERASERS):
             return
         done = any(row.step == step and row.phase == "done" for row in self.rig.edge.rows)
@@ -198,6 +200,11 @@ class World:
         if done or again:
             self.late.append(f"{step}: {line}")
         self.ended.add((step, line))
+
+    def _forget_pool(self, step: str, pool: str) -> None:
+        """What was removed again, with all that is in it, may be made again."""
+        gone = (f" --name {pool} ", f" --thinpool {pool} ")
+        self.ended = {one for one in self.ended if one[0] != step or not any(word in one[1] for word in gone)}
 
     def _journal(self, host: str, **row: Any) -> Any:
         if row["phase"] == "done":
