@@ -30,7 +30,7 @@ SERIALS = ("RFLY01", "RFLY02")
 DISK_KEY = "disk-key-9f41c07a66d25be8"
 IMAGE = "demo-debian-12-lvm"
 MIB, GIB = 1 << 20, 1 << 30
-MOUNTED = {"/": "ext4", "/scratch": "ext4", "/builds": "xfs", "/logs": "ext4", "/vault": "ext4"}
+MOUNTED = {"/": "ext4", "/home": "ext4", "/builds": "xfs", "/var/log": "ext4", "/vault": "ext4"}
 ROOT_BYTES = 2 * GIB
 IMAGE_DOCUMENT = """\
 apiVersion: rackflow/v1
@@ -51,7 +51,7 @@ disks:
   - device: root
     partitions:
       - {name: root, size: 2GiB, mount: /}
-      - {name: scratch, size: rest, filesystem: ext4, mount: /scratch}
+      - {name: home, size: rest, filesystem: ext4, mount: /home}
   - device: {serial: RFLY02}
     table: mbr
     partitions:
@@ -66,7 +66,7 @@ volumeGroups:
     thinPools: [{name: pool, size: 3GiB}]
     logicalVolumes:
       - {name: builds, size: 4GiB, thinPool: pool, filesystem: xfs, mount: /builds}
-      - {name: logs, size: 1GiB, thinPool: pool, filesystem: ext4, mount: /logs}
+      - {name: logs, size: 1GiB, thinPool: pool, filesystem: ext4, mount: /var/log}
 """
 
 
@@ -206,6 +206,17 @@ def test_dirty_disks_become_an_mbr_a_root_on_lvm_a_thin_pool_and_what_the_tpm_op
     assert here.below("/vault") == ["crypt", "part", "disk"]
 
 
+def test_what_new_mounts_would_hide_is_in_them(here: Here) -> None:
+    """Its keys among it, or this could not be asked."""
+    places = ("/home", "/home/rackflow", "/home/ops", "/var/log", "/var/log/btmp")
+
+    owners = here.ssh(f"stat -c %U:%G {' '.join(places)}").split()
+    mounts = here.ssh(f"stat -c %m {' '.join(places)}").split()
+
+    assert owners == ["root:root", "rackflow:rackflow", "ops:ops", "root:root", "root:utmp"]
+    assert mounts == ["/home"] * 3 + ["/var/log"] * 2
+
+
 def test_no_copy_of_the_key_is_on_the_root(here: Here) -> None:
     (row,) = here.ssh("sudo cat /etc/crypttab | grep -v '^#'").splitlines()
 
@@ -236,7 +247,7 @@ def test_another_tpm_opens_nothing_which_is_drift(here: Here) -> None:
     here.shut_down()
     here.tpm.rename(here.tpm.with_name("tpm.kept"))
     here.press("on")
-    eventually("started again", lambda: "/logs" in here.mounted(), 400, every_s=2)
+    eventually("started again", lambda: "/home" in here.mounted(), 400, every_s=2)
 
     told = here.site.rackflow("plan", HOST, "--refresh", ok=(0, 3))
     without = here.mounted()
