@@ -275,6 +275,7 @@ def test_a_wipe_by_consent_leaves_blank_disks_reports_and_a_ready_host(here: Her
     assert row["result"] == "waiting-consent"
     assert (job["verb"], job["state"]) == ("wipe", "done")
     for index, serial in enumerate(SERIALS):
-        (report,) = (line for line in told.splitlines() if serial in line and "overwrite" in line)
-        assert "by reading" in report
+        rows = (line.split("\t") for line in told.splitlines())
+        (report,) = (cells for cells in rows if cells[0] == serial and "overwrite" in cells)
+        assert report[-1] == "by reading"
         assert here.is_blank(index)
