@@ -12,6 +12,7 @@ from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
+from metal.planning.reclaiming import preserved_accounts, preserved_files
 from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
@@ -63,9 +64,19 @@ def install_steps(
     if unlocks:
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
-    yield from (step for step in configured if step.kind != "hostname")
-    yield from fill_steps(spec, chosen, encryption)
+    later = (step for step in configured if step.kind != "hostname")
+    yield from _around_mounts(later, spec, chosen, encryption, wish)
     yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
+
+
+def _around_mounts(
+    configured: Iterator[Step], spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish
+) -> Iterator[Step]:
+    """What is written into the root, and into what will be mounted over it: what stays, and what is new."""
+    yield from preserved_accounts(spec, chosen, encryption, wish)
+    yield from configured
+    yield from preserved_files(spec, chosen, encryption, wish)
+    yield from fill_steps(spec, chosen, encryption)
 
 
 def _blocked(chosen: Chosen) -> Iterator[Step]:

@@ -30,6 +30,7 @@ StepKind = Literal[
     "crypttab",
     "hostname",
     "network",
+    "preserved",
     "users",
     "files",
     "management",

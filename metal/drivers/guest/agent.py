@@ -6,7 +6,7 @@ enters the mounted root first, so that no symbolic link of the image leads out o
 """
 
 # pathlib's import costs time under emulation; the answer goes to stdout.
-# ruff: noqa: PTH102, PTH103, PTH108, PTH114, PTH115, PTH120, PTH123, PTH211, T201
+# ruff: noqa: PTH102, PTH103, PTH108, PTH114, PTH115, PTH118, PTH120, PTH123, PTH208, PTH211, T201
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ import subprocess
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+HOMES = "/home"
+NUMBERS = range(1000, 60000)
+"""What useradd gives to people (login.defs(5), UID_MIN and UID_MAX)."""
 
 
 def lookup(name: str, database: str) -> int:
@@ -95,12 +99,51 @@ def ensure_home(path: str, uid: int, gid: int) -> None:
     os.close(handle)
 
 
+def owner_of(home: str) -> int | None:
+    """Give the number of who owns a home; None where there is none."""
+    try:
+        return os.lstat(home).st_uid
+    except FileNotFoundError:
+        return None
+
+
+def comes_home(wish: dict[str, Any]) -> bool:
+    """Whether an account has a home from an earlier system."""
+    return bool(wish.get("home_stays")) and owner_of(HOMES + "/" + wish["name"]) is not None
+
+
+def number_for(home: str) -> int:
+    """Give the number of who owns a home that stays, if nobody has it here; else one that owns no home there.
+
+    Who takes the number that another one had would own what that one has left.
+    """
+    with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:
+        taken = {int(row[2]) for row in (line.split(":") for line in lines) if len(row) > 2}
+    own = owner_of(home)
+    if own is not None and own not in taken:
+        return own
+    taken |= {os.lstat(os.path.join(HOMES, one)).st_uid for one in os.listdir(HOMES)}
+    return next(number for number in NUMBERS if number not in taken)
+
+
+def take_home(home: str, uid: int, gid: int) -> None:
+    """Give a home that stays, and all that its owner has in it, to the account; the folder itself comes last.
+
+    No link is followed, and what somebody else owns in it stays theirs. Elsewhere than among homes an image's
+    account may live in a folder that is another one's.
+    """
+    own = owner_of(home)
+    if own not in (None, 0, uid) and home.startswith(HOMES + "/"):
+        run(["chown", "-R", "-h", f"--from={own}", f"{uid}:{gid}", home])
+
+
 def ensure_account(wish: dict[str, Any]) -> None:
     """Make or adjust one account. Its home is its own ground: no link in it is followed by root."""
     name = wish["name"]
     found = account(name)
     if found is None:
-        run(["useradd", "--create-home", "--shell", wish["login_shell"], name])
+        number = ["--uid", str(number_for(HOMES + "/" + name))] if wish.get("home_stays") else []
+        run(["useradd", "--create-home", *number, "--shell", wish["login_shell"], name])
         run(["chpasswd", "-e"], (name + ":" + (wish.get("password_hash") or "*") + "\n").encode())
     else:
         if found[6] != wish["login_shell"]:
@@ -113,6 +156,8 @@ def ensure_account(wish: dict[str, Any]) -> None:
     if fields is None:
         raise SystemExit(f"useradd made no account {name}")
     uid, gid, home = int(fields[2]), int(fields[3]), fields[5]
+    if wish.get("home_stays"):
+        take_home(home, uid, gid)
     ensure_home(home, uid, gid)
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
     with contextlib.suppress(FileExistsError):
@@ -157,7 +202,9 @@ def carry_out(document: dict[str, Any]) -> None:
     os.umask(0o022)
     if document.get("accounts") and document["root"] != "/":
         free_databases()
-    for wish in document.get("accounts", ()):
+    accounts = document.get("accounts", ())
+    # First who has a home that stays: no other account may get their number.
+    for wish in sorted(accounts, key=lambda one: not comes_home(one)):
         ensure_account(wish)
     for path in document.get("folders", ()):
         folder(path)

@@ -102,6 +102,7 @@ VAULT = {
     "preserve": True,
 }
 PRESERVED = COMMON | {
+    "files": [*COMMON["files"], {"path": "/vault/conf/a", "content": "a"}],
     "rootDevice": {"serial": "RF-D0"},
     "disks": [{"device": "root"}, {"device": {"serial": "RF-D1"}, "partitions": [VAULT]}],
 }
@@ -193,7 +194,7 @@ SEALED = COMMON | {
         ]},
     ],
     "volumeGroups": [{"name": "old", "logicalVolumes": [
-        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data", "luks": BY_TPM,
+        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/home", "luks": BY_TPM,
          "preserve": True},
     ]}],
 }  # fmt: skip
