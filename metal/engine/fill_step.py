@@ -2,7 +2,8 @@
 
 Accounts, keys and files are written into the mounted root. A file system mounted over their folder would hide
 them, the management user's key in /home among them, and what the distribution keeps in /var. A new one takes
-all of that over; in one that stays only accounts and files of the spec are set, and nothing else is touched.
+all of that over. In one that stays only accounts and files of the spec are set, and nothing else is touched;
+files that belong into an encrypted one are written into it alone.
 """
 
 from collections.abc import Mapping
@@ -44,8 +45,8 @@ class FillStep:
 
 
 @dataclass(frozen=True, slots=True)
-class PreservedStep:
-    """Set accounts and files of the spec in a file system that stays, mounted where it will be."""
+class InMountStep:
+    """Set accounts and files of the spec in a file system that is mounted where it will be."""
 
     blind: bool = True
     """Blind: what is there is mounted for the length of the command alone."""
@@ -63,7 +64,7 @@ class PreservedStep:
         wishes = tuple(FileWish.of(one) for one in work.args["files"])
         files = managed_files.document(SystemFacts(), wishes, work.secrets() if wishes else {}).files
         told = [*(one.name for one in accounts), *(one.path for one in files)]
-        says = f"set {', '.join(told)} in {work.args['name']}, which stays"
+        says = f"set {', '.join(told)} in {work.args['name']}"
         _send(work, says, Document(says, accounts=accounts, files=files).command("/"))
 
 
@@ -105,4 +106,4 @@ def _sized(work: Work, target: Target) -> Target:
     return replace(target, size_bytes=work.block().on(target).size_bytes)
 
 
-HANDLERS: Final[Mapping[StepKind, Handler]] = {"fill": FillStep(), "preserved": PreservedStep()}
+HANDLERS: Final[Mapping[StepKind, Handler]] = {"fill": FillStep(), "in-mount": InMountStep()}

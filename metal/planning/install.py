@@ -8,11 +8,11 @@ from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.filling import fill_steps
+from metal.planning.in_mounts import accounts_in_mounts, files_in_mounts, of_the_root
 from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
 from metal.planning.raid.steps import raid_steps
-from metal.planning.reclaiming import preserved_accounts, preserved_files
 from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
@@ -54,7 +54,7 @@ def install_steps(
         yield from _mkfs_in(group, encryption)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
-    configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
+    configured = list(configure(of_the_root(spec, wish), frozenset(ADJUSTABLE), "boot-os"))
     yield from (step for step in configured if step.kind == "hostname")
     mounts = [one for cut in (chosen.root, *chosen.data) for one in _mounts(cut)]
     mounts += [one for group in chosen.groups for one in _mounts_in(group)]
@@ -72,11 +72,11 @@ def install_steps(
 def _around_mounts(
     configured: Iterator[Step], spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish
 ) -> Iterator[Step]:
-    """What is written into the root, and into what will be mounted over it: what stays, and what is new."""
-    yield from preserved_accounts(spec, chosen, encryption, wish)
+    """What is written into the root, and into what will be mounted over it."""
+    yield from accounts_in_mounts(spec, chosen, encryption, wish)
     yield from configured
-    yield from preserved_files(spec, chosen, encryption, wish)
     yield from fill_steps(spec, chosen, encryption)
+    yield from files_in_mounts(spec, chosen, encryption, wish)
 
 
 def _blocked(chosen: Chosen) -> Iterator[Step]:

@@ -30,7 +30,7 @@ StepKind = Literal[
     "crypttab",
     "hostname",
     "network",
-    "preserved",
+    "in-mount",
     "users",
     "files",
     "management",

@@ -315,14 +315,15 @@ class FakeHost:
             raise FakeRefusal(f"{args['name']} is filled too early: {unlisted}")
         self._root.done |= {f"filled {folder}" for folder, _ in args["folders"]}
 
-    def _preserved(self, args: Mapping[str, Any]) -> None:
-        """Only what is mounted where it will be, and was there before this job, is gone into."""
-        stays = {one["mount"] for one in self._root.fstab if one.get("fs_uuid") or one.get("device")}
-        unlisted = [folder for folder, _ in args["folders"] if folder not in stays]
+    def _in_mount(self, args: Mapping[str, Any]) -> None:
+        """Only what is mounted where it will be is gone into; accounts are found by who owns what stays."""
+        mounts = {one["mount"]: one for one in self._root.fstab}
+        unlisted = [folder for folder, _ in args["folders"] if folder not in mounts]
         if unlisted:
-            raise FakeRefusal(f"{args['name']} does not stay, or is set too early: {unlisted}")
+            raise FakeRefusal(f"{args['name']} is set too early: {unlisted}")
         if args["accounts"] and self._root.users:
             raise FakeRefusal("accounts have numbers already")
+        self._root.files |= {file["path"]: file for file in args["files"]}
         self._root.done |= {f"set /home/{one['name']}" for one in args["accounts"]}
         self._root.done |= {f"set {one['path']}" for one in args["files"]}
 

@@ -29,7 +29,7 @@ class DeployedSystem:
             return False
         last = max(over, key=lambda one: len(one["mount"]))
         new = not last.get("fs_uuid") and not last.get("device")
-        return (f"filled {last['mount']}" if new else f"set {path}") not in self.done
+        return not self.done & {f"set {path}", *((f"filled {last['mount']}",) if new else ())}
 
 
 def seen_file(file: Mapping[str, Any], refs: tuple[str, ...]) -> FileFact:

@@ -35,7 +35,7 @@ DEATHS: dict[str, Death] = {
 }
 STORAGE = (
     *("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab", "fill"),
-    "preserved",
+    *("in-mount", "accounts-in", "files-in"),
 )
 DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
@@ -141,8 +141,8 @@ def test_what_would_be_hidden_is_taken_over_at_the_end(job, folders, make_rig):
 @pytest.mark.parametrize(
     ("make", "steps"),
     [
-        (preserved, {"preserved-files:vault": ["/vault/conf/a"]}),
-        (sealed, {"preserved:data": ["ops", "rackflow"]}),
+        (preserved, {"files-in:vault": ["/vault/conf/a"]}),
+        (sealed, {"accounts-in:data": ["ops", "rackflow"]}),
     ],
 )
 def test_accounts_and_files_are_set_in_what_stays_before_it_hides_them(make, steps, make_rig):
@@ -151,13 +151,13 @@ def test_accounts_and_files_are_set_in_what_stays_before_it_hides_them(make, ste
     told = {
         step.id: [one.get("path") or one["name"] for one in (*step.args["accounts"], *step.args["files"])]
         for step in world.plan.steps
-        if step.kind == "preserved"
+        if step.kind == "in-mount"
     }
     assert told == steps
     ids = [step.id for step in world.plan.steps]
     assert ids.index("fstab") < ids.index(next(iter(steps))) < ids.index("host-key")
     if make is sealed:
-        assert ids.index("preserved:data") < ids.index("users")
+        assert ids.index("accounts-in:data") < ids.index("users")
 
 
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):

@@ -1,12 +1,13 @@
-"""Accounts and files of the spec in file systems that stay, and would hide what the root has of them.
+"""Accounts and files of the spec that are set in mounted file systems, not in the root below.
 
 A preserved /home hides the homes that were just made, the management user's among them: nobody could log in,
 unless an earlier system left the same keys there for the same numbers. So accounts are made with that file
 system mounted, before anything else asks for their numbers, and files of the spec are written into it too.
+What belongs into an encrypted file system, new or not, never lies on the root, which is not encrypted.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from metal.planning.choice import Chosen
@@ -18,8 +19,8 @@ from specs.model import Formatted, Host
 
 
 @dataclass(frozen=True, slots=True)
-class _Stays:
-    """A file system whose content stays, and where it is."""
+class _Mounted:
+    """A file system, and where it is."""
 
     part: Formatted
     place: dict[str, Any]
@@ -33,28 +34,28 @@ class _Stays:
         ]
 
 
-def preserved_accounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
+def accounts_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
     """One step for each that stays and holds homes of accounts; goes before all that sets accounts."""
     for one in _staying(chosen, encryption):
         accounts = [user for user in _accounts(wish) if _inside(spec, one.part, _home(str(user["name"])))]
         if accounts:
             told = ", ".join(str(user["name"]) for user in accounts)
-            yield _step(f"preserved:{one.part.name}", chosen, one, f"homes of {told}", accounts=accounts)
+            yield _step(f"accounts-in:{one.part.name}", chosen, one, f"homes of {told}", accounts=accounts)
 
 
-def preserved_files(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
-    """One step for each that files of the spec go into; after all accounts, for a file has an owner."""
-    for one in _staying(chosen, encryption):
+def files_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
+    """One step for each that stays or is encrypted and gets files; after all accounts, their owners."""
+    for one in (*_staying(chosen, encryption), *_sealed(chosen, encryption)):
         files = [dict(file) for file in wish.files if _inside(spec, one.part, str(file["path"]))]
         if files:
             told = ", ".join(str(file["path"]) for file in files)
-            yield _step(f"preserved-files:{one.part.name}", chosen, one, told, files=files)
+            yield _step(f"files-in:{one.part.name}", chosen, one, told, files=files)
 
 
 def _step(
     step_id: str,
     chosen: Chosen,
-    stays: _Stays,
+    inside: _Mounted,
     told: str,
     *,
     accounts: list[dict[str, Any]] | None = None,
@@ -62,16 +63,16 @@ def _step(
 ) -> Step:
     return Step(
         id=step_id,
-        kind="preserved",
+        kind="in-mount",
         field="files" if files else "users",
-        new=f"{told} in {stays.part.name}",
-        reason="what stays is mounted over what the root has of them",
+        new=f"{told} in {inside.part.name}",
+        reason="what is mounted there hides what the root has",
         minutes=0.1,
         args={
-            **stays.place,
-            "name": stays.part.name,
-            "filesystem": stays.part.filesystem,
-            "folders": stays.folders,
+            **inside.place,
+            "name": inside.part.name,
+            "filesystem": inside.part.filesystem,
+            "folders": inside.folders,
             "root": chosen.root.target.args if chosen.root else {},
             "accounts": accounts or [],
             "files": files or [],
@@ -79,17 +80,38 @@ def _step(
     )
 
 
-def _staying(chosen: Chosen, encryption: Encryption) -> Iterator[_Stays]:
+def _staying(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
     for cut in chosen.data:
         for one in cut.plan.added:
             seen = None if one.part.lvm else cut.stays(one.part)
             if seen is not None:
                 place = {"target": cut.target.args, "number": seen.number}
-                yield _Stays(one.part, place | encryption.args(one.part))
+                yield _Mounted(one.part, place | encryption.args(one.part))
     for group in chosen.groups:
         for volume in group.volumes:
             if volume.kept:
-                yield _Stays(volume.part, {"group": group.args} | encryption.args(volume.part))
+                yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
+
+
+def _sealed(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
+    """What is new and encrypted."""
+    for cut in (chosen.root, *chosen.data):
+        for one in cut.plan.added if cut else ():
+            if cut and one.part.luks and not one.part.lvm and not cut.stays(one.part):
+                seen = cut.kept.get(one.part.name)
+                place = {"target": cut.target.args, "number": seen.number if seen else one.number}
+                yield _Mounted(one.part, place | encryption.args(one.part))
+    for group in chosen.groups:
+        for volume in group.volumes:
+            if volume.part.luks and not volume.kept:
+                yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
+
+
+def of_the_root(spec: Host, wish: Wish) -> Wish:
+    """What is written into the root: all but what belongs into an encrypted file system."""
+    closed = [part for part in formatted(spec) if part.luks]
+    files = (file for file in wish.files if not any(_inside(spec, one, str(file["path"])) for one in closed))
+    return replace(wish, files=tuple(files))
 
 
 def _accounts(wish: Wish) -> Iterator[dict[str, Any]]:

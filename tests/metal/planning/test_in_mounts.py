@@ -38,7 +38,7 @@ def told(plan):
     return {
         step.id: [one.get("path") or one["name"] for one in (*step.args["accounts"], *step.args["files"])]
         for step in plan.steps
-        if step.kind == "preserved"
+        if step.kind == "in-mount"
     }
 
 
@@ -49,14 +49,14 @@ def test_after_a_reinstallation_accounts_and_files_are_there_although_what_stays
     data = HOME | {"name": "data", "mount": "/data", "size": "rest"}
     files = [{"path": "/data/conf/a", "content": "a"}, {"path": "/etc/b", "content": "b"}]
     plan, machine, order = reinstalled([HOME, data], users=USERS, files=files)
-    assert told(plan) == {"preserved:home": ["ops", "rackflow"], "preserved-files:data": ["/data/conf/a"]}
-    step = plan.step("preserved:home")
+    assert told(plan) == {"accounts-in:home": ["ops", "rackflow"], "files-in:data": ["/data/conf/a"]}
+    step = plan.step("accounts-in:home")
     assert step.args["target"] == {"identity": "Z", "size_bytes": machine.hardware.disks[-1].size_bytes}
     assert step.args["folders"] == [["/home", "defaults"]]
     assert not step.destructive
     kinds = [step.id for step in plan.steps]
-    assert kinds.index("fstab") < kinds.index("preserved:home") < kinds.index("users")
-    assert kinds.index("management") < kinds.index("preserved-files:data") < kinds.index("host-key")
+    assert kinds.index("fstab") < kinds.index("accounts-in:home") < kinds.index("users")
+    assert kinds.index("management") < kinds.index("files-in:data") < kinds.index("host-key")
     machine.run(plan)
     after = make_plan(order, machine.observe(NOW, refs=REFS))
     assert (after.steps, after.drift) == ((), ())
@@ -76,9 +76,28 @@ def test_each_home_is_set_in_the_file_system_that_shows_it(reinstalled) -> None:
         {"name": "ops", "size": "rest", "filesystem": "ext4", "mount": "/home/ops"},
     ]  # fmt: skip
     plan, _, _ = reinstalled(parts, users=USERS)
-    assert told(plan) == {"preserved:all": ["root", "rackflow"]}
-    assert plan.step("preserved:all").args["folders"] == [
+    assert told(plan) == {"accounts-in:all": ["root", "rackflow"]}
+    assert plan.step("accounts-in:all").args["folders"] == [
         ["/home", "subvol=/@home"],
         ["/root", "subvol=/@root"],
     ]
     assert [step.id for step in plan.steps if step.kind == "fill"] == ["fill:ops"]
+
+
+def test_what_belongs_into_an_encrypted_file_system_never_lies_on_the_root(reinstalled) -> None:
+    key = {"luks": {"key": {"secret": "ops-password"}}}
+    parts = [
+        HOME | {"name": "new", "mount": "/opt/new", "preserve": False} | key,
+        HOME | {"name": "old", "mount": "/vault", "size": "rest"} | key,
+    ]
+    secret = {"secret": "ops-password", "mode": "0600"}
+    files = [{"path": f"{folder}/key"} | secret for folder in ("/opt/new", "/vault", "/etc")]
+    plan, machine, order = reinstalled(parts, files=files)
+    assert told(plan) == {"files-in:new": ["/opt/new/key"], "files-in:old": ["/vault/key"]}
+    assert [file["path"] for file in plan.step("files").args["files"]] == ["/etc/key"]
+    ids = [step.id for step in plan.steps]
+    assert ids.index("fill:new") < ids.index("files-in:new") < ids.index("host-key")
+    assert plan.step("files-in:new").args["luks"]["secret"] == "secret:ops-password@3"
+    machine.run(plan)
+    after = make_plan(order, machine.observe(NOW, refs=REFS))
+    assert (after.steps, after.drift) == ((), ())
