@@ -87,7 +87,8 @@ def work_in_mount(device: str, wish: dict[str, Any]) -> None:
 def take_over(device: str, root: str, wish: dict[str, Any]) -> None:
     """Copy folders of the root into the file system that will be mounted over them.
 
-    With owners, times and attributes, of each folder itself too: /tmp is for all, /root for root.
+    With owners, times and attributes, of each folder itself too: /tmp is for all, /root for root. Nothing is
+    mounted in the root here; what counts as another file system there is a subvolume of it.
     """
     unseen_mounts()
     with mounted(root, wish["root_filesystem"], "ro", ROOT_POINT):
@@ -96,7 +97,7 @@ def take_over(device: str, root: str, wish: dict[str, Any]) -> None:
             if source != ROOT_POINT + folder or not os.path.isdir(source):
                 raise SystemExit(f"{folder} is no folder of the root, or one behind a symbolic link")
             with mounted(device, wish["filesystem"], options, MOUNT_POINT):
-                run(["cp", "-a", "--one-file-system", f"{source}/.", MOUNT_POINT])
+                run(["cp", "-a", f"{source}/.", MOUNT_POINT])
 
 
 def work_in_tree(device: str, root: str, wish: dict[str, Any]) -> None:
