@@ -137,6 +137,16 @@ def take_home(home: str, uid: int, gid: int) -> None:
         run(["chown", "-R", "-h", f"--from={own}", f"{uid}:{gid}", home])
 
 
+def set_aside(name: str, at: int, uid: int) -> None:
+    """Rename what an earlier system has left where an account needs a folder of its own."""
+    with contextlib.suppress(FileNotFoundError):
+        info = os.lstat(name, dir_fd=at)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, uid):
+            there = set(os.listdir(at))
+            free = next(one for n in range(1, 1000) if (one := f"{name}.before-{n}") not in there)
+            os.rename(name, free, src_dir_fd=at, dst_dir_fd=at)
+
+
 def ensure_account(wish: dict[str, Any]) -> None:
     """Make or adjust one account. Its home is its own ground: no link in it is followed by root."""
     name = wish["name"]
@@ -160,6 +170,8 @@ def ensure_account(wish: dict[str, Any]) -> None:
         take_home(home, uid, gid)
     ensure_home(home, uid, gid)
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    if wish.get("home_stays"):
+        set_aside(".ssh", handle, uid)
     with contextlib.suppress(FileExistsError):
         os.mkdir(".ssh", 0o700, dir_fd=handle)
         os.chown(".ssh", uid, gid, dir_fd=handle, follow_symlinks=False)

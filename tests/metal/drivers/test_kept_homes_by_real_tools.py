@@ -58,6 +58,8 @@ def old_homes(at: Path) -> None:
             os.chown(folder, number, number)
             folder.chmod(0o700)
     put(at / "rackflow" / "of-ops", "kept", 1007)
+    shutil.move(at / "ops" / ".ssh", at / "ops" / "dotfiles")
+    (at / "ops" / ".ssh").symlink_to("dotfiles")
 
 
 @pytest.fixture
@@ -104,6 +106,8 @@ def test_who_comes_back_finds_a_home_and_a_key_and_nobody_gets_what_another_has_
             assert key.read_text() == "ssh-ed25519 AAAAnew\n"
             assert {path.stat().st_uid for path in (key, key.parent, at / name)} == {numbers[name]}
         assert (at / "rackflow/work/notes").stat().st_uid == numbers["rackflow"]
+        assert (at / "ops/.ssh.before-1").readlink() == Path("dotfiles")
+        assert (at / "ops/dotfiles/authorized_keys").read_text() == "ssh-ed25519 AAAAold"
         assert (at / "rackflow/of-ops").stat().st_uid == 1007
         assert (at / "gone/.ssh/authorized_keys").read_text() == "ssh-ed25519 AAAAold"
         assert (at / "gone/work/notes").stat().st_uid == 1001
