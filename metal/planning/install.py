@@ -180,6 +180,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
     volumes = [
         {"name": one.part.name, "extents": one.extents, "on": one.on}
         | ({"pool": one.pool} if one.pool else {})
+        | ({} if one.part.filesystem else {"raw": True})
         for one in group.volumes
     ]
     sizes = [one.told(EXTENT_BYTES) for one in group.pools]
