@@ -12,6 +12,7 @@ from typing import Any
 
 from metal.planning.choice import Chosen
 from metal.planning.encryption import Encryption
+from metal.planning.filling import NO_OWNERS
 from metal.planning.mounting import formatted, mounts_of
 from metal.planning.plan import Step
 from metal.planning.wish import MANAGEMENT_USER, Wish
@@ -44,8 +45,8 @@ def accounts_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish:
 
 
 def files_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
-    """One step for each that stays or is encrypted and gets files; after all accounts, their owners."""
-    for one in (*_staying(chosen, encryption), *_sealed(chosen, encryption)):
+    """One step for each that stays or is apart, and gets files; after all accounts, which own them."""
+    for one in (*_staying(chosen, encryption), *_apart(chosen, encryption)):
         files = [dict(file) for file in wish.files if _inside(spec, one.part, str(file["path"]))]
         if files:
             told = ", ".join(str(file["path"]) for file in files)
@@ -93,24 +94,29 @@ def _staying(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
                 yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
 
 
-def _sealed(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
-    """What is new and encrypted."""
+def _is_apart(part: Formatted) -> bool:
+    """Whether files go into it alone: it is encrypted, or could not take them over from the root."""
+    return part.luks is not None or part.filesystem == NO_OWNERS
+
+
+def _apart(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
+    """What is new, and gets its files apart from the root."""
     for cut in (chosen.root, *chosen.data):
         for one in cut.plan.added if cut else ():
-            if cut and one.part.luks and not one.part.lvm and not cut.stays(one.part):
+            if cut and _is_apart(one.part) and not one.part.lvm and not cut.stays(one.part):
                 seen = cut.kept.get(one.part.name)
                 place = {"target": cut.target.args, "number": seen.number if seen else one.number}
                 yield _Mounted(one.part, place | encryption.args(one.part))
     for group in chosen.groups:
         for volume in group.volumes:
-            if volume.part.luks and not volume.kept:
+            if _is_apart(volume.part) and not volume.kept:
                 yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
 
 
 def of_the_root(spec: Host, wish: Wish) -> Wish:
-    """What is written into the root: all but what belongs into an encrypted file system."""
-    closed = [part for part in formatted(spec) if part.luks]
-    files = (file for file in wish.files if not any(_inside(spec, one, str(file["path"])) for one in closed))
+    """What is written into the root: all but what goes apart from it."""
+    apart = [part for part in formatted(spec) if _is_apart(part)]
+    files = (file for file in wish.files if not any(_inside(spec, one, str(file["path"])) for one in apart))
     return replace(wish, files=tuple(files))
 
 

@@ -84,6 +84,17 @@ def test_each_home_is_set_in_the_file_system_that_shows_it(reinstalled) -> None:
     assert [step.id for step in plan.steps if step.kind == "fill"] == ["fill:ops"]
 
 
+def test_a_vfat_gets_the_files_that_it_could_not_take_over(reinstalled) -> None:
+    drop = {"name": "drop", "size": "rest", "filesystem": "vfat", "mount": "/drop"}
+    files = [{"path": "/drop/a", "content": "a", "mode": "0755"}]
+    plan, machine, order = reinstalled([drop], files=files)
+    assert told(plan) == {"files-in:drop": ["/drop/a"]}
+    assert [step.kind for step in plan.steps if step.kind == "fill"] == []
+    machine.run(plan)
+    after = make_plan(order, machine.observe(NOW, refs=REFS))
+    assert (after.steps, after.drift) == ((), ())
+
+
 def test_what_belongs_into_an_encrypted_file_system_never_lies_on_the_root(reinstalled) -> None:
     key = {"luks": {"key": {"secret": "ops-password"}}}
     parts = [
