@@ -99,12 +99,19 @@ def ensure_home(path: str, uid: int, gid: int) -> None:
     os.close(handle)
 
 
-def owner_of(home: str) -> int | None:
-    """Give the number of who owns a home; None where there is none."""
+def owner_of(home: str) -> tuple[int, int] | None:
+    """Give the numbers of who owns a home, user and group; None where there is none."""
     try:
-        return os.lstat(home).st_uid
+        found = os.lstat(home)
     except FileNotFoundError:
         return None
+    return found.st_uid, found.st_gid
+
+
+def numbers_in(database: str) -> set[int]:
+    """Give the numbers that a database of users or groups has taken."""
+    with open(database, encoding="utf-8", errors="replace") as lines:
+        return {int(row[2]) for row in (line.split(":") for line in lines) if len(row) > 2}
 
 
 def comes_home(wish: dict[str, Any]) -> bool:
@@ -117,13 +124,32 @@ def number_for(home: str) -> int:
 
     Who takes the number that another one had would own what that one has left.
     """
-    with open("/etc/passwd", encoding="utf-8", errors="replace") as lines:
-        taken = {int(row[2]) for row in (line.split(":") for line in lines) if len(row) > 2}
-    own = owner_of(home)
-    if own is not None and own not in taken:
-        return own
-    taken |= {os.lstat(os.path.join(HOMES, one)).st_uid for one in os.listdir(HOMES)}
+    taken, own = numbers_in("/etc/passwd"), owner_of(home)
+    if own is not None and own[0] not in taken:
+        return own[0]
+    for one in os.listdir(HOMES):
+        taken.update(owner_of(os.path.join(HOMES, one)) or ())
     return next(number for number in NUMBERS if number not in taken)
+
+
+def group_for(name: str, home: str) -> list[str]:
+    """Make the account's group with the number of the home that stays, if nobody has it."""
+    own = owner_of(home)
+    try:
+        lookup(name, "/etc/group")
+    except SystemExit:
+        if own is None or own[1] in numbers_in("/etc/group"):
+            return []
+        run(["groupadd", "--gid", str(own[1]), name])
+    return ["--gid", name]
+
+
+def numbers_for(wish: dict[str, Any]) -> list[str]:
+    """Give what useradd is told of numbers; nothing where no home stays."""
+    home = HOMES + "/" + wish["name"]
+    if not wish.get("home_stays"):
+        return []
+    return ["--uid", str(number_for(home)), *group_for(wish["name"], home)]
 
 
 def take_home(home: str, uid: int, gid: int) -> None:
@@ -133,8 +159,11 @@ def take_home(home: str, uid: int, gid: int) -> None:
     account may live in a folder that is another one's.
     """
     own = owner_of(home)
-    if own not in (None, 0, uid) and home.startswith(HOMES + "/"):
-        run(["chown", "-R", "-h", f"--from={own}", f"{uid}:{gid}", home])
+    if own is None or own[0] in (0, uid) or not home.startswith(HOMES + "/"):
+        return
+    # The group first: that the home has another owner says that something is left to do.
+    run(["chown", "-R", "-h", f"--from={own[0]}:{own[1]}", f":{gid}", home])
+    run(["chown", "-R", "-h", f"--from={own[0]}", str(uid), home])
 
 
 def set_aside(name: str, at: int, uid: int) -> None:
@@ -152,8 +181,7 @@ def ensure_account(wish: dict[str, Any]) -> None:
     name = wish["name"]
     found = account(name)
     if found is None:
-        number = ["--uid", str(number_for(HOMES + "/" + name))] if wish.get("home_stays") else []
-        run(["useradd", "--create-home", *number, "--shell", wish["login_shell"], name])
+        run(["useradd", "--create-home", *numbers_for(wish), "--shell", wish["login_shell"], name])
         run(["chpasswd", "-e"], (name + ":" + (wish.get("password_hash") or "*") + "\n").encode())
     else:
         if found[6] != wish["login_shell"]:

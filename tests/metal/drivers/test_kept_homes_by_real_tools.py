@@ -15,7 +15,7 @@ from metal.drivers.storage.stack import Fill, Stack
 from tests.metal.drivers.conftest import MIB, Loop
 
 PLACES = Places.of(((Target("S1", 64 * MIB), 1), (Target("S2", 64 * MIB), 1)))
-TOOLS = ("useradd", "chpasswd", "chown")
+TOOLS = ("useradd", "groupadd", "chpasswd", "chown")
 PASSWD = "root:x:0:0::/root:/bin/sh\ndebian:x:1000:1000::/home/debian:/bin/sh\n"
 
 
@@ -58,6 +58,9 @@ def old_homes(at: Path) -> None:
             os.chown(folder, number, number)
             folder.chmod(0o700)
     put(at / "rackflow" / "of-ops", "kept", 1007)
+    put(at / "rackflow" / "shared", "kept", 1000)
+    os.chown(at / "rackflow" / "shared", 1000, 50)
+    os.chown(at / "ops", 1007, 1003)
     shutil.move(at / "ops" / ".ssh", at / "ops" / "dotfiles")
     (at / "ops" / ".ssh").symlink_to("dotfiles")
 
@@ -97,15 +100,18 @@ def test_who_comes_back_finds_a_home_and_a_key_and_nobody_gets_what_another_has_
     finally:
         ran("umount", str(at))
     numbers = {row[0]: int(row[2]) for row in rows}
-    # 1000 is the image's debian; 1001 has left a home.
-    assert numbers == {"root": 0, "debian": 1000, "ops": 1007, "rackflow": 1002, "newcomer": 1003}
+    groups = {row[0]: int(row[3]) for row in rows}
+    # 1000 is the image's debian; 1001 has left a home, 1003 is a group of ops's.
+    assert numbers == {"root": 0, "debian": 1000, "ops": 1007, "rackflow": 1002, "newcomer": 1004}
+    assert groups == {"root": 0, "debian": 1000, "ops": 1003, "rackflow": 1002, "newcomer": 1004}
     ran("mount", "-o", "ro", home, str(at))
     try:
         for name in ("newcomer", "ops", "rackflow"):
             key = at / name / ".ssh" / "authorized_keys"
             assert key.read_text() == "ssh-ed25519 AAAAnew\n"
             assert {path.stat().st_uid for path in (key, key.parent, at / name)} == {numbers[name]}
-        assert (at / "rackflow/work/notes").stat().st_uid == numbers["rackflow"]
+        told = [(at / "rackflow" / name).stat() for name in ("work/notes", "shared", "work", ".")]
+        assert {(one.st_uid, one.st_gid) for one in told} == {(1002, 1002), (1002, 50)}
         assert (at / "ops/.ssh.before-1").readlink() == Path("dotfiles")
         assert (at / "ops/dotfiles/authorized_keys").read_text() == "ssh-ed25519 AAAAold"
         assert (at / "rackflow/of-ops").stat().st_uid == 1007
