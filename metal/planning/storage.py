@@ -93,6 +93,9 @@ class Target:
             held = self.volume.existing
             told = {"raid": self.volume.spec.name, "uuid": held.uuid}
             return told | {"driver": held.driver, "controller": held.controller}
+        if self.volume and self.volume.existing and self.volume.controller is None:
+            members = [{"identity": one.identity, "size_bytes": one.size_bytes} for one in self.disks]
+            return {"raid": self.volume.spec.name, "uuid": self.volume.existing.uuid, "members": members}
         if self.volume:
             return {"raid": self.volume.spec.name}
         assert self.disk is not None  # a target is one of both

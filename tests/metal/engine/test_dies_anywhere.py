@@ -19,6 +19,7 @@ from tests.metal.engine.whole_jobs import (
     JOBS,
     OLD_UUID,
     ROOT_UUID,
+    kept_array,
     lvm_root,
     preserved,
     sealed,
@@ -37,7 +38,7 @@ STORAGE = (
     *("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab", "fill"),
     *("in-mount", "accounts-in", "files-in"),
 )
-DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
+DISKS_ALONE = ("plain", "volumes", "preserved", "kept array", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -143,6 +144,7 @@ def test_what_would_be_hidden_is_taken_over_at_the_end(job, folders, make_rig):
     [
         (preserved, {"files-in:vault": ["/vault/conf/a"]}),
         (sealed, {"accounts-in:data": ["ops", "rackflow"]}),
+        (kept_array, {"accounts-in:home": ["ops", "rackflow"]}),
     ],
 )
 def test_accounts_and_files_are_set_in_what_stays_before_it_hides_them(make, steps, make_rig):
