@@ -17,7 +17,7 @@ from metal.drivers.partitions import Target, find_root
 from metal.drivers.storage.lvm import volume_layer
 from metal.drivers.storage.opened import luks_id
 from metal.drivers.storage.places import Places
-from metal.drivers.storage.stack import Fill, Layer, Stack
+from metal.drivers.storage.stack import Fill, Layer, Mounted, Stack
 from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
 from metal.planning.plan import StepKind
@@ -56,7 +56,10 @@ class InMountStep:
         return ()
 
     def act(self, work: Work) -> None:
-        """Set them; a second time they are set again, to the same."""
+        """Set them; a second time they are set again, to the same. With nothing to set it must mount."""
+        if not work.args["accounts"] and not work.args["files"]:
+            _mount(work)
+            return
         accounts = tuple(
             Account(str(one["name"]), str(one["shell"]), tuple(one["ssh_keys"]), home_stays=True)
             for one in work.args["accounts"]
@@ -66,6 +69,15 @@ class InMountStep:
         told = [*(one.name for one in accounts), *(one.path for one in files)]
         says = f"set {', '.join(told)} in {work.args['name']}"
         _send(work, says, Document(says, accounts=accounts, files=files).command("/"))
+
+
+def _mount(work: Work) -> None:
+    """Mount what stays and leave it again, while the old root is there: later it must."""
+    work.unmount()
+    name, filesystem = str(work.args["name"]), str(work.args["filesystem"])
+    places, layers = _place(work, name, luks_steps.layers(work, name, fresh=False, seal=False))
+    stack = Stack(f"mount {name}, which stays", layers=layers, mounted=Mounted(filesystem, ()))
+    work.send((stack.command(Places.of(places)),))
 
 
 def _send(work: Work, says: str, inside: Command | None) -> None:

@@ -35,6 +35,22 @@ class _Mounted:
         ]
 
 
+def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
+    """One step for each that stays and will be gone into: it must mount before anything is erased."""
+    paths = [str(file["path"]) for file in wish.files]
+    paths += [_home(str(user["name"])) for user in _accounts(wish)]
+    for one in _staying(chosen, encryption):
+        if any(_inside(spec, one.part, path) for path in paths):
+            yield Step(
+                id=f"mounts:{one.part.name}",
+                kind="in-mount",
+                field="disks",
+                reason=f"{one.part.name} stays, and must mount as {one.part.filesystem}",
+                minutes=0.1,
+                args=_args(chosen, one),
+            )
+
+
 def accounts_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
     """One step for each that stays and holds homes of accounts; goes before all that sets accounts."""
     for one in _staying(chosen, encryption):
@@ -69,16 +85,20 @@ def _step(
         new=f"{told} in {inside.part.name}",
         reason="what is mounted there hides what the root has",
         minutes=0.1,
-        args={
-            **inside.place,
-            "name": inside.part.name,
-            "filesystem": inside.part.filesystem,
-            "folders": inside.folders,
-            "root": chosen.root.target.args if chosen.root else {},
-            "accounts": accounts or [],
-            "files": files or [],
-        },
+        args=_args(chosen, inside) | {"accounts": accounts or [], "files": files or []},
     )
+
+
+def _args(chosen: Chosen, inside: _Mounted) -> dict[str, Any]:
+    return {
+        **inside.place,
+        "name": inside.part.name,
+        "filesystem": inside.part.filesystem,
+        "folders": inside.folders,
+        "root": chosen.root.target.args if chosen.root else {},
+        "accounts": [],
+        "files": [],
+    }
 
 
 def _staying(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:

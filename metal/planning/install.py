@@ -8,7 +8,7 @@ from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.filling import fill_steps
-from metal.planning.in_mounts import accounts_in_mounts, files_in_mounts, of_the_root
+from metal.planning.in_mounts import accounts_in_mounts, files_in_mounts, mounted_before, of_the_root
 from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
@@ -37,7 +37,7 @@ def install_steps(
     drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     kept = [cut.target.name for cut in chosen.data if cut.kept]
     encryption = Encryption(order.secrets, chosen.tpm)
-    yield from encryption.before(spec, chosen)
+    yield from (*encryption.before(spec, chosen), *mounted_before(spec, chosen, encryption, wish))
     yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:

@@ -317,6 +317,8 @@ class FakeHost:
 
     def _in_mount(self, args: Mapping[str, Any]) -> None:
         """Only what is mounted where it will be is gone into; accounts are found by who owns what stays."""
+        if not args["accounts"] and not args["files"]:
+            return
         mounts = {one["mount"]: one for one in self._root.fstab}
         unlisted = [folder for folder, _ in args["folders"] if folder not in mounts]
         if unlisted:

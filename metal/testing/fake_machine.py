@@ -406,7 +406,7 @@ class FakeMachine(FakeShell):
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
         if made:
             volume["made"] = None if tear else made[-1][:-1]
-        elif not tear and (document["make"] or document["mounted"]):
+        elif not tear and (document["make"] or (document["mounted"] or {}).get("run")):
             volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)

@@ -38,7 +38,7 @@ def told(plan):
     return {
         step.id: [one.get("path") or one["name"] for one in (*step.args["accounts"], *step.args["files"])]
         for step in plan.steps
-        if step.kind == "in-mount"
+        if step.kind == "in-mount" and not step.id.startswith("mounts:")
     }
 
 
@@ -56,6 +56,9 @@ def test_after_a_reinstallation_accounts_and_files_are_there_although_what_stays
     assert not step.destructive
     kinds = [step.id for step in plan.steps]
     assert kinds.index("fstab") < kinds.index("accounts-in:home") < kinds.index("users")
+    checks = [number for number, step_id in enumerate(kinds) if step_id.startswith("mounts:")]
+    assert [kinds[number] for number in checks] == ["mounts:home", "mounts:data"]
+    assert max(checks) < min(number for number, step in enumerate(plan.steps) if step.destructive)
     assert kinds.index("management") < kinds.index("files-in:data") < kinds.index("host-key")
     machine.run(plan)
     after = make_plan(order, machine.observe(NOW, refs=REFS))
