@@ -111,7 +111,8 @@ def owner_of(home: str) -> tuple[int, int] | None:
 def numbers_in(database: str) -> set[int]:
     """Give the numbers that a database of users or groups has taken."""
     with open(database, encoding="utf-8", errors="replace") as lines:
-        return {int(row[2]) for row in (line.split(":") for line in lines) if len(row) > 2}
+        rows = [line.split(":") for line in lines]
+    return {int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
 
 
 def comes_home(wish: dict[str, Any]) -> bool:
