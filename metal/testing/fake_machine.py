@@ -354,12 +354,18 @@ class FakeMachine(FakeShell):
         return self._stack(place, change.argv[-1], document, tear=tear)
 
     def _fill(self, below: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
-        """What the root has goes into the file systems over it; torn, nobody knows how much of it."""
+        """What the root has goes into the file systems over it; torn, nobody knows how much of it.
+
+        One that stays gets accounts and files alone.
+        """
         for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
             refused = run_under(below, layer, self.tpm, tear=tear)
             if refused:
                 return refused
-        if not tear:
+        inside = document["fill"]["inside"]
+        if inside:
+            self._guest(inside["document"], tear=tear)
+        elif not tear:
             self.filled |= {folder for folder, _ in document["fill"]["folders"]}
         return None
 
@@ -404,7 +410,7 @@ class FakeMachine(FakeShell):
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
         if made:
             volume["made"] = None if tear else made[-1][:-1]
-        elif not tear and (document["make"] or document["mounted"]):
+        elif not tear and (document["make"] or (document["mounted"] or {}).get("run")):
             volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
