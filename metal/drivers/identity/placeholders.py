@@ -14,6 +14,7 @@ from specs.identity import PLACEHOLDERS, mac_identity, serial_identity, uuid_ide
 
 _ABSENT: Final = frozenset(
     {
+        "(null)",  # printf: a text that is not there
         "<bad index>",  # dmidecode: the string's index points past the strings
         "<out of spec>",  # dmidecode: a code that its version does not know
         "[empty]",
