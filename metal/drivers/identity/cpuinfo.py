@@ -156,17 +156,24 @@ def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
             threads.append({})
         else:
             (threads[-1] if threads else around).setdefault(pair[0].lower(), pair[1])
-    counted = number(around.get("# processors"))
-    if not threads and not counted:
+    counted = next((count for key in _COUNT_KEYS if (count := number(around.get(key)))), None)
+    if not threads and not counted and not _ALONE <= around.keys():
         raise unparsable(
             TOOL, next(line for line in lines if line.words), "a line 'processor : 0' or lscpu's"
         )
-    named = [thread.get(key) for thread in (around, *threads) for key in (*_MODEL_KEYS, "processor")]
+    named = [
+        next((thread[key] for key in (*_MODEL_KEYS, "processor") if thread.get(key)), None)
+        for thread in (around, *threads)
+    ]
     sockets, cores = _cores(threads)
     value = CpuInfo(sockets, cores, len(threads) or counted, _once(name for name in named if name), None)
     return Parsed(value, shorten(ignored))
 
 
+_COUNT_KEYS: Final = ("# processors", "ncpus active", "cpus active", "cpus detected")
+"""How many threads there are, of IBM Z, SPARC and Alpha, which have no block per thread."""
+_ALONE: Final = frozenset({"processor", "bogomips", "features"})
+"""An ARM kernel for one processor names it and counts nothing (`Processor : Feroceon … rev 1 (v5l)`)."""
 _IBM_Z = re.compile(r"processor \d+$")
 """`processor 0: version = FF, …` of IBM Z."""
 

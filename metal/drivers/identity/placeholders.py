@@ -66,12 +66,12 @@ def is_placeholder(text: str) -> bool:
         or not any(c.isalnum() for c in low)
         or low.startswith(("to be filled by", "sku=notprovided", "unknown (0x"))
         or bool(_ITS_OWN_NAME.fullmatch(low) or _NUMBERED.fullmatch(low))
-        or _repeats(low.removeprefix("0x"))
+        or _repeats(low.removeprefix("0x").replace("-", "").replace(" ", ""))
     )
 
 
 def _repeats(low: str) -> bool:
-    """All zero, all F, all X: an unprogrammed field of three characters or more."""
+    """All zero, all F, all X, in groups or not: an unprogrammed field of three characters or more."""
     return len(low) >= 3 and low[0] in "0fx" and low.strip(low[0]) == ""
 
 

@@ -74,6 +74,8 @@ _BRACKETED_IDS = re.compile(r"\[(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{4}\]$")
 _SPEED = re.compile(r"^(\d{1,7})([KMGT]?)bit/s$")
 _SPEED_POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _DEVICE = re.compile(r"^/dev/(?!sr\d|scd\d|cdrom|dvd|fd\d|ng\d|loop|ram|zram|hwmon|mmcblk\d+(?:boot|rpmb))")
+_OTHER_MEMORY: Final = ("Flash Memory", "Video Memory", "NVRAM", "Cache Memory")
+"""What lshw calls SMBIOS's memory arrays (type 16) whose use is stated and not system memory."""
 _VIRTUAL_MEDIA = re.compile(r"virtual (?:cd|dvd|floppy|media|hdisk|usb|optical)|idrac|vflash", re.IGNORECASE)
 
 
@@ -141,12 +143,16 @@ def _cpus(roots: tuple[Node, ...], known: Identities) -> Iterator[LshwCpu]:
 def _memory(roots: tuple[Node, ...]) -> int | None:
     """System Memory's size, or the sum of its banks; a node for each board is added up.
 
-    A PCI function of class memory has the same id, and a bus address.
+    A PCI function of class memory has the same id, and a bus address; so have arrays of other memory, which
+    are known by their description. System Memory's own is in the language of the machine.
     """
     sizes = [
         node.size or sum(child.size or 0 for child in node.children if child.name == "bank")
         for node, _ in walk(roots)
-        if node.class_name == "memory" and node.name == "memory" and node.text("businfo") is None
+        if node.class_name == "memory"
+        and node.name == "memory"
+        and node.text("businfo") is None
+        and node.text("description") not in _OTHER_MEMORY
     ]
     if not any(sizes):  # `-class memory`: a list without children
         sizes = [

@@ -28,6 +28,9 @@ IBM_Z = (
     "processor 0: version = FF,  identification = 0133E8,  machine = 2964\n"
     "processor 1: version = FF,  identification = 0133E8,  machine = 2964\n"
 )
+ARM_ALONE = "Processor\t: Acme 88 rev 1 (v5l)\nBogoMIPS\t: 9.1\nFeatures\t: swp half\nSerial : 0000\n"
+SPARC = "cpu\t\t: Acme Sparc III\nfpu\t\t: own\nncpus probed\t: 4\nncpus active\t: 2\nCPU0:\t\tonline\n"
+ALPHA = "cpu\t\t\t: Alpha\ncpu model\t\t: EV9\nBogoMIPS\t\t: 9.1\ncpus detected\t\t: 3\n"
 LSCPU = """\
 Architecture:            x86_64
   CPU op-mode(s):        32-bit, 64-bit
@@ -87,6 +90,9 @@ NESTED = json.dumps(
         (ARM, CpuInfo(None, None, 2, ("ARMv7 Processor rev 4 (v7l)",), None)),
         (POWER, CpuInfo(None, None, 2, ("POWER9, altivec supported",), None)),
         (IBM_Z, CpuInfo(None, None, 2, (), None)),
+        (ARM_ALONE, CpuInfo(None, None, None, ("Acme 88 rev 1 (v5l)",), None)),
+        (SPARC, CpuInfo(None, None, 2, ("Acme Sparc III",), None)),
+        (ALPHA, CpuInfo(None, None, 3, ("EV9",), None)),
         (LSCPU, CpuInfo(2, 48, 96, ("Acme(R) Gold 1",), "x86_64")),
         (MAINFRAME, CpuInfo(2, 20, 40, (), "s390x")),
         (CLUSTERS, CpuInfo(None, 64, 64, (), "aarch64")),

@@ -284,6 +284,7 @@ def test_the_identity_of_a_machine_is_of_the_same_reading():
         "A1_AssetTagNum0",
         "00000000",
         "0xFFFFFFFF",
+        "000000-000",
         "<BAD INDEX>",
         "(^_^)",
         "Unknown (0x4A66)",

@@ -40,6 +40,7 @@ MEMORY = [
     ),
     node("memory:2", "memory", description="RAM memory", size=100, businfo="pci@0000:00:14.2"),
     node("memory:3", "memory"),
+    node("memory:4", "memory", description="Flash Memory", size=1000),
     node("cache:0", "memory", size=50),
     node("firmware", "memory", size=60),
 ]
