@@ -157,7 +157,7 @@ def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
         else:
             (threads[-1] if threads else around).setdefault(pair[0].lower(), pair[1])
     counted = next((count for key in _COUNT_KEYS if (count := number(around.get(key)))), None)
-    if not threads and not counted and not _ALONE <= around.keys():
+    if not threads and not counted and not around.keys() >= _ALONE:
         raise unparsable(
             TOOL, next(line for line in lines if line.words), "a line 'processor : 0' or lscpu's"
         )
