@@ -163,6 +163,9 @@ def test_times_in_other_orders_and_impossible_ones():
         "27.05.2014 | 12:00:01": "2014-05-27T12:00:01",
         "02/30/2024 | 10:00:00": None,
         "Pre-Init Time-stamp   ": None,
+        "S+ 70/001 | 00:00:32 UTC": None,
+        "2023年02月03日 | 10时11分12秒 CST": "2023-02-03T10:11:12",
+        "2023년 02월 03일 | 10시 11분 12초 KST": "2023-02-03T10:11:12",
     }
     assert {told: sel.parse(row.format(told)).value.entries[0].time for told in times} == times
 
