@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metal.drivers.identity.lscpu_words import english, in_english
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import (
     Line,
@@ -48,6 +49,7 @@ def parse(text: str) -> Parsed[CpuInfo]:
     lines = lines_of(TOOL, text)
     if any(line.words.startswith("{") for line in lines):
         return _parse_json(text)
+    lines = in_english(lines)
     keys = {pair[0].lower() for line in lines if (pair := key_value(line))}
     if "cpu(s)" in keys or "architecture" in keys:
         return _parse_lscpu(lines)
@@ -81,7 +83,7 @@ def _fields(rows: Any, line: int) -> Iterator[tuple[str, str]]:
             if not isinstance(row, dict) or not isinstance(row.get("field"), str):
                 raise unparsable(TOOL, line, "an object with 'field' and 'data'", str(row)[:80])
             data = row.get("data")
-            yield row["field"].strip().rstrip(":").lower(), "" if data is None else str(data).strip()
+            yield english(row["field"]), "" if data is None else str(data).strip()
             if row.get("children"):
                 waiting.append(row["children"])
 
