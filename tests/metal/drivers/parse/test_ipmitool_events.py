@@ -104,6 +104,18 @@ def test_the_form_with_thresholds():
     ]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "Disk Load | 20 unspecified | ok",
+        "Disk Load | 20.000 | unspecified | ok | na",
+        "Disk Load,20,unspecified,ok",
+    ],
+)
+def test_a_unit_that_is_not_specified_is_none(row):
+    assert readings(row + "\n") == [("Disk Load", 20, None, "ok")]
+
+
 def test_csv_with_noise_before_it():
     assert readings(CSV) == [
         ("Event Log", None, None, "ok"),
