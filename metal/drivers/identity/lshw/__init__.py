@@ -162,11 +162,17 @@ def _memory(roots: tuple[Node, ...]) -> int | None:
 
 
 def _nics(roots: tuple[Node, ...]) -> Iterator[LshwNic]:
-    """Ethernet interfaces with a MAC on a bus: bonds, bridges and taps are on none."""
+    """Ethernet interfaces with a MAC on a bus: bonds, bridges and taps are on none.
+
+    Some chipsets' (nForce) have the PCI class of a bridge, and lshw's class is that.
+    """
     for node, _ in walk(roots):
         mac = mac_identity(node.text("serial"))
         ethernet = "ethernet" in (node.text("description") or "").lower() or "ethernet" in node.capabilities
-        if node.class_name != "network" or mac is None or not node.text("businfo") or not ethernet:
+        bridged = node.class_name == "bridge" and "ethernet" in node.capabilities
+        if not (node.class_name == "network" or bridged) or not ethernet:
+            continue
+        if mac is None or not node.text("businfo"):
             continue
         if "wireless" in node.capabilities or "wireless" in node.settings:
             continue

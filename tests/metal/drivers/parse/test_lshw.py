@@ -175,6 +175,25 @@ def test_nics_are_ethernet_on_a_bus():
     ]
 
 
+def test_a_nic_that_is_a_pci_bridge_by_class():
+    bridges = [
+        node(
+            "bridge:0",
+            "bridge",
+            description="Ethernet interface",
+            product="MCP Ethernet",
+            serial="02:00:00:00:00:09",
+            businfo="pci@0000:00:08.0",
+            logicalname="eth0",
+            capabilities={"ethernet": True, "physical": "Physical interface"},
+        ),
+        node("pci:1", "bridge", description="PCI bridge", businfo="pci@0000:00:0a.0"),
+    ]
+    assert [(one.name, one.model) for one in parse(json.dumps(bridges)).value.nics] == [
+        ("eth0", "MCP Ethernet")
+    ]
+
+
 def test_disks_stay_in_the_machine():
     disks = [(one.device, one.model, one.serial, one.size_bytes) for one in parse(JSON).value.disks]
     assert disks == [("/dev/sda", "DISK 1", "D1", 1000), ("/dev/nvme0n1", "NVME X", "N1", 2000)]
