@@ -113,9 +113,14 @@ def _from_lscpu(pairs: Iterable[tuple[str, str]]) -> CpuInfo:
         sockets=sockets,
         cores=cores or _product(fields, ("core(s) per cluster", "cluster(s)")),
         threads=_count(fields.get("cpu(s)")),
-        models=_once(value for key, value in pairs if key == "model name" and value not in _UNKNOWN),
+        models=_named(pairs, "model name") or _named(pairs, "bios model name"),
         architecture=fields.get("architecture"),
     )
+
+
+def _named(pairs: Iterable[tuple[str, str]], name: str) -> tuple[str, ...]:
+    """The models that a field names; the firmware's own name is all that there is of some ARM processors."""
+    return _once(value for key, value in pairs if key == name and value not in _UNKNOWN)
 
 
 def _product(fields: Mapping[str, str], *ways: tuple[str, ...]) -> int | None:

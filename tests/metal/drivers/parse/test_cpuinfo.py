@@ -138,6 +138,11 @@ def test_json_has_its_names_in_the_callers_language_too():
     assert parse(text).value == CpuInfo(1, 4, 8, ("Acme 7",), "x86_64")
 
 
+def test_the_firmwares_name_counts_where_there_is_no_other():
+    without = LSCPU.replace("  Model name:            Acme(R) Gold 1\n", "")
+    assert parse(without).value.models == ("Not this one",)
+
+
 def test_cores_are_counted_where_the_kernel_does_not():
     assert parse(X86.replace("cpu cores\t: 2\n", "")).value.cores == 4
 
