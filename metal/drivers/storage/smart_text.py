@@ -51,7 +51,7 @@ _OPEN_FAILED = re.compile(r"^# /\S+ -d \S+ # ")
 _FAILED: Final = (
     re.compile(r"^Smartctl open device: .* failed: "),
     re.compile(r"^(?:/|=+ *>).*: (?:Unable to detect device type|Unknown .*|Device open failed.*)$"),
-    re.compile(r"^/\S+: (?:Unable to|Unknown|Requested|Not a device|No such)"),
+    re.compile(r"^/\S+: (?!Device of type |Device open changed )\S"),
     re.compile(
         r"^(?:Read Device Identity|Read NVMe Identify Controller|Read SMART Data|Standard Inquiry) .*failed"
     ),

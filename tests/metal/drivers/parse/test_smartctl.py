@@ -196,6 +196,8 @@ def test_json_of_a_drive_that_does_not_open():
 @pytest.mark.parametrize(
     "message",
     [
+        "/dev/sda: requires option '-d cciss,N'",
+        "/dev/sdb: USB to NVMe bridge [please try '-d sntjmicron' and report result]",
         "Smartctl open device: /dev/sdz failed: Permission denied",
         "/dev/vda: Unable to detect device type",
         "Device is in STANDBY mode, exit(2)",
