@@ -294,6 +294,11 @@ def test_ddf_gives_an_array_for_each_virtual_disk():
     assert members(slow)[1] == (None, None, 1, "removed")
 
 
+def test_a_ddf_superblock_with_room_for_more_disks_than_there_are():
+    text = DDF.replace("Physical Disks : 2", "Physical Disks : 1023")
+    assert parse(text).value.arrays == parse(DDF).value.arrays
+
+
 def test_imsm_counts_sectors():
     (array,) = parse(IMSM).value.arrays
     assert (array.level, array.state, array.name, array.raid_devices) == ("raid1", "rebuilding", "Volume0", 2)
@@ -448,6 +453,10 @@ def test_no_array_is_an_empty_listing(text):
         (EXAMINE[: EXAMINE.index("   Device Role")], "line 9: expected the 'Device Role'"),
         (OLD_EXAMINE[: OLD_EXAMINE.index("   1     1")], "line 12: expected the members"),
         (DDF[: DDF.index("         1    3c5d")], "expected the table of physical disks"),
+        (
+            DDF[: DDF.index("         1    3c5d")].replace("Disks : 2", "Disks : 1023"),
+            "expected the table of physical disks",
+        ),
         (IMSM[: IMSM.index("[Volume0]")], "expected the volumes"),
         (EXAMINE.replace("a92b4efc", "12345678"), "expected the magic"),
         ("Personalities : [raid1]\nmd0 : active raid1 sda[0]\n", "line 2: expected 'blocks' of md0"),
