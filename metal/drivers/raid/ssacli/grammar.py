@@ -149,11 +149,13 @@ def heading_of(line: Line) -> Heading | None:
 
 
 def _array(match: re.Match[str]) -> ArrayLine:
-    """Among an array's notes only a status counts: not the interface, not the space."""
+    """Among an array's notes only a status counts: not the interface, not the space and its percentage."""
     notes = re.findall(r"\(([^()]*)\)", match["notes"] or "")
     words = [part.strip() for note in notes for part in note.split(",")]
     stated = [word for word in words if word and ":" not in word and not interface_of(word)]
-    stated = [word for word in stated if not re.match(r"solid state|hdd|ssd|mixed", word, re.IGNORECASE)]
+    stated = [
+        word for word in stated if not re.match(r"solid state|hdd|ssd|mixed|[\d.]+ ?%", word, re.IGNORECASE)
+    ]
     status = match["status"] or (stated[0] if stated else None)
     return ArrayLine(match["letter"].upper(), status, bare=not match["notes"] and match["status"] is None)
 

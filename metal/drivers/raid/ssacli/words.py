@@ -123,7 +123,7 @@ WELL: Final = frozenset({"", "ok", "not configured", "none", "not applicable", "
 
 NOTHING_THERE: Final = re.compile(
     r"^No controllers detected|^No (?:logical|physical) drives?\b"
-    r"|does not have any (?:\w+ )?(?:drive|array|device)s?\b",
+    r"|does not have any (?:\w+ ){0,2}(?:drive|array|device)s?\b",
     re.IGNORECASE,
 )
 """Errors that say only that a list is empty."""

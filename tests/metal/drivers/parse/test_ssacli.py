@@ -290,6 +290,7 @@ def test_several_controllers_one_of_them_empty():
         ("Error: No controllers detected. Possible causes:\n       - no driver\n", None),
         ("Error: The specified device does not have any logical drives.\n", None),
         ("Error: The specified controller does not have any physical drive.\n", None),
+        ("Error: The specified device does not have any unassigned physical drives.\n", None),
         ("\n   SSACLI Version: 4.21.7.0 2020-07-15\n", None),
         ("Available options are:\n   Max: 1042188 (Units in MB)\n   Min: 16 (Units in MB)\n", None),
         ("=> ctrl slot=0 create type=ld drives=1I:1:1 raid=0\n", None),
@@ -339,6 +340,11 @@ def test_an_array_that_failed_is_a_condition(array):
     )
     assert [(one.kind, one.text) for one in controller.conditions] == [("other", "array A: Failed")]
     assert controller.volumes[0].state == "optimal"
+
+
+def test_the_part_of_an_array_that_is_free_is_no_status():
+    head = "Smart Array P212 in Slot 1 (sn: RF2)\n\n   array A (SAS, Unused Space: 1024 MB (50.0%))\n\n"
+    assert only(head + "      logicaldrive 1 (2.0 TB, RAID 5, OK)\n").conditions == ()
 
 
 SESSION = (
