@@ -41,6 +41,11 @@ def test_no_controller():
     )
 
 
+def test_a_refusal_without_a_count_of_controllers():
+    read = parse("Invalid controller number.\n\nCommand aborted.\n").value
+    assert (read.controllers, read.outcome.message) == ((), "Invalid controller number.")
+
+
 def test_no_logical_devices():
     one = only(FOUND + volumes("   No logical devices configured\n") + DONE)
     assert (one.index, one.volumes, one.drives) == (None, (), ())
