@@ -149,7 +149,7 @@ def _with_blanks(text: str) -> str:
 
     The last word is the firmware, which has its column and at most 8 characters.
     """
-    firmware = text.split(" ")[-1]
+    firmware = text.rsplit(" ", maxsplit=1)[-1]
     lost = _ATA_FIRMWARE - (len(text) - len(firmware))
     return text.rjust(len(text) + lost) if 0 < lost < _ATA_SERIAL and len(firmware) <= _ATA_WIDTH else text
 
