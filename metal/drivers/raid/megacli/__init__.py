@@ -15,7 +15,7 @@ from metal.drivers.raid.megacli.commands import Command, is_own, outcome_of, spl
 from metal.drivers.raid.megacli.controllers import gather, note_preserved, with_spares
 from metal.drivers.raid.megacli.records import Reading, read
 from metal.drivers.raid.session import Session
-from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, breaks_off, lines_of, shorten, unparsable
 from specs.identity import serial_identity
 
 NAME: Final = "megacli"
@@ -31,7 +31,7 @@ def parse(text: str) -> Parsed[Listing]:
     end = next(line for line in reversed(lines) if line.words)
     for command in split(lines):
         reading = read(command)
-        _refuse_cut_off(reading, command, end)
+        _refuse_cut_off(reading, command, end, broken=breaks_off(text))
         for report in reading.reports:
             gather(session, report, command)
         lists = any(record.kind == "volume" for report in reading.reports for record in report.records)
@@ -49,13 +49,15 @@ def parse(text: str) -> Parsed[Listing]:
     return Parsed(Listing(NAME, together(outcomes), controllers), shorten(ignored), placeholders)
 
 
-def _refuse_cut_off(reading: Reading, command: Command, end: Line) -> None:
+def _refuse_cut_off(reading: Reading, command: Command, end: Line, *, broken: bool) -> None:
     """Refuse a text that ends inside an entry: one without its state, after others that have it."""
     if command.code is not None or command.lines[-1].number < end.number:
         return
     records = [record for report in reading.reports for record in report.records]
     if reading.heading is not None and reading.heading.number == end.number:
         raise unparsable(NAME, end, "what belongs to this adapter", "the end of the text")
+    if broken and reading.heading is not None:
+        raise unparsable(NAME, end, "'Exit Code: 0x00' at the end of the list")
     if not records:
         return
     last = records[-1]

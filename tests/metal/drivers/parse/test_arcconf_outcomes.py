@@ -157,8 +157,10 @@ def test_other_tools_are_refused(text):
         FOUND + controller().partition("Controller Version")[0],
         FOUND + task(0, "Rebuild").partition("Status")[0],
         FOUND + volumes(volume(0, "Present (1000MB, SATA")),
+        FOUND + volumes(volume(0, "Present (0,0)")) + "-" * 70 + "\n",
+        (FOUND + drives(drive(0), drive(1))).rstrip(),
     ],
-    ids=["nothing", "volume", "drive", "controller", "task", "segment"],
+    ids=["nothing", "volume", "drive", "controller", "task", "segment", "ruler", "no-end"],
 )
 def test_a_text_that_ends_inside_an_entry_is_refused(text):
     with pytest.raises(Unparsable, match=r"^arcconf: line \d+: expected .*, found "):

@@ -460,6 +460,7 @@ def test_no_array_is_an_empty_listing(text):
         (IMSM[: IMSM.index("[Volume0]")], "expected the volumes"),
         (EXAMINE.replace("a92b4efc", "12345678"), "expected the magic"),
         ("Personalities : [raid1]\nmd0 : active raid1 sda[0]\n", "line 2: expected 'blocks' of md0"),
+        (MDSTAT[: MDSTAT.index("unused")].rstrip("\n"), "expected 'unused devices:' at the end"),
         ("Personalities : [raid1]\n", "line 1: expected an array or 'unused devices:'"),
         ("ARRAY /dev/md0 level=raid1\n", "line 1: expected UUID="),
         ("MD_DEVICES=2\n", "line 1: expected MD_LEVEL or MD_UUID"),

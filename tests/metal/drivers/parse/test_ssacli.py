@@ -405,6 +405,7 @@ def test_one_error_makes_the_outcome_of_a_session():
         (DETAIL.split("         Status: Predictive", maxsplit=1)[0], "the keys of drive CN1:1:1"),
         (DETAIL.split("         Size: 1.75", maxsplit=1)[0], "the keys of volume 2"),
         (DETAIL.split(": 10000", maxsplit=1)[0], "a whole line"),
+        (DETAIL[: DETAIL.index("Serial Number:") + 17], "the end of the line"),
         ("Error:\n", "an error's text"),
         (CONFIG + "      physicaldrive 1I:1:", "or a whole address"),
     ],

@@ -88,6 +88,7 @@ def test_versions_and_counts_are_understood(text):
         (LISTING[: LISTING.index("VD LIST")], None, "the list of Virtual Drives = 1"),
         (LISTING[: LISTING.index("Virtual Drives")], None, "volumes and drives after TOPOLOGY"),
         (head() + "Supported Adapter Operations :\n====\nBBU = Yes\n", None, "up to Scheduled Tasks"),
+        (head() + "Basics :\n======\nModel = RackRAID 3108\nSerial Num", None, "the sections after Basics"),
         (LISTING[: LISTING.index("PD LIST") + 3], None, "the list of Physical Drives = 3"),
         (head() + "Drive Groups = 2\n", None, "what the title announces"),
         (LISTING[: LISTING.index("VD LIST")] + "VD LIST :\n=======\n", None, "what the title announces"),
