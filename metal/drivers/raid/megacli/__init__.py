@@ -22,6 +22,8 @@ NAME: Final = "megacli"
 FILLER_SERIAL: Final = "1122334455667788"
 """What PERC 6 controllers without a serial print in its place."""
 
+_STATE_KEYS: Final = {"drive": "firmware state", "volume": "state"}
+
 
 def parse(text: str) -> Parsed[Listing]:
     """Read MegaCli's output; raise Unparsable for what is none, or is cut off inside an entry."""
@@ -56,8 +58,8 @@ def _refuse_cut_off(reading: Reading, command: Command, end: Line, *, broken: bo
     records = [record for report in reading.reports for record in report.records]
     if reading.heading is not None and reading.heading.number == end.number:
         raise unparsable(NAME, end, "what belongs to this adapter", "the end of the text")
-    if broken and reading.heading is not None:
-        raise unparsable(NAME, end, "'Exit Code: 0x00' at the end of the list")
+    if broken and not records and any(report.lists_volumes for report in reading.reports):
+        raise unparsable(NAME, end, "the virtual drives of this adapter")
     if not records:
         return
     last = records[-1]
@@ -67,10 +69,12 @@ def _refuse_cut_off(reading: Reading, command: Command, end: Line, *, broken: bo
         and last.line.number == end.number
     ):
         raise unparsable(NAME, end, "what belongs to this entry", "the end of the text")
-    for kind, key in (("drive", "firmware state"), ("volume", "state")):
-        same = [record for record in records if record.kind == kind]
-        if last.kind == kind and key not in last.fields and any(key in one.fields for one in same):
-            raise unparsable(NAME, end, f"the {key} of the {kind} of line {last.line.number}")
+    same = [record for record in records if record.kind == last.kind]
+    key = _STATE_KEYS.get(last.kind, "")
+    if key and key not in last.fields and any(key in one.fields for one in same):
+        raise unparsable(NAME, end, f"the {key} of the {last.kind} of line {last.line.number}")
+    if broken and key and len(same) > 1 and next(reversed(same[-2].fields)) not in last.fields:
+        raise unparsable(NAME, end, f"the other keys of the {last.kind} of line {last.line.number}")
 
 
 def _without_fillers(controllers: tuple[Controller, ...]) -> tuple[tuple[Controller, ...], tuple[str, ...]]:
