@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from metal.drivers.raid.ssacli.words import Role, interface_of
+from metal.drivers.raid.ssacli.words import Role, interface_of, is_drive_status
 from metal.drivers.tool_text import Line, unparsable
 
 TOOL: Final = "ssacli"
@@ -194,7 +194,7 @@ def _drive(line: Line, match: re.Match[str]) -> DriveLine | None:
         True,
         interface,
         size,
-        status or (words[-1] if words else None),
+        status or next(filter(is_drive_status, words), words[-1] if words else None),
         spare and not active,
     )
 

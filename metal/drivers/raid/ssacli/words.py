@@ -149,6 +149,11 @@ def role_of(drive_type: str) -> Role | None:
     return next((role for word, role in ROLES if word in plain), None)
 
 
+def is_drive_status(word: str) -> bool:
+    """Whether it is a status of a drive, and not what follows it in a list ("transient data drive")."""
+    return word.lower().startswith((*SOUND, *(beginning for beginning, _ in DRIVE_STATES)))
+
+
 def drive_state(status: str | None, role: Role | None) -> DriveState | None:
     """A drive's state from its status, and where that is sound from its role."""
     plain = (status or "").lower()

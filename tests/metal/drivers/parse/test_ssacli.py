@@ -207,6 +207,10 @@ def test_a_volume_without_a_size_states_none():
         ),
         ("2I:0:1 (port 2I:box 0:bay 1, 1 TB): OK", ("2I:0:1", "online", "OK", None, 10**12)),
         ("2I:0:1 (port 2I:box 0:bay 1, 1 TB): Offline", ("2I:0:1", "offline", "Offline", None, 10**12)),
+        (
+            "1I:1:3 (port 1I:box 1:bay 3, SATA SSD, 480 GB, OK, transient data drive)",
+            ("1I:1:3", "online", "OK", "sata", 480 * 10**9),
+        ),
         ("2I:0:1: Odd", ("2I:0:1", None, "Odd", None, None)),
     ],
 )
