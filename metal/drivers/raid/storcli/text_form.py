@@ -45,6 +45,10 @@ _IDENTITY: Final = frozenset({"Product Name", "Model", "Serial Number", "Bus Num
 _STATUSES: Final = frozenset({"success", "failure", "failed"})
 _LISTS: Final = (("Physical Drives", "EID:Slt"), ("JBOD Drives", "EID:Slt"), ("Virtual Drives", "DG/VD"))
 """What `show` counts before it lists it, and the column that each list has."""
+_ENCLOSURES: Final = "Enclosure Information"
+_AFTER_SUPPORTED: Final = frozenset({"Scheduled Tasks", _ENCLOSURES})
+"""What ends a controller's own part of `show all`; an HBA's 7.35 has only the second."""
+_BEFORE_POLICIES = re.compile(r"Drive /c\d+\S* (?:State|Device attributes)")
 _ANNOUNCED = re.compile(r"(?:Drive Groups|Enclosures) = [1-9]\d*")
 
 
@@ -296,5 +300,21 @@ class _Reader:
             raise unparsable(TOOL, last, "volumes and drives after TOPOLOGY", "the end of the text")
         if broken and "Basics" in titles and not titles & {"Supported Adapter Operations"}:
             raise unparsable(TOOL, last, "the sections after Basics")
-        if "Supported Adapter Operations" in titles and not (titles | keys.keys()) & {"Scheduled Tasks"}:
+        if broken and _BEFORE_POLICIES.fullmatch(draft.sections[-1].title if draft.sections else ""):
+            raise unparsable(TOOL, last, "the sections of the drive up to Policies/Settings")
+        if "Supported Adapter Operations" in titles and not (titles | keys.keys()) & _AFTER_SUPPORTED:
             raise unparsable(TOOL, last, "the sections up to Scheduled Tasks", "the end of the text")
+        self._refuse_missing_drives(last)
+
+    def _refuse_missing_drives(self, last: Line) -> None:
+        """Refuse an HBA's `show all` that breaks off between the sections of its drives.
+
+        Only its enclosures tell how many drives there are. The fullest one counts, not their sum: the two
+        modules of one shelf count the same drives.
+        """
+        sections = self.draft.sections
+        enclosures = [row for section in sections if section.title == _ENCLOSURES for row in section.rows]
+        fullest = max((number(row.get("PD")) or 0 for row in enclosures), default=0)
+        drives = {row["EID:Slt"] for section in sections for row in section.rows if "EID:Slt" in row}
+        if len(drives) < fullest:
+            raise unparsable(TOOL, last, f"{fullest} drives, as the enclosure tells", str(len(drives)))
