@@ -19,6 +19,7 @@ from tests.metal.engine.whole_jobs import (
     JOBS,
     OLD_UUID,
     ROOT_UUID,
+    kept_array,
     lvm_root,
     preserved,
     sealed,
@@ -35,8 +36,9 @@ DEATHS: dict[str, Death] = {
 }
 STORAGE = (
     *("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab", "fill"),
+    *("mounts", "accounts-in", "files-in"),
 )
-DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
+DISKS_ALONE = ("plain", "volumes", "preserved", "kept array", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -135,6 +137,29 @@ def test_what_would_be_hidden_is_taken_over_at_the_end(job, folders, make_rig):
     assert world.machine.filled == folders
     kinds = [step.kind for step in world.plan.steps]
     assert all(kinds.index("management") < n for n, kind in enumerate(kinds) if kind == "fill")
+
+
+@pytest.mark.parametrize(
+    ("make", "steps"),
+    [
+        (preserved, {"files-in:vault": ["/vault/conf/a"]}),
+        (sealed, {"accounts-in:data": ["ops", "rackflow"]}),
+        (kept_array, {"accounts-in:home": ["ops", "rackflow"]}),
+    ],
+)
+def test_accounts_and_files_are_set_in_what_stays_before_it_hides_them(make, steps, make_rig):
+    world = make(make_rig())
+    world.drive()
+    told = {
+        step.id: [one.get("path") or one["name"] for one in (*step.args["accounts"], *step.args["files"])]
+        for step in world.plan.steps
+        if step.kind == "in-mount" and not step.id.startswith("mounts:")
+    }
+    assert told == steps
+    ids = [step.id for step in world.plan.steps]
+    assert ids.index("fstab") < ids.index(next(iter(steps))) < ids.index("host-key")
+    if make is sealed:
+        assert ids.index("accounts-in:data") < ids.index("users")
 
 
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
