@@ -54,9 +54,9 @@ def little_system(at: Path) -> None:
 def old_homes(at: Path) -> None:
     """Homes of an earlier system, whose numbers are not those that the new one would give."""
     for name, number in (("ops", 1007), ("rackflow", 1000), ("gone", 1001)):
-        put(at / name / "work" / "notes", name, number)
+        put(at / name / "own" / "notes", name, number)
         put(at / name / ".ssh" / "authorized_keys", "ssh-ed25519 AAAAold", number)
-        for folder in (at / name, at / name / "work", at / name / ".ssh"):
+        for folder in (at / name, at / name / "own", at / name / ".ssh"):
             os.chown(folder, number, number)
             folder.chmod(0o700)
     put(at / "rackflow" / "of-ops", "kept", 1007)
@@ -113,13 +113,13 @@ def test_who_comes_back_finds_a_home_and_a_key_and_nobody_gets_what_another_has_
             key = at / name / ".ssh" / "authorized_keys"
             assert key.read_text() == "ssh-ed25519 AAAAnew\n"
             assert {path.stat().st_uid for path in (key, key.parent, at / name)} == {numbers[name]}
-        told = [(at / "rackflow" / name).stat() for name in ("work/notes", "shared", "work", ".")]
+        told = [(at / "rackflow" / name).stat() for name in ("own/notes", "shared", "own", ".")]
         assert {(one.st_uid, one.st_gid) for one in told} == {(1002, 1002), (1002, 50)}
         assert (at / "ops/.ssh.before-1").readlink() == Path("dotfiles")
         assert (at / "ops/dotfiles/authorized_keys").read_text() == "ssh-ed25519 AAAAold"
         assert (at / "rackflow/of-ops").stat().st_uid == 1007
         assert (at / "gone/.ssh/authorized_keys").read_text() == "ssh-ed25519 AAAAold"
-        assert (at / "gone/work/notes").stat().st_uid == 1001
+        assert (at / "gone/own/notes").stat().st_uid == 1001
         assert ((at / "ops/motd").read_text(), (at / "ops/motd").stat().st_uid) == ("hello", 1007)
     finally:
         ran("umount", str(at))

@@ -10,7 +10,9 @@ from typing import get_args
 
 import pytest
 
+from metal.drivers.guest.facts import RELABELS
 from metal.drivers.guest.fstab import PATIENCE
+from metal.drivers.guest.phone_home import RELABEL
 from metal.errors import RackflowError
 from metal.planning.plan import StepKind
 from metal.planning.restarts import RESTARTS
@@ -228,6 +230,15 @@ def test_an_image_whose_lvm_would_look_at_its_builder_s_disks_alone_says_so(make
     with pytest.raises(RackflowError, match="it would see none of its new groups") as raised:
         world.drive()
     assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", "fstab")
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_system_with_selinux_labels_what_the_job_has_written(labels, make_rig):
+    """Without labels sshd would be denied the keys; a system without SELinux gets no such file."""
+    world = JOBS["plain"](make_rig())
+    world.machine.guest["present"][RELABELS] = labels
+    world.drive()
+    assert (RELABEL in world.machine.guest["files"]) is labels
 
 
 def test_what_a_killed_job_has_left_in_dev_is_in_no_group_s_way(make_rig):

@@ -294,6 +294,13 @@ def test_ddf_gives_an_array_for_each_virtual_disk():
     assert members(slow)[1] == (None, None, 1, "removed")
 
 
+def test_ddf_of_a_version_that_counts_the_room_in_the_table():
+    roomy = DDF.replace("Disks : 2", "Disks : 1023")
+    assert parse(roomy).value == parse(DDF).value
+    with pytest.raises(Unparsable, match="expected the table of physical disks"):
+        parse(roomy[: roomy.index("         1    3c5d")])
+
+
 def test_imsm_counts_sectors():
     (array,) = parse(IMSM).value.arrays
     assert (array.level, array.state, array.name, array.raid_devices) == ("raid1", "rebuilding", "Volume0", 2)
@@ -448,9 +455,14 @@ def test_no_array_is_an_empty_listing(text):
         (EXAMINE[: EXAMINE.index("   Device Role")], "line 9: expected the 'Device Role'"),
         (OLD_EXAMINE[: OLD_EXAMINE.index("   1     1")], "line 12: expected the members"),
         (DDF[: DDF.index("         1    3c5d")], "expected the table of physical disks"),
+        (
+            DDF[: DDF.index("         1    3c5d")].replace("Disks : 2", "Disks : 1023"),
+            "expected the table of physical disks",
+        ),
         (IMSM[: IMSM.index("[Volume0]")], "expected the volumes"),
         (EXAMINE.replace("a92b4efc", "12345678"), "expected the magic"),
         ("Personalities : [raid1]\nmd0 : active raid1 sda[0]\n", "line 2: expected 'blocks' of md0"),
+        (MDSTAT[: MDSTAT.index("unused")].rstrip("\n"), "expected 'unused devices:' at the end"),
         ("Personalities : [raid1]\n", "line 1: expected an array or 'unused devices:'"),
         ("ARRAY /dev/md0 level=raid1\n", "line 1: expected UUID="),
         ("MD_DEVICES=2\n", "line 1: expected MD_LEVEL or MD_UUID"),
