@@ -1,6 +1,7 @@
 """A machine's TPM: asked for in the rack file, a program beside QEMU, a memory in the machine's folder."""
 
 import socket
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,6 +59,24 @@ def test_it_listens_and_ends_with_its_machine_and_remembers(machine: Machine) ->
     machine.blank()
 
     assert not (machine.directory / tpm.STATE).exists()
+
+
+def test_a_new_one_bears_as_many_power_cuts_as_one_on_a_mainboard(machine: Machine) -> None:
+    tpm.start(machine.directory)
+    listening = ProcessRecord.load(machine.directory / tpm.RECORD)
+    assert listening is not None
+    end(listening, grace_s=2)
+    server = ("--server", f"type=unixio,path={machine.directory / 'asked'}")
+    made = tpm._spawn(machine.directory, "asked", *server, "--flags", "not-need-init,startup-clear")
+
+    with socket.socket(socket.AF_UNIX) as port:
+        port.connect(str(machine.directory / "asked"))
+        # TPM2_GetCapability: three properties, TPM_PT_MAX_AUTH_FAIL first.
+        port.sendall(struct.pack(">HIIIII", 0x8001, 22, 0x17A, 6, 0x20F, 3))
+        answer = port.recv(4096)
+    end(made, grace_s=2)
+
+    assert struct.unpack(">6I", answer[-24:])[1::2] == tpm.TRIES
 
 
 def test_one_that_does_not_start_is_told_with_its_log(

@@ -147,7 +147,7 @@ class Here:
         eventually("started again", lambda: self.boot_id() != before, 400, every_s=2)
 
     def shut_down(self) -> None:
-        """Have its system end itself. Each cut counts at a TPM as a wrong try, and this one bears three."""
+        """Have its system end itself: each power cut counts at a TPM as a wrong try."""
         with contextlib.suppress(Failed):
             self.ssh("sudo systemctl poweroff")
         eventually("off", lambda: self.rack.ask(MACHINE, "status")["power"] == "off", 200)
