@@ -17,14 +17,11 @@ from specs.phases import Phase
 from specs.records import HostRecord, JobRecord
 
 SSH_OPTIONS: Final = (
-    "-q",
-    "-o",
-    "StrictHostKeyChecking=no",
-    "-o",
-    "UserKnownHostsFile=/dev/null",
-    "-o",
-    "BatchMode=yes",
+    *("-q", "-o", "BatchMode=yes"),
+    *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10"),
 )
+"""A machine that goes away meanwhile ends the command within a minute: whoever waits for it asks again."""
 
 T = TypeVar("T")
 
@@ -115,16 +112,19 @@ class Site:
         self, *argv: str, stdin: str | None = None, timeout_s: int = 60
     ) -> subprocess.CompletedProcess[str]:
         """A command in the edge's namespace, as another machine of the site would run it."""
-        return subprocess.run(
-            [sys.executable, "-m", "lab", "exec", "--ns", "edge", "--", *argv],
-            cwd=CLONE,
-            env=self.demo.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                [sys.executable, "-m", "lab", "exec", "--ns", "edge", "--", *argv],
+                cwd=CLONE,
+                env=self.demo.environment,
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise Failed(f"{argv[0]} has not ended within {timeout_s} s") from error
 
     def ssh(self, address: str, command: str) -> str:
         """Output of a command on a deployed system, by a plain ssh client."""

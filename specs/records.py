@@ -45,7 +45,7 @@ JobState = Literal[
 ]
 WaitEvent = Literal["boot-os", "os", "bmc"]
 """What a job may wait for: a report-in, a phone-home, or (by the clock alone) a BMC that comes back."""
-Result = Literal["in-sync", "applied", "waiting-consent", "failed"]
+Result = Literal["in-sync", "applied", "observed", "waiting-consent", "failed"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 

@@ -145,10 +145,10 @@ class Run:
         self._end("in-sync", "ok", told, plan)
 
     def observed(self, plan: Plan) -> None:
-        """End after a reading alone."""
+        """End after a reading alone; a host that differs was observed, and is not in sync."""
         told = standing(plan)
         self._synced(plan, told)
-        self._end("in-sync", "ok", f"observed: {told}", plan)
+        self._end("in-sync" if plan.in_sync else "observed", "ok", f"observed: {told}", plan)
 
     def waits_for_consent(self, plan: Plan) -> None:
         """End as waiting; a consent, by `rackflow approve` or by the form, starts the job's next run."""

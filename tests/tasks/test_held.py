@@ -320,7 +320,7 @@ def test_a_reading_alone_says_what_differs(edge: FakeEdge) -> None:
     with held("web-01", 7, "observe") as run:
         run.observed(plan(drift=("image: other",)))
 
-    assert edge.outcome["message"] == "observed: image: other"
+    assert (edge.outcome["result"], edge.outcome["message"]) == ("observed", "observed: image: other")
     assert edge.all("condition") == [("InSync", "False")]
 
 
