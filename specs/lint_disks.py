@@ -39,6 +39,8 @@ GPT_NAME_MAX: Final = 36
 IMAGE_FOLDERS: Final = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 START_FOLDERS: Final = ("/boot", "/dev", "/proc", "/sys", "/run")
 """Folders that a machine starts from, or that it makes itself, with all below them."""
+OWN_FOLDERS: Final = ("/etc/rackflow", "/etc/ssh", "/etc/systemd", "/usr/lib/rackflow")
+"""Folders that a job writes to at its very end, when new file systems have taken over what the root has."""
 
 MBR_PARTITIONS: Final = 4
 """Entries of the table in the first sector; logical partitions inside an extended one are not made here."""
@@ -208,7 +210,7 @@ def _mounts(place: Place, host: Host) -> Iterator[Finding]:
             yield at.finding("a mount or option with a blank in it breaks fstab", "remove the blank")
         if mount and ((mount != "/" and mount.endswith("/")) or ".." in mount.split("/")):
             yield at.finding(f"expected a plain absolute path, got {mount!r}", "no .. and no / at the end")
-        if mount in IMAGE_FOLDERS or _is_below(mount, START_FOLDERS):
+        if mount in IMAGE_FOLDERS or _is_below(mount, (*START_FOLDERS, *OWN_FOLDERS)):
             told = f"{mount} is the image's: what is mounted there hides what the system starts from"
             yield place(*path, "mount").finding(told, "mount it elsewhere")
         taken = next((word for word in options if word.partition("=")[0] in OWN_OPTIONS), None)

@@ -18,7 +18,7 @@ from metal.drivers.guest import (
 from metal.drivers.guest.accounts import UserWish
 from metal.drivers.guest.bootloader import GRUB_CFG, HOOK
 from metal.drivers.guest.document import Document, commands
-from metal.drivers.guest.facts import LVM_DEVICES, LVM_TOOLS, THIN_TOOLS
+from metal.drivers.guest.facts import LVM_DEVICES, LVM_TOOLS, RELABELS, THIN_TOOLS
 from metal.drivers.guest.fstab import FSTAB, Mount
 from metal.drivers.guest.hostname import HOSTS
 from metal.drivers.guest.managed_files import FileWish
@@ -165,7 +165,8 @@ def _phone_home(work: Work) -> Document:
     tables = [step.args.get("mounts", ()) for step in work.plan.steps if step.kind == "fstab"]
     mounts = [str(entry["mount"]) for table in tables for entry in table if entry.get("mount")]
     places = [mount for mount in mounts if mount.startswith("/")]
-    return phone_home.document(work.host, url, str(token["token"]), places)
+    relabel = work.reading().present(RELABELS)
+    return phone_home.document(work.host, url, str(token["token"]), places, relabel=relabel)
 
 
 def _record(work: Work) -> InstallRecord:

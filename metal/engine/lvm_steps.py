@@ -85,7 +85,9 @@ def group_wish(work: Work, args: Mapping[str, Any]) -> GroupWish:
         held = (part.filesystem, part.fs_uuid) if part else (None, None)
         places.append(PhysicalVolume(target, number, uuid, *held))
     volumes = (
-        VolumeWish(str(one["name"]), int(one["extents"]), one.get("on"), one.get("pool"))
+        VolumeWish(
+            str(one["name"]), int(one["extents"]), one.get("on"), one.get("pool"), bool(one.get("raw"))
+        )
         for one in args.get("volumes", ())
     )
     extent_bytes = int(args["extent_bytes"])

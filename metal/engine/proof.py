@@ -83,6 +83,8 @@ def sends_secret(step: Step) -> bool:
         return True
     if step.kind in ("mkfs", "fill"):
         return "luks" in step.args
+    if step.kind == "in-mount":
+        return "luks" in step.args or any(file.get("secret") for file in step.args["files"])
     if step.kind == "users":
         return any(user.get("password") is not None for user in step.args.get("users", ()))
     return step.kind == "files" and any(file.get("secret") for file in step.args.get("files", ()))

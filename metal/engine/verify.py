@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from metal.drivers.guest.fstab import QUEUED, mounts_queued
 from metal.edge_client.runs import RunCalls
 from metal.engine.around import REAL, Log, Surroundings
 from metal.engine.claim import Claim, check
@@ -74,16 +75,24 @@ class FirstBoot:
 
     def answers(self, start: Start) -> str:
         """Wait until it answers over SSH: no event tells of that, so it is looked for more often."""
-        return self._until(self.reach, start, "waits for the system to answer over SSH", SSH_LOOK_S)
+        message = "waits for the system to answer over SSH and to have mounted what it mounts"
+        return self._until(self.reach, start, message, SSH_LOOK_S)
 
     def reach(self, record: HostRecord) -> str | None:
-        """Where it answers over SSH now."""
+        """Where it answers over SSH now, with no mount that is still to come.
+
+        With `nofail` no part of a start waits for a mount: read half way, a system is not what it will be.
+        One without systemd tells of none.
+        """
         try:
             at = running_os(record)
-            self.around.sessions.shell(self.edge, at).read(("true",))
+            queued = self.around.sessions.shell(self.edge, at).read(QUEUED)
         except Unreachable:
             return None
-        return at.address
+        coming = mounts_queued(queued.stdout) if queued.ok else ()
+        if coming:
+            self.log(f"{record.name} is up and still mounts: {', '.join(coming)}")
+        return None if coming else at.address
 
     def stands(self) -> None:
         """Have it answering still, or again: its power may be cut also after it has phoned home."""

@@ -247,6 +247,8 @@ class Work:
             return Target(identity=self._volume_disk(name, about))
         if making:
             return Target(raid_uuid=self.made(f"raid:{name}"), raid_name=name)
+        if value.get("members"):
+            return Target(raid_uuid=str(value["uuid"]), raid_name=name)
         found = [array for array in self.block().arrays if array.name == name]
         if len(found) != 1:
             raise Refused(f"{len(found)} arrays are called {name}", host=self.host, reason="no-matching-disk")

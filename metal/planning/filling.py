@@ -46,7 +46,7 @@ def _fill(spec: Host, part: Formatted, place: dict[str, Any], root: dict[str, An
     folders = [
         [mount, options[0] if mount != part.mount else "defaults"] for mount, options in mounts_of(part)
     ]
-    folders = [one for one in folders if _is_filled(spec, one[0])]
+    folders = [one for one in folders if _is_filled(spec, part, one[0])]
     if part.mount == "/" or part.filesystem == NO_OWNERS or not folders:
         return
     told = ", ".join(folder for folder, _ in folders)
@@ -61,6 +61,7 @@ def _fill(spec: Host, part: Formatted, place: dict[str, Any], root: dict[str, An
     )
 
 
-def _is_filled(spec: Host, mount: str) -> bool:
+def _is_filled(spec: Host, part: Formatted, mount: str) -> bool:
+    """Whether the root has anything there; files that belong into an encrypted one never lie on it."""
     known = any(mount == one or mount.startswith(f"{one}/") for one in FILLED)
-    return known or any(file.path.startswith(f"{mount}/") for file in spec.files)
+    return known or (part.luks is None and any(file.path.startswith(f"{mount}/") for file in spec.files))

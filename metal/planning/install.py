@@ -8,6 +8,7 @@ from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.filling import fill_steps
+from metal.planning.in_mounts import accounts_in_mounts, files_in_mounts, mounted_before, of_the_root
 from metal.planning.layout import ROOT_VOLUME, label_of
 from metal.planning.mounting import HEADER_MARK, marked, mounts_of, unlocked_name
 from metal.planning.plan import Step, StepKind
@@ -36,7 +37,7 @@ def install_steps(
     drives += [disk for volume in chosen.storage.volumes for disk in volume.disks]
     kept = [cut.target.name for cut in chosen.data if cut.kept]
     encryption = Encryption(order.secrets, chosen.tpm)
-    yield from encryption.before(spec, chosen)
+    yield from (*encryption.before(spec, chosen), *mounted_before(spec, chosen, encryption, wish))
     yield from raid_steps(chosen.storage, drives, kept, erased)
     for cut in (chosen.root, *chosen.data):
         if not cut.kept:
@@ -53,7 +54,7 @@ def install_steps(
         yield from _mkfs_in(group, encryption)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
-    configured = list(configure(wish, frozenset(ADJUSTABLE), "boot-os"))
+    configured = list(configure(of_the_root(spec, wish), frozenset(ADJUSTABLE), "boot-os"))
     yield from (step for step in configured if step.kind == "hostname")
     mounts = [one for cut in (chosen.root, *chosen.data) for one in _mounts(cut)]
     mounts += [one for group in chosen.groups for one in _mounts_in(group)]
@@ -63,9 +64,19 @@ def install_steps(
     if unlocks:
         told = {"target": root.target.args, "root_uuid": root_uuid, "unlocks": unlocks}
         yield _plain("crypttab", "disks", "encrypted file systems are unlocked at each start", args=told)
-    yield from (step for step in configured if step.kind != "hostname")
-    yield from fill_steps(spec, chosen, encryption)
+    later = (step for step in configured if step.kind != "hostname")
+    yield from _around_mounts(later, spec, chosen, encryption, wish)
     yield from _finish(spec, order, chosen, chosen.image.digest, efi=firmware == "uefi")
+
+
+def _around_mounts(
+    configured: Iterator[Step], spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish
+) -> Iterator[Step]:
+    """What is written into the root, and into what will be mounted over it."""
+    yield from accounts_in_mounts(spec, chosen, encryption, wish)
+    yield from configured
+    yield from fill_steps(spec, chosen, encryption)
+    yield from files_in_mounts(spec, chosen, encryption, wish)
 
 
 def _blocked(chosen: Chosen) -> Iterator[Step]:
@@ -169,6 +180,7 @@ def _volume_group(group: Group) -> Iterator[Step]:
     volumes = [
         {"name": one.part.name, "extents": one.extents, "on": one.on}
         | ({"pool": one.pool} if one.pool else {})
+        | ({} if one.part.filesystem else {"raw": True})
         for one in group.volumes
     ]
     sizes = [one.told(EXTENT_BYTES) for one in group.pools]

@@ -41,7 +41,9 @@ class Leftovers:
             return ()
         below = self.owners.get(device)
         if not below:
-            return (device,)  # over a container or another group: nobody says where that lies
+            return (
+                f"{device} (over what it lies nobody says; the boot OS opens no container: rackflow inspect)",
+            )
         return tuple(describe(disk) for disk in below if disk.identity not in self.erased)
 
     def torn(self, kept: Collection[str]) -> Iterator[tuple[str, Refusal]]:

@@ -30,6 +30,7 @@ StepKind = Literal[
     "crypttab",
     "hostname",
     "network",
+    "in-mount",
     "users",
     "files",
     "management",

@@ -98,6 +98,7 @@ _ROWS: Final = (
     RestartRule(
         "management", "repeat", "Account, rule and rf-exec are set again: a reading shows the key only."
     ),
+    RestartRule("in-mount", "repeat", "It is mounted again; accounts and files are set again, to the same."),
     RestartRule("fill", "repeat", "The same folders are copied again, into the same new file system."),
     RestartRule(
         "host-key", "repeat", "Another key is made: the system has not started yet, nobody knows one."

@@ -93,6 +93,14 @@ class Target:
             held = self.volume.existing
             told = {"raid": self.volume.spec.name, "uuid": held.uuid}
             return told | {"driver": held.driver, "controller": held.controller}
+        if self.volume and self.volume.existing and self.volume.controller is None:
+            held = self.volume.existing
+            # Not a drive that is to replace a lost one: mdadm assembles nothing of it.
+            drives = [
+                {"identity": one.identity, "size_bytes": one.size_bytes}
+                for one in members_of(held, self.disks)
+            ]
+            return {"raid": self.volume.spec.name, "uuid": held.uuid, "members": drives}
         if self.volume:
             return {"raid": self.volume.spec.name}
         assert self.disk is not None  # a target is one of both

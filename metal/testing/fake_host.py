@@ -315,6 +315,20 @@ class FakeHost:
             raise FakeRefusal(f"{args['name']} is filled too early: {unlisted}")
         self._root.done |= {f"filled {folder}" for folder, _ in args["folders"]}
 
+    def _in_mount(self, args: Mapping[str, Any]) -> None:
+        """Only what is mounted where it will be is gone into; accounts are found by who owns what stays."""
+        if not args["accounts"] and not args["files"]:
+            return
+        mounts = {one["mount"]: one for one in self._root.fstab}
+        unlisted = [folder for folder, _ in args["folders"] if folder not in mounts]
+        if unlisted:
+            raise FakeRefusal(f"{args['name']} is set too early: {unlisted}")
+        if args["accounts"] and self._root.users:
+            raise FakeRefusal("accounts have numbers already")
+        self._root.files |= {file["path"]: file for file in args["files"]}
+        self._root.done |= {f"set /home/{one['name']}" for one in args["accounts"]}
+        self._root.done |= {f"set {one['path']}" for one in args["files"]}
+
     def _bootloader(self, args: Mapping[str, Any]) -> None:
         self._root.done.add(f"bootloader {self._key(args['target'])}")
 
@@ -448,7 +462,7 @@ class FakeHost:
                 f"UUID=x {one['mount']} {one['filesystem']} {','.join(one['options'])} 0 0"
                 for one in root.fstab
             ),
-            management_key=root.management_key is not None,
+            management_key=root.management_key is not None and not root.hides("/home/rackflow"),
         )
 
     def _seen_addresses(self, files: Mapping[str, str]) -> dict[str, tuple[str, ...]]:

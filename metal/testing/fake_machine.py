@@ -15,6 +15,7 @@ from metal.drivers.erasing import ERASERS
 from metal.drivers.filesystems import CHECKS, read_subvolumes
 from metal.drivers.guest.document import PYTHON
 from metal.drivers.guest.facts import LIBRARY_FOLDERS, TSS_LIBRARIES
+from metal.drivers.guest.fstab import QUEUED
 from metal.drivers.hardware import QUERIES
 from metal.drivers.identity.platform import PLATFORM
 from metal.drivers.network.links import IP_LINK, NIC_SYSFS
@@ -89,6 +90,8 @@ class FakeMachine(FakeShell):
         """Id and name of each device that a killed program has left open; its disks count as used."""
         self.folders: set[str] = set()
         """Folders of its /dev that closed volumes have left."""
+        self.queued = ""
+        """What systemd has still to start."""
         self.filled: set[str] = set()
         """Folders of the root that were taken over into what is mounted there."""
         self.deaf: set[str] = set()
@@ -159,6 +162,7 @@ class FakeMachine(FakeShell):
             ERASERS.argv: json.dumps({d["kname"]: d["erases"] for d in self.disks.values() if "erases" in d}),
             ("cat", "/proc/mounts"): "/dev/x /mnt/rackflow ext4 rw 0 0\n" if self.mounted else "",
             ("true",): "",
+            QUEUED: self.queued,
             PYTHON: json.dumps(self.guest),
             FAST_ZERO.argv: fast,
         }
@@ -350,12 +354,18 @@ class FakeMachine(FakeShell):
         return self._stack(place, change.argv[-1], document, tear=tear)
 
     def _fill(self, below: Place, document: dict[str, Any], *, tear: bool) -> Output | None:
-        """What the root has goes into the file systems over it; torn, nobody knows how much of it."""
+        """What the root has goes into the file systems over it; torn, nobody knows how much of it.
+
+        One that stays gets accounts and files alone.
+        """
         for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
             refused = run_under(below, layer, self.tpm, tear=tear)
             if refused:
                 return refused
-        if not tear:
+        inside = document["fill"]["inside"]
+        if inside:
+            self._guest(inside["document"], tear=tear)
+        elif not tear:
             self.filled |= {folder for folder, _ in document["fill"]["folders"]}
         return None
 
@@ -400,7 +410,7 @@ class FakeMachine(FakeShell):
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
         if made:
             volume["made"] = None if tear else made[-1][:-1]
-        elif not tear and (document["make"] or document["mounted"]):
+        elif not tear and (document["make"] or (document["mounted"] or {}).get("run")):
             volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)

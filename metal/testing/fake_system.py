@@ -23,10 +23,13 @@ class DeployedSystem:
     done: set[str] = field(default_factory=set)
 
     def hides(self, path: str) -> bool:
-        """Whether a new file system is mounted over what was written to the root."""
-        new = {one["mount"] for one in self.fstab if not one.get("fs_uuid") and not one.get("device")}
-        over = [mount for mount in new if path.startswith(f"{mount}/")]
-        return any(f"filled {mount}" not in self.done for mount in over)
+        """Whether a file system is mounted over what the root has, and nothing put it there too."""
+        over = [one for one in self.fstab if path == one["mount"] or path.startswith(f"{one['mount']}/")]
+        if not over:
+            return False
+        last = max(over, key=lambda one: len(one["mount"]))
+        new = not last.get("fs_uuid") and not last.get("device")
+        return not self.done & {f"set {path}", *((f"filled {last['mount']}",) if new else ())}
 
 
 def seen_file(file: Mapping[str, Any], refs: tuple[str, ...]) -> FileFact:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from metal.drivers.guest.document import PYTHON
+from metal.drivers.guest.fstab import QUEUED
 from metal.drivers.guest.phone_home import TOKEN
 from metal.drivers.hardware import QUERIES
 from metal.drivers.raid import FAMILIES
@@ -199,6 +200,7 @@ class Machine:
             MD_DETAIL.argv: "",
             ("cat", "/proc/mounts"): "/dev/sda1 /mnt/rackflow ext4 rw 0 0\n" if self.disk.mounted else "",
             ("true",): "",
+            QUEUED: "",
             ("e2fsck", "-f", "-n", "/dev/sda2"): Output(("e2fsck",), 0 if self.disk.whole else 8, "", ""),
             PYTHON: guest if self.system == "os" or self.disk.mounted else Output(PYTHON, 1, "", "no root"),
         }

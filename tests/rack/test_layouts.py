@@ -1,7 +1,8 @@
 """A machine whose system starts from an MBR and a logical volume, with a thin pool and a TPM: its whole life.
 
-From dirty disks to in sync, through a power cut, to a host that is wiped. What there is is asked of the
-installed system's own kernel and LVM through SSH, and in the end of the disks' files.
+From dirty disks to in sync, through a power cut and a reinstallation that keeps its data, to a host that is
+wiped. What there is is asked of the installed system's own kernel and LVM through SSH, and in the end of the
+disks' files.
 """
 
 import contextlib
@@ -45,13 +46,15 @@ os:
   cloudInit: false
   rootFilesystem: {label: root}
 """
+KEPT = ("/home", "/builds", "/vault")
+"""What a reinstallation keeps, if the spec asks for that."""
 LAYOUT = """\
 rootDevice: {serial: RFLY01}
 disks:
   - device: root
     partitions:
       - {name: root, size: 2GiB, mount: /}
-      - {name: home, size: rest, filesystem: ext4, mount: /home}
+      - {name: log, size: rest, filesystem: ext4, mount: /var/log}
   - device: {serial: RFLY02}
     table: mbr
     partitions:
@@ -60,17 +63,18 @@ disks:
         size: rest
         filesystem: ext4
         mount: /vault
+        preserve: %(keep)s
         luks: {key: {secret: disk-key}, tpm2: require}
 volumeGroups:
   - name: data
     thinPools: [{name: pool, size: 3GiB}]
     logicalVolumes:
-      - {name: builds, size: 4GiB, thinPool: pool, filesystem: xfs, mount: /builds}
-      - {name: logs, size: 1GiB, thinPool: pool, filesystem: ext4, mount: /var/log}
+      - {name: builds, size: 4GiB, thinPool: pool, filesystem: xfs, mount: /builds, preserve: %(keep)s}
+      - {name: home, size: 1GiB, thinPool: pool, filesystem: ext4, mount: /home, preserve: %(keep)s}
 """
 
 
-def spec(**lifecycle: Any) -> str:
+def spec(*, keep: bool, **lifecycle: Any) -> str:
     """The host's spec."""
     route = {"to": "default", "via": "10.77.1.1"}
     match = {"macaddress": "52:54:00:77:31:00"}
@@ -86,7 +90,7 @@ def spec(**lifecycle: Any) -> str:
         "network": {"ethernets": {"nic0": link}},
         "lifecycle": lifecycle,
     }
-    return yaml.safe_dump(head, sort_keys=False) + LAYOUT
+    return yaml.safe_dump(head, sort_keys=False) + LAYOUT % {"keep": str(keep).lower()}
 
 
 @dataclass(frozen=True)
@@ -95,9 +99,12 @@ class Here:
 
     site: Site
 
-    def publish(self, **lifecycle: Any) -> None:
+    def publish(self, *, keep: bool = False, **lifecycle: Any) -> None:
         """Make this its spec."""
-        files = {f"hosts/{HOST}.yaml": spec(**lifecycle), "images/debian-12-lvm.yaml": IMAGE_DOCUMENT}
+        files = {
+            f"hosts/{HOST}.yaml": spec(keep=keep, **lifecycle),
+            "images/debian-12-lvm.yaml": IMAGE_DOCUMENT,
+        }
         self.site.publish(files)
 
     def press(self, what: str) -> None:
@@ -122,6 +129,11 @@ class Here:
         fields = "vg_name,lv_name,segtype,pool_lv,lv_size"
         told = self.ssh(f"sudo lvs --reportformat json --units b --nosuffix -o {fields}")
         return {f"{one['vg_name']}/{one['lv_name']}": one for one in json.loads(told)["report"][0]["lv"]}
+
+    def file_systems(self) -> dict[str, str]:
+        """Mount point -> id of the file system."""
+        rows = (line.split() for line in self.ssh("findmnt -rno TARGET,UUID").splitlines())
+        return {row[0]: row[1] for row in rows if row[0] in MOUNTED}
 
     def boot_id(self) -> str:
         """Which boot of its kernel this is."""
@@ -201,7 +213,7 @@ def test_dirty_disks_become_an_mbr_a_root_on_lvm_a_thin_pool_and_what_the_tpm_op
         "system/root": ("linear", ""),
         "data/pool": ("thin-pool", ""),
         "data/builds": ("thin", "pool"),
-        "data/logs": ("thin", "pool"),
+        "data/home": ("thin", "pool"),
     }
     assert here.below("/vault") == ["crypt", "part", "disk"]
 
@@ -243,6 +255,26 @@ def test_a_second_apply_writes_nothing(here: Here) -> None:
     assert (row["result"], row["changes"], row["writes"]) == ("in-sync", 0, 0)
 
 
+def test_a_reinstallation_keeps_what_the_spec_preserves_and_lets_its_users_in(here: Here) -> None:
+    """Homes that stay hide the new system's own: without their keys in them this could not be asked."""
+    before = here.file_systems()
+    here.ssh("echo mine | sudo -u ops tee /home/ops/mine && sync")
+    here.ssh("sudo rm /home/rackflow/.ssh/authorized_keys && sync")
+    here.publish(keep=True, destroy="allow", takeDisks=True)
+    with here.site.demo.edge() as edge:
+        number = edge.post_job(HOST, "reinstall", by="tester").no
+    job = eventually("reinstalled", lambda: here.site.job(HOST, number, "done"), 1500, every_s=3)
+    after = here.file_systems()
+    found = here.ssh("ls -d /kept /var/log/kept /home/kept /builds/kept /vault/kept 2>/dev/null || true")
+
+    assert job.result == "applied"
+    assert here.mounted() == MOUNTED
+    assert {target for target in MOUNTED if after[target] == before[target]} == {"/", *KEPT}
+    assert sorted(found.split()) == sorted(f"{target}/kept" for target in KEPT)
+    assert here.ssh("sudo cat /home/ops/mine; stat -c %U:%G /home/ops/mine").split() == ["mine", "ops:ops"]
+    assert here.site.apply(HOST)["writes"] == 0
+
+
 def test_another_tpm_opens_nothing_which_is_drift(here: Here) -> None:
     here.shut_down()
     here.tpm.rename(here.tpm.with_name("tpm.kept"))
@@ -275,6 +307,7 @@ def test_a_wipe_by_consent_leaves_blank_disks_reports_and_a_ready_host(here: Her
     assert row["result"] == "waiting-consent"
     assert (job["verb"], job["state"]) == ("wipe", "done")
     for index, serial in enumerate(SERIALS):
-        (report,) = (line for line in told.splitlines() if serial in line and "overwrite" in line)
-        assert "by reading" in report
+        rows = (line.split("\t") for line in told.splitlines())
+        (report,) = (cells for cells in rows if cells[0] == serial and "overwrite" in cells)
+        assert report[-1] == "by reading"
         assert here.is_blank(index)

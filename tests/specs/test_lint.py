@@ -228,6 +228,7 @@ HOST = [
     ),
     ("name: d, size", f"name: {'d' * 37}, size", "a GPT keeps 36 characters of a name"),
     ("mount: /d}", "mount: /boot/efi}", "/boot/efi is the image's"),
+    ("mount: /d}", "mount: /etc/ssh/keys}", "/etc/ssh/keys is the image's"),
     ("mount: /d}", "mount: /usr}", "/usr is the image's"),
     ("mount: /}", "mount: /, lvm: {vg: sys}}", "/ comes from the image and is put on no logical volume"),
     (

@@ -6,7 +6,7 @@ enters the mounted root first, so that no symbolic link of the image leads out o
 """
 
 # pathlib's import costs time under emulation; the answer goes to stdout.
-# ruff: noqa: PTH102, PTH103, PTH108, PTH114, PTH115, PTH120, PTH123, PTH211, T201
+# ruff: noqa: PTH102, PTH103, PTH108, PTH114, PTH115, PTH118, PTH120, PTH123, PTH208, PTH211, T201
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ import subprocess
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+HOMES = "/home"
+NUMBERS = range(1000, 60000)
+"""What useradd gives to people (login.defs(5), UID_MIN and UID_MAX)."""
 
 
 def lookup(name: str, database: str) -> int:
@@ -95,12 +99,90 @@ def ensure_home(path: str, uid: int, gid: int) -> None:
     os.close(handle)
 
 
+def owner_of(home: str) -> tuple[int, int] | None:
+    """Give the numbers of who owns a home, user and group; None where there is none."""
+    try:
+        found = os.lstat(home)
+    except FileNotFoundError:
+        return None
+    return found.st_uid, found.st_gid
+
+
+def numbers_in(database: str) -> set[int]:
+    """Give the numbers that a database of users or groups has taken."""
+    with open(database, encoding="utf-8", errors="replace") as lines:
+        rows = [line.split(":") for line in lines]
+    return {int(row[2]) for row in rows if len(row) > 2 and row[2].isdigit()}
+
+
+def comes_home(wish: dict[str, Any]) -> bool:
+    """Whether an account has a home from an earlier system."""
+    return bool(wish.get("home_stays")) and owner_of(HOMES + "/" + wish["name"]) is not None
+
+
+def number_for(home: str) -> int:
+    """Give the number of who owns a home that stays, if nobody has it here; else one that owns no home there.
+
+    Who takes the number that another one had would own what that one has left.
+    """
+    taken, own = numbers_in("/etc/passwd"), owner_of(home)
+    if own is not None and own[0] not in taken:
+        return own[0]
+    for one in os.listdir(HOMES):
+        taken.update(owner_of(os.path.join(HOMES, one)) or ())
+    return next(number for number in NUMBERS if number not in taken)
+
+
+def group_for(name: str, home: str) -> list[str]:
+    """Make the account's group with the number of the home that stays, if nobody has it."""
+    own = owner_of(home)
+    try:
+        lookup(name, "/etc/group")
+    except SystemExit:
+        if own is None or own[1] in numbers_in("/etc/group"):
+            return []
+        run(["groupadd", "--gid", str(own[1]), name])
+    return ["--gid", name]
+
+
+def numbers_for(wish: dict[str, Any]) -> list[str]:
+    """Give what useradd is told of numbers; nothing where no home stays."""
+    home = HOMES + "/" + wish["name"]
+    if not wish.get("home_stays"):
+        return []
+    return ["--uid", str(number_for(home)), *group_for(wish["name"], home)]
+
+
+def take_home(home: str, uid: int, gid: int) -> None:
+    """Give a home that stays, and all that its owner has in it, to the account; the folder itself comes last.
+
+    No link is followed, and what somebody else owns in it stays theirs. Elsewhere than among homes an image's
+    account may live in a folder that is another one's.
+    """
+    own = owner_of(home)
+    if own is None or own[0] in (0, uid) or not home.startswith(HOMES + "/"):
+        return
+    # The group first: that the home has another owner says that something is left to do.
+    run(["chown", "-R", "-h", f"--from={own[0]}:{own[1]}", f":{gid}", home])
+    run(["chown", "-R", "-h", f"--from={own[0]}", str(uid), home])
+
+
+def set_aside(name: str, at: int, uid: int) -> None:
+    """Rename what an earlier system has left where an account needs a folder of its own."""
+    with contextlib.suppress(FileNotFoundError):
+        info = os.lstat(name, dir_fd=at)
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid not in (0, uid):
+            there = set(os.listdir(at))
+            free = next(one for n in range(1, 1000) if (one := f"{name}.before-{n}") not in there)
+            os.rename(name, free, src_dir_fd=at, dst_dir_fd=at)
+
+
 def ensure_account(wish: dict[str, Any]) -> None:
     """Make or adjust one account. Its home is its own ground: no link in it is followed by root."""
     name = wish["name"]
     found = account(name)
     if found is None:
-        run(["useradd", "--create-home", "--shell", wish["login_shell"], name])
+        run(["useradd", "--create-home", *numbers_for(wish), "--shell", wish["login_shell"], name])
         run(["chpasswd", "-e"], (name + ":" + (wish.get("password_hash") or "*") + "\n").encode())
     else:
         if found[6] != wish["login_shell"]:
@@ -113,8 +195,12 @@ def ensure_account(wish: dict[str, Any]) -> None:
     if fields is None:
         raise SystemExit(f"useradd made no account {name}")
     uid, gid, home = int(fields[2]), int(fields[3]), fields[5]
+    if wish.get("home_stays"):
+        take_home(home, uid, gid)
     ensure_home(home, uid, gid)
     handle = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    if wish.get("home_stays"):
+        set_aside(".ssh", handle, uid)
     with contextlib.suppress(FileExistsError):
         os.mkdir(".ssh", 0o700, dir_fd=handle)
         os.chown(".ssh", uid, gid, dir_fd=handle, follow_symlinks=False)
@@ -157,7 +243,9 @@ def carry_out(document: dict[str, Any]) -> None:
     os.umask(0o022)
     if document.get("accounts") and document["root"] != "/":
         free_databases()
-    for wish in document.get("accounts", ()):
+    accounts = document.get("accounts", ())
+    # First who has a home that stays: no other account may get their number.
+    for wish in sorted(accounts, key=lambda one: not comes_home(one)):
         ensure_account(wish)
     for path in document.get("folders", ()):
         folder(path)

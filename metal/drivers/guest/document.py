@@ -45,6 +45,8 @@ class Account:
     login_shell: str = "/bin/bash"
     keys: tuple[str, ...] | None = None
     password_hash: str | None = field(default=None, repr=False)
+    home_stays: bool = False
+    """Whether its home may be there from an earlier system: then it becomes this account's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ LVM_TOOLS: Final = ("/usr/sbin/lvm", "/sbin/lvm")
 """Without it no system finds its logical volumes (lvm2; Debian's and Red Hat's place)."""
 LVM_DEVICES: Final = "/etc/lvm/devices/system.devices"
 """The only devices that LVM looks at where it is there (lvmdevices(8)); Red Hat's installer writes it."""
+RELABELS: Final = "/usr/lib/systemd/system-generators/selinux-autorelabel-generator.sh"
+"""What has a system with SELinux label its files at its next start, if it is asked to (policycoreutils)."""
 THIN_TOOLS: Final = ("/usr/sbin/thin_check", "/sbin/thin_check")
 """Without it LVM opens no thin pool (lvmthin(7); thin-provisioning-tools, device-mapper-persistent-data)."""
 CRYPT_TOOLS: Final = ("/usr/lib/systemd/systemd-cryptsetup", "/lib/systemd/systemd-cryptsetup")
@@ -71,7 +73,7 @@ class Question:
             "files": list(self.files),
             "texts": list(self.texts),
             "present": [
-                *(RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED),
+                *(RF_EXEC, "/usr/bin/python3", NETWORKD_ENABLED, RELABELS),
                 *(*LVM_TOOLS, LVM_DEVICES, *THIN_TOOLS, *CRYPT_TOOLS, *_TSS),
             ],
             "network_glob": NETWORK_GLOB,

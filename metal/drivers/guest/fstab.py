@@ -13,6 +13,16 @@ PATIENCE: Final = "x-systemd.device-timeout=5min"
 """systemd gives a device up after 90 s and does not come back to it: what shows later is never mounted. With
 `nofail` no boot waits for it."""
 
+QUEUED: Final = ("systemctl", "list-jobs", "--no-legend", "--full")
+"""What systemd has still to do: number, unit, kind and state, a line each (systemctl(1))."""
+
+
+def mounts_queued(listed: str) -> tuple[str, ...]:
+    """Units of what systemd is still to mount, or to swap to, in the answer to QUEUED."""
+    rows = (line.split() for line in listed.splitlines())
+    units = [row[1] for row in rows if row[2:] and row[2] == "start"]
+    return tuple(unit for unit in units if unit.endswith((".mount", ".swap")))
+
 
 @dataclass(frozen=True, slots=True)
 class Mount:

@@ -11,6 +11,8 @@ from metal.errors import Refused
 
 PROGRAM: Final = "/usr/lib/rackflow/announce"
 TOKEN: Final = "/etc/rackflow/phone-home.token"  # noqa: S105 - a path
+RELABEL: Final = "/.autorelabel"
+"""Asks a system with SELinux to label its files at its next start; then it starts once more (fixfiles(8))."""
 UNIT: Final = "/etc/systemd/system/rackflow-phone-home.service"
 
 AFTER: Final = ("systemd-networkd.service", "ssh.service", "sshd.service")
@@ -43,11 +45,14 @@ def mount_unit(path: str) -> str:
     return f"{'-'.join(parts) or '-'}.mount"
 
 
-def document(host: str, url: str, token: str, mounts: Iterable[str] = ()) -> Document:
+def document(
+    host: str, url: str, token: str, mounts: Iterable[str] = (), *, relabel: bool = False
+) -> Document:
     """Write program, settings, token and unit.
 
     It calls when the mounts are there or given up, which no other part of a start waits for (`nofail`):
-    what is read of the system then is not what it is half way.
+    what is read of the system then is not what it is half way. What a job writes from outside the system
+    bears no label of SELinux's, and sshd would be denied the keys: `relabel` has the system set them first.
     """
     where = urlsplit(url)
     if where.scheme != "http" or not where.hostname:
@@ -63,6 +68,7 @@ def document(host: str, url: str, token: str, mounts: Iterable[str] = ()) -> Doc
         files=(
             GuestFile(PROGRAM, program("announce").encode(), mode="0755"),
             GuestFile("/etc/rackflow/phone-home.json", (json.dumps(settings) + "\n").encode()),
+            *((GuestFile(RELABEL, b""),) if relabel else ()),
             GuestFile(TOKEN, f"{token}\n".encode(), mode="0600"),
             GuestFile(UNIT, (UNIT_TEXT % " ".join((*AFTER, *map(mount_unit, mounts)))).encode()),
         ),

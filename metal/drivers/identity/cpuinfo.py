@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from metal.drivers.identity.lscpu_words import english, in_english
 from metal.drivers.parsed import Parsed
 from metal.drivers.tool_text import (
     Line,
@@ -48,6 +49,7 @@ def parse(text: str) -> Parsed[CpuInfo]:
     lines = lines_of(TOOL, text)
     if any(line.words.startswith("{") for line in lines):
         return _parse_json(text)
+    lines = in_english(lines)
     keys = {pair[0].lower() for line in lines if (pair := key_value(line))}
     if "cpu(s)" in keys or "architecture" in keys:
         return _parse_lscpu(lines)
@@ -81,7 +83,7 @@ def _fields(rows: Any, line: int) -> Iterator[tuple[str, str]]:
             if not isinstance(row, dict) or not isinstance(row.get("field"), str):
                 raise unparsable(TOOL, line, "an object with 'field' and 'data'", str(row)[:80])
             data = row.get("data")
-            yield row["field"].strip().rstrip(":").lower(), "" if data is None else str(data).strip()
+            yield english(row["field"]), "" if data is None else str(data).strip()
             if row.get("children"):
                 waiting.append(row["children"])
 
@@ -111,9 +113,14 @@ def _from_lscpu(pairs: Iterable[tuple[str, str]]) -> CpuInfo:
         sockets=sockets,
         cores=cores or _product(fields, ("core(s) per cluster", "cluster(s)")),
         threads=_count(fields.get("cpu(s)")),
-        models=_once(value for key, value in pairs if key == "model name" and value not in _UNKNOWN),
+        models=_named(pairs, "model name") or _named(pairs, "bios model name"),
         architecture=fields.get("architecture"),
     )
+
+
+def _named(pairs: Iterable[tuple[str, str]], name: str) -> tuple[str, ...]:
+    """The models that a field names; the firmware's own name is all that there is of some ARM processors."""
+    return _once(value for key, value in pairs if key == name and value not in _UNKNOWN)
 
 
 def _product(fields: Mapping[str, str], *ways: tuple[str, ...]) -> int | None:
@@ -156,17 +163,24 @@ def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
             threads.append({})
         else:
             (threads[-1] if threads else around).setdefault(pair[0].lower(), pair[1])
-    counted = number(around.get("# processors"))
-    if not threads and not counted:
+    counted = next((count for key in _COUNT_KEYS if (count := number(around.get(key)))), None)
+    if not threads and not counted and not around.keys() >= _ALONE:
         raise unparsable(
             TOOL, next(line for line in lines if line.words), "a line 'processor : 0' or lscpu's"
         )
-    named = [thread.get(key) for thread in (around, *threads) for key in (*_MODEL_KEYS, "processor")]
+    named = [
+        next((thread[key] for key in (*_MODEL_KEYS, "processor") if thread.get(key)), None)
+        for thread in (around, *threads)
+    ]
     sockets, cores = _cores(threads)
     value = CpuInfo(sockets, cores, len(threads) or counted, _once(name for name in named if name), None)
     return Parsed(value, shorten(ignored))
 
 
+_COUNT_KEYS: Final = ("# processors", "ncpus active", "cpus active", "cpus detected")
+"""How many threads there are, of IBM Z, SPARC and Alpha, which have no block per thread."""
+_ALONE: Final = frozenset({"processor", "bogomips", "features"})
+"""An ARM kernel for one processor names it and counts nothing (`Processor : Feroceon … rev 1 (v5l)`)."""
 _IBM_Z = re.compile(r"processor \d+$")
 """`processor 0: version = FF, …` of IBM Z."""
 

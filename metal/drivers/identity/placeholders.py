@@ -14,6 +14,7 @@ from specs.identity import PLACEHOLDERS, mac_identity, serial_identity, uuid_ide
 
 _ABSENT: Final = frozenset(
     {
+        "(null)",  # printf: a text that is not there
         "<bad index>",  # dmidecode: the string's index points past the strings
         "<out of spec>",  # dmidecode: a code that its version does not know
         "[empty]",
@@ -26,12 +27,15 @@ _ABSENT: Final = frozenset(
         "no dimm",
         "not defined",
         "not present",  # UUID of zeros
+        "not set",  # EDK2 for ARM
         "not settable",  # UUID of ones
         "notavailable",
         "notspecified",
         "other",
         "sku",
         "tbd",
+        "tbd by oem",
+        "to be set by oem",
         "undefined",
         "unspecified",
     }
@@ -52,6 +56,15 @@ _NUMBERED = re.compile(
 )
 """AMI's fillers of empty strings, one number per slot: SerNum0, AssetTagNum1, A1_PartNum0, Manufacturer02."""
 
+_INSYDE = re.compile(r"type\d{1,2}(?: ?- ?.+|family\d?|sku\d?)")
+"""Insyde's template, by the SMBIOS type: "Type2 - Board Serial Number", "Type1 - TBD by OEM", "Type1Sku0"."""
+
+_COUNTED: Final = ("0123456789" * 4, "1234567890" * 4, "0123456789abcdef", "01234567890123456789ab")
+_COUNTED_LEAST: Final = 9
+"""Digits counted up; fewer of them may be somebody's serial."""
+_COUNTED_UUIDS: Final = ("12345678-1234-", "78563412-3412-7856-")
+"""UUIDs counted up by hand, whatever their end; the second has the first's leading fields byte-swapped."""
+
 
 def is_placeholder(text: str) -> bool:
     """Tell whether a text (blanks squeezed) stands in place of a value; an empty one does not."""
@@ -64,13 +77,14 @@ def is_placeholder(text: str) -> bool:
         or low in _ABSENT
         or not any(c.isalnum() for c in low)
         or low.startswith(("to be filled by", "sku=notprovided", "unknown (0x"))
-        or bool(_ITS_OWN_NAME.fullmatch(low) or _NUMBERED.fullmatch(low))
-        or _repeats(low.removeprefix("0x"))
+        or bool(_ITS_OWN_NAME.fullmatch(low) or _NUMBERED.fullmatch(low) or _INSYDE.fullmatch(low))
+        or (len(low) >= _COUNTED_LEAST and any(counted.startswith(low) for counted in _COUNTED))
+        or _repeats(low.removeprefix("0x").replace("-", "").replace(" ", ""))
     )
 
 
 def _repeats(low: str) -> bool:
-    """All zero, all F, all X: an unprogrammed field of three characters or more."""
+    """All zero, all F, all X, in groups or not: an unprogrammed field of three characters or more."""
     return len(low) >= 3 and low[0] in "0fx" and low.strip(low[0]) == ""
 
 
@@ -97,9 +111,9 @@ class Identities:
         return None
 
     def uuid(self, text: str | None, path: str) -> str | None:
-        """A UUID in lower case; 12345678-1234-… is counted up by hand, whatever its end."""
+        """A UUID in lower case; none that is counted up by hand."""
         uuid = uuid_identity(text)
-        if uuid is not None and not uuid.startswith("12345678-1234-"):
+        if uuid is not None and not uuid.startswith(_COUNTED_UUIDS):
             return uuid
         if one_line(text):
             self.paths.append(path)

@@ -25,13 +25,17 @@ TOOL: Final = "ethtool"
 _LONGEST: Final = 64
 _HEADING = re.compile(
     r"(?P<form>Settings|Features|Offload parameters|Pause parameters|Coalesce parameters|Ring parameters"
-    r"|Channel parameters|FEC parameters|EEE settings|Time stamping parameters|Time stamping capabilities"
-    r"|Private flags|RX flow hash indirection table|Show permanent address|Cable test|Module EEPROM)"
+    r"|Channel parameters|FEC parameters|EEE [sS]ettings|Time stamping parameters|Time stamping capabilities"
+    r"|Private flags|RX flow hash indirection table|Module parameters|Tunnel information"
+    r"|Show permanent address|Cable test|Module EEPROM)"
     r" (?:for|of) (?P<interface>\S{1,64}?):?(?: with .*)?$"
 )
 _STATISTICS = re.compile(
-    r"(?:NIC|Standard|PHY|FEC) statistics(?: for (?P<interface>\S{1,64}?))?:$|Private flags"
+    r"(?:(?:NIC|Standard|PHY|FEC) statistics|Standard stats)(?: for (?P<interface>\S{1,64}?))?:$"
+    r"|Private flags"
 )
+_COUNTED = re.compile(r"(?:(?P<rings>\d{1,9}) RX rings available|Total (?P<rules>\d{1,9}) rules)$")
+"""-n has sentences only, unless there are rules."""
 _LINK_KEYS: Final = frozenset({"speed", "duplex", "port", "auto-negotiation", "link detected"})
 _DRIVER_KEYS: Final = frozenset({"driver", "version", "firmware-version", "bus-info"})
 _MODULE_KEYS: Final = frozenset({"identifier", "vendor name", "vendor pn", "vendor sn", "connector"})
@@ -122,6 +126,8 @@ def _tell(lines: Iterable[Line]) -> _Told:
         elif match := _STATISTICS.match(line.words):
             told.interface = match["interface"] or told.interface
             take = _Section()
+        elif match := _COUNTED.match(line.words):
+            told.settings |= {key: count for key, count in match.groupdict().items() if count}
         elif _ERROR.match(line.words) or not take(told, line):
             told.ignored.append(line.words)
     return told

@@ -151,8 +151,10 @@ class MdDriver:
             return (create,)
         return (create, _slow(volume))
 
-    def assemble(self, volume: Volume) -> tuple[Command, ...]:
+    def assemble(self, volume: Volume, *, stays: bool = False) -> tuple[Command, ...]:
         """Assemble one array by its id, from its own members and no other device.
+
+        What `stays` is assembled as its superblocks say.
 
         After a power cut members may differ; the kernel reads what is not yet synchronised from one of them.
         It takes a mirror for synchronous whose superblocks say so. But each member of a root shows the boot
@@ -160,7 +162,7 @@ class MdDriver:
         array. So a mirror is synchronised anew from its first member, whatever it says.
         """
         disks = (*volume.members, *volume.spares)
-        anew = ("--update=resync",) if volume.level == "raid1" else ()
+        anew = ("--update=resync",) if volume.level == "raid1" and not stays else ()
         assemble = Command(
             argv=(
                 *("mdadm", "--assemble", f"/dev/md/{volume.name}", "--run"),
@@ -171,7 +173,7 @@ class MdDriver:
             disks=tuple(disk.guard() for disk in disks),
             ok_statuses=(0, 1, 2),  # half made, it has nothing to assemble; the next reading says so
         )
-        return (assemble,) if volume.level == "raid0" else (assemble, _slow(volume))
+        return (assemble,) if stays or volume.level == "raid0" else (assemble, _slow(volume))
 
     def zero(self, volume: Volume) -> tuple[Command, ...]:
         """Zero the members by the device's own command, which takes no time where there is one."""

@@ -31,6 +31,8 @@ _DDF_KEY = re.compile(r"^(.*)\[(\d{1,4})\]$")
 _DDF_DISK = re.compile(
     r"^\s*(?P<number>\d{1,5})\s+[0-9a-f]{8}\s+\d+K\s+(?:(?P<device>/\S+)\s+)?[\w, -]*/(?P<state>.*)$"
 )
+_DDF_SLOTS: Final = 1023
+"""Some versions print as the number of disks how many the table has room for."""
 _DDF_UNIT = re.compile(r"(\d{1,5}|--)@\d+K")
 _IMSM_VOLUME = re.compile(r"^\[(.*)\]:$")
 
@@ -168,13 +170,17 @@ def _read_ddf(lines: tuple[Line, ...]) -> tuple[MdArray, ...]:
     disks = [match for line in lines if (match := _DDF_DISK.match(line.text))]
     values = fields_of(lines)
     wanted = number(values.get("Physical Disks"))
-    if wanted is None or len(disks) < wanted:
+    members = {disk["number"]: disk for disk in disks}
+    units = {
+        unit for key in values if key.startswith("Raid Devices") for unit in _DDF_UNIT.findall(values[key])
+    }
+    whole = len(disks) >= wanted if wanted and wanted != _DDF_SLOTS else units - {"--"} <= members.keys()
+    if wanted is None or not whole:
         raise unparsable(TOOL, lines[-1], "the table of physical disks")
     by_disk: dict[str, dict[str, str]] = {}
     for key, value in values.items():
         if match := _DDF_KEY.match(key):
             by_disk.setdefault(match[2], {})[match[1].strip()] = value
-    members = {disk["number"]: disk for disk in disks}
     return tuple(_ddf_array(found, members) for found in by_disk.values())
 
 

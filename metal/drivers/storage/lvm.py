@@ -114,8 +114,12 @@ def volume_layer(group: str, volume: str) -> Layer:
     )
 
 
+RAW_TAG: Final = "rackflow.raw"
+"""A volume that a job has made for others to fill."""
 BEGUN: Final = ("--addtag", f"{VOLUME_MARK}{UNFINISHED}")
-"""A volume says from its first moment on that it holds nothing yet, so that nobody preserves that."""
+"""A volume says from its first moment on that it holds nothing yet, so that nobody preserves that.
+
+Only where the job fills it: the mark of one that somebody else fills would never go."""
 
 
 def fs_uuid_of(volume: LogicalVolumeFact) -> str | None:
@@ -144,6 +148,13 @@ class VolumeWish:
     on: int | None
     pool: str | None = None
     """The thin pool that it takes its room from."""
+    raw: bool = False
+    """Whether no file system is made in it: what is put there is somebody's from the first moment on."""
+
+    @property
+    def begun(self) -> tuple[str, ...]:
+        """What it says of itself when it is made."""
+        return ("--addtag", RAW_TAG) if self.raw else BEGUN
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +232,14 @@ class GroupWish:
         )
 
     def unsure(self, group: VolumeGroupFact) -> tuple[LogicalVolumeFact, ...]:
-        """Thin volumes of this job that say of themselves that they hold nothing yet.
+        """Thin volumes of this job that say of themselves that it has put nothing into them.
 
         LVM writes a volume down first and tells the pool of it then. Killed in between it leaves one that is
         listed and does not open ("No data available"; seen), nor after the pool was opened.
         """
         wished = {one.name for one in self.volumes if one.pool is not None} if self.kept is None else set()
-        begun = f"{VOLUME_MARK}{UNFINISHED}"
-        return tuple(one for one in group.logical_volumes if one.name in wished and begun in one.tags)
+        begun = {f"{VOLUME_MARK}{UNFINISHED}", RAW_TAG}
+        return tuple(one for one in group.logical_volumes if one.name in wished and begun & set(one.tags))
 
     def removal(self, pool: str) -> Command:
         """Remove a pool with all that is in it."""
@@ -261,11 +272,11 @@ class GroupWish:
     def _volume(self, volume: VolumeWish) -> Command:
         if volume.pool is not None:
             verb = thin_verb(volume.name, volume.pool, volume.extents * self.extent_bytes)
-            begun = (verb[0], *BEGUN, *verb[1:])
+            begun = (verb[0], *volume.begun, *verb[1:])
             return self._command(begun, (self.name,), f"make {volume.name} in pool {volume.pool}")
         on = () if volume.on is None else (self.places.names[volume.on],)
         # Inactive: what lies in it from earlier is neither looked at nor zeroed.
-        options = ("--activate", "n", "--zero", "n", "--wipesignatures", "n", *BEGUN)
+        options = ("--activate", "n", "--zero", "n", "--wipesignatures", "n", *volume.begun)
         extents = ("--extents", str(volume.extents), "--name", volume.name)
         return self._command(("lvcreate", *options, *extents), (self.name, *on), f"make {volume.name}")
 

@@ -45,6 +45,10 @@ _SHIFTED = re.compile(
     rf"^(?P<node>/dev/\S+) +(?:(?P<generic>/dev/\S+) +)?(?P<sn>\S+) +(?P<model>\S.*?) +(?:0x)?[0-9a-f]+ +"
     rf"(?P<usage>{_AMOUNT} */ *{_AMOUNT}) +(?P<format>{_AMOUNT} *\+ *\d+ *B)(?: +(?P<firmware>\S+))?$"
 )
+_NODE = re.compile(r"^(?:/dev/\S+|nvme\d+n\d+)$")
+"""2.x leaves /dev/ out where it finds no device node, as in a container."""
+_IDENTITY: Final = ("Device", "SN", "MN", "FR")
+"""The columns of a controller that stand before its address, which may be wider than its column."""
 _POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
 
 
@@ -72,13 +76,14 @@ def parse(lines: tuple[Line, ...]) -> Parsed[NvmeNamespaces]:
 
 
 def told(found: list[NvmeNamespace], ignored: tuple[str, ...]) -> Parsed[NvmeNamespaces]:
-    """The listing, with makers' placeholders taken out."""
+    """The listing, with makers' placeholders taken out; "(null)" is a text that the driver does not have."""
     known = Identities()
     devices = tuple(
         replace(
             one,
             model=known.name(one.model, f"devices[{place}].model"),
             serial=known.serial(one.serial, f"devices[{place}].serial"),
+            firmware=None if one.firmware == "(null)" else one.firmware,
         )
         for place, one in enumerate(found)
     )
@@ -108,7 +113,7 @@ def _rows(lines: tuple[Line, ...], dashes: int) -> Iterator[Line]:
 
 
 def _cells(line: Line, columns: Mapping[str, tuple[int, int | None]]) -> dict[str, str] | None:
-    """The cells of a row; None where one reaches into the next column."""
+    """The cells of a row; None where one reaches into the next column of those given."""
     text = line.text
     for start, _ in columns.values():
         if 0 < start < len(text) and text[start - 1] != " ":
@@ -118,9 +123,9 @@ def _cells(line: Line, columns: Mapping[str, tuple[int, int | None]]) -> dict[st
 
 def _node(line: Line, columns: Mapping[str, tuple[int, int | None]]) -> NvmeNamespace:
     cells = _cells(line, columns)
-    if cells and _USAGE.search(cells.get("Usage", "")) and cells["Node"].startswith("/dev/"):
+    if cells and _USAGE.search(cells.get("Usage", "")) and _NODE.match(cells["Node"]):
         return NvmeNamespace(
-            device=cells["Node"],
+            device=f"/dev/{cells['Node'].removeprefix('/dev/')}",
             model=one_line(cells.get("Model")),
             serial=one_line(cells.get("SN")),
             firmware=one_line(cells.get("FW Rev")),
@@ -143,9 +148,13 @@ def _node(line: Line, columns: Mapping[str, tuple[int, int | None]]) -> NvmeName
 def _controllers(
     lines: tuple[Line, ...], place: int, columns: Mapping[str, tuple[int, int | None]]
 ) -> Iterator[NvmeNamespace]:
-    """`list -v`: the table of controllers, which have the identity; `device` is the controller's name."""
+    """`list -v`: the table of controllers, which have the identity; `device` is the controller's name.
+
+    Over fabrics the address is `traddr=…,trsvcid=…` and shifts what follows, so that is not looked at.
+    """
+    told = {name: span for name, span in columns.items() if name in _IDENTITY}
     for line in _rows(lines, place):
-        cells = _cells(line, columns)
+        cells = _cells(line, told)
         if cells is None:
             raise unparsable(TOOL, line, "a controller with its cells below their names")
         yield NvmeNamespace(

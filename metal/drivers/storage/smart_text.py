@@ -51,7 +51,7 @@ _OPEN_FAILED = re.compile(r"^# /\S+ -d \S+ # ")
 _FAILED: Final = (
     re.compile(r"^Smartctl open device: .* failed: "),
     re.compile(r"^(?:/|=+ *>).*: (?:Unable to detect device type|Unknown .*|Device open failed.*)$"),
-    re.compile(r"^/\S+: (?:Unable to|Unknown|Requested|Not a device|No such)"),
+    re.compile(r"^/\S+: (?!Device of type |Device open changed )\S"),
     re.compile(
         r"^(?:Read Device Identity|Read NVMe Identify Controller|Read SMART Data|Standard Inquiry) .*failed"
     ),
@@ -63,7 +63,9 @@ _FAILED: Final = (
 
 _MODEL: Final = ("Device Model", "Product", "Model Number")
 _FIRMWARE: Final = ("Firmware Version", "Revision")
-_CAPACITY: Final = ("User Capacity", "Namespace 1 Size/Capacity", "Total NVM Capacity")
+_NAMESPACE_SIZE: Final = "Namespace Size"
+"""Stands for `Namespace 2 Size/Capacity`, or `Namespace 2 Size` where less of it is allocated."""
+_CAPACITY: Final = ("User Capacity", _NAMESPACE_SIZE, "Total NVM Capacity")
 _KEYS: Final = frozenset(
     {*_MODEL, *_FIRMWARE, *_CAPACITY, "Model Family", "Vendor", "Device type", "LU WWN Device Id", "Device"}
 )
@@ -83,9 +85,10 @@ _SETTINGS: Final = frozenset(
 _ALONE: Final = frozenset({*_CAPACITY, "LU WWN Device Id"})
 _SECTION = re.compile(r"^=== START OF .* SECTION ===$")
 _SCSI_5 = re.compile(r"^(?P<device>\S.*?)\s+Version: ?(?P<version>\S*)$")
-_BYTES = re.compile(r"^(\d[\d.,'\u2019\s\xa0\u202f]*?)\s*(?:bytes\b|\[|$)")
+_BYTES = re.compile(r"^(\d[\d.,'\u2019\s\xa0\u202f\ufffd]*?)\s*(?:bytes\b|\[|$)")
 _SECTORS = re.compile(r"(\d{1,9}) bytes (logical/physical|logical|physical)")
 _NAMESPACE = re.compile(r"^Namespace \d+ Formatted LBA Size$")
+_SIZE_KEY = re.compile(r"^Namespace \d+ Size(?:/Capacity)?$")
 
 
 def parse(lines: tuple[Line, ...]) -> Parsed[SmartDrive] | Parsed[ScannedDevices]:
@@ -120,7 +123,7 @@ def _values(lines: tuple[Line, ...]) -> dict[str, str]:
     for line in lines:
         pair = key_value(line)
         if pair and not is_prompt(line.words):
-            found.setdefault(*pair)
+            found.setdefault(_NAMESPACE_SIZE if _SIZE_KEY.match(pair[0]) else pair[0], pair[1])
     return found
 
 

@@ -33,6 +33,22 @@ class Fill:
     root_filesystem: str
     layers: "tuple[Layer, ...]" = ()
     """What is over the root's partition."""
+    inside: Command | None = field(default=None, repr=False)
+    """Instead of copying: what is done to the root while it is mounted there, too."""
+
+    def body(self, places: int) -> dict[str, Any]:
+        """As the program takes it; the first `places` partitions are those below the file system."""
+        inside = None
+        if self.inside is not None:
+            inside = {"argv": list(self.inside.argv), "document": json.loads(self.inside.stdin or b"{}")}
+        return {
+            "places": places,
+            "filesystem": self.filesystem,
+            "folders": [list(one) for one in self.folders],
+            "root_filesystem": self.root_filesystem,
+            "layers": [layer.body() for layer in self.layers],
+            "inside": inside,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +96,7 @@ class Stack:
             "mark": _lists(self.mark),
         }
         if self.fill is not None:
-            body["fill"] = {
-                "places": len(places.names) - root,
-                "filesystem": self.fill.filesystem,
-                "folders": [list(one) for one in self.fill.folders],
-                "root_filesystem": self.fill.root_filesystem,
-                "layers": [layer.body() for layer in self.fill.layers],
-            }
+            body["fill"] = self.fill.body(len(places.names) - root)
         return Command(
             argv=(*PYTHON, *places.names),
             says=self.says,

@@ -87,7 +87,8 @@ def work_in_mount(device: str, wish: dict[str, Any]) -> None:
 def take_over(device: str, root: str, wish: dict[str, Any]) -> None:
     """Copy folders of the root into the file system that will be mounted over them.
 
-    With owners, times and attributes, of each folder itself too: /tmp is for all, /root for root.
+    With owners, times and attributes, of each folder itself too: /tmp is for all, /root for root. Nothing is
+    mounted in the root here; what counts as another file system there is a subvolume of it.
     """
     unseen_mounts()
     with mounted(root, wish["root_filesystem"], "ro", ROOT_POINT):
@@ -96,7 +97,22 @@ def take_over(device: str, root: str, wish: dict[str, Any]) -> None:
             if source != ROOT_POINT + folder or not os.path.isdir(source):
                 raise SystemExit(f"{folder} is no folder of the root, or one behind a symbolic link")
             with mounted(device, wish["filesystem"], options, MOUNT_POINT):
-                run(["cp", "-a", "--one-file-system", f"{source}/.", MOUNT_POINT])
+                run(["cp", "-a", f"{source}/.", MOUNT_POINT])
+
+
+def work_in_tree(device: str, root: str, wish: dict[str, Any]) -> None:
+    """Work on the root as the installed system will have it, with what stays mounted where it belongs."""
+    unseen_mounts()
+    with contextlib.ExitStack() as tree:
+        tree.enter_context(mounted(root, wish["root_filesystem"], "defaults", ROOT_POINT))
+        for folder, options in sorted(wish["folders"]):
+            place = ROOT_POINT + folder
+            if os.path.realpath(place) != place:
+                raise SystemExit(f"{folder} lies behind a symbolic link")
+            os.makedirs(place, mode=0o755, exist_ok=True)
+            tree.enter_context(mounted(device, wish["filesystem"], options, place))
+        inside = wish["inside"]
+        run(inside["argv"], json.dumps({**inside["document"], "root": ROOT_POINT}).encode())
 
 
 def opened_through(opened: contextlib.ExitStack, layers: list[dict[str, Any]], devices: list[str]) -> str:
@@ -126,7 +142,9 @@ def carry_out(document: dict[str, Any], devices: list[str]) -> None:
         if document.get("mounted"):
             work_in_mount(device, document["mounted"])
         if filling:
-            take_over(device, opened_through(opened, filling["layers"], root_devices), filling)
+            root = opened_through(opened, filling["layers"], root_devices)
+            (work_in_tree if filling.get("inside") else take_over)(device, root, filling)
+            flush(root)
         flush(device)
     for argv in document["mark"]:
         run(filled(argv, devices[0], devices))

@@ -220,7 +220,7 @@ def volume_ids(plan: Plan, hardware: Hardware) -> dict[str, str]:
             same = [one for one in same if set(one.members) == members and one.level == step.args["level"]]
             named = [one for one in same if one.name == step.args["name"]] or same
             name = str(step.args["name"])
-        elif target.get("uuid"):
+        elif target.get("uuid") and target.get("driver"):
             named = [one for one in hardware.raids if one.uuid == target["uuid"]]
             name = str(target["raid"])
         else:

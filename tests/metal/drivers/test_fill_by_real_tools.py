@@ -70,6 +70,48 @@ def test_folders_are_taken_over_with_owners_and_links_and_a_second_time(
         ran("umount", str(at))
 
 
+ACL = bytes.fromhex(
+    "0200000001000700ffffffff02000500e903000004000500ffffffff10000500ffffffff20000000ffffffff"
+)
+CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
+"""As setcap and setfacl write them: one user more may read; net_bind_service."""
+
+
+def test_attributes_and_subvolumes_of_an_images_btrfs_are_taken_over(loop: Loop, tmp_path: Path) -> None:
+    """An image may keep a folder in a subvolume: its files are another file system's, as stat says."""
+    if "btrfs" not in KINDS or shutil.which("mkfs.btrfs") is None:
+        pytest.skip("no btrfs")
+    root, device = loop(160, name="root"), loop(32, name="new")
+    ran("mkfs.btrfs", "-q", root)
+    ran("mkfs.ext4", "-q", device)
+    at = mounted(root, tmp_path / "at")
+    attributes = {
+        "user.note": b"x",
+        "security.capability": CAPABILITY,
+        "security.selinux": b"system_u:object_r:var_t:s0\0",
+        "system.posix_acl_access": ACL,
+    }
+    try:
+        (at / "var").mkdir()
+        ran("btrfs", "subvolume", "create", str(at / "var" / "lib"))
+        (at / "var" / "lib" / "state").write_text("kept")
+        (at / "var" / "tool").write_text("#!")
+        for name, value in attributes.items():
+            os.setxattr(at / "var" / "tool", name, value)
+        os.setxattr(at / "var", "security.selinux", attributes["security.selinux"])
+    finally:
+        ran("umount", str(at))
+    said = filled({"{disk0:p1}": device, "{disk1:p1}": root}, Fill("ext4", (("/var", "defaults"),), "btrfs"))
+    assert said.returncode == 0, said.stderr
+    at = mounted(device, tmp_path / "at", "-o", "ro")
+    try:
+        assert (at / "lib" / "state").read_text() == "kept"
+        assert {name: os.getxattr(at / "tool", name) for name in attributes} == attributes
+        assert os.getxattr(at, "security.selinux") == attributes["security.selinux"]
+    finally:
+        ran("umount", str(at))
+
+
 @pytest.mark.parametrize("folder", ["/missing", "/linked"])
 def test_what_is_no_folder_of_the_root_is_told_and_nothing_of_the_boot_os_is_copied(
     loop: Loop, tmp_path: Path, folder: str

@@ -96,3 +96,14 @@ def test_what_stands_is_not_made_again_and_other_groups_are_not_looked_at() -> N
     commands_anew = list(wish(physical_volumes=(other,)).commands((namesake,)))
     assert [one.argv[:2] for one in commands_anew][:2] == [("wipefs", "--all"), ("lvm", "pvcreate")]
     assert all(one.argv[3:5] == ("--devices", "{disk0:p2}") for one in commands)
+
+
+def test_a_volume_that_others_fill_never_says_that_it_holds_nothing() -> None:
+    """The mark would stand when they have filled it, and a plan would take that for nothing to preserve."""
+    made = wish(volumes=(VolumeWish("a", 2, None), VolumeWish("b", 2, None, raw=True)))
+    bare = GROUP.model_copy(update={"logical_volumes": ()})
+    tags = [" ".join(one.argv).partition("--addtag ")[2].split()[0] for one in made.commands((bare,))]
+    assert tags == ["rackflow.fs.none", "rackflow.raw"]
+    thin = wish(volumes=(VolumeWish("a", 2, None, pool="p", raw=True),))
+    seen = LogicalVolumeFact(name="a", uuid="L", size_bytes=8 * MIB, layout="thin", pool="p", tags=(tags[1],))
+    assert thin.unsure(GROUP.model_copy(update={"logical_volumes": (seen,)})) == (seen,)

@@ -370,6 +370,12 @@ def test_a_system_that_was_merely_switched_on_is_waited_for_over_ssh_and_looked_
     rig.around.sessions.openers = Openers(ssh=ssh, ipmi=rig.bmc.log_in)
     assert await_os(rig.edge, CLAIM, plan, log=rig.said.append, around=rig.around) == "10.77.1.21"
 
+    queued = ("71 srv-old.mount stop running", "112 var-log.mount start waiting", "9 x.timer start waiting")
+    rig.machine.queued = "\n".join(queued)
+    wait = first_boot(rig, plan, monkeypatch)
+    assert wait.deadline == edge.now + timedelta(seconds=SSH_LOOK_S)
+    assert rig.said[-1] == "web-01 is up and still mounts: var-log.mount"
+
     rig.around.sessions.drop("h1")
     answers = [False] * 99
     wait = first_boot(rig, plan, monkeypatch)

@@ -10,7 +10,9 @@ from typing import get_args
 
 import pytest
 
+from metal.drivers.guest.facts import RELABELS
 from metal.drivers.guest.fstab import PATIENCE
+from metal.drivers.guest.phone_home import RELABEL
 from metal.errors import RackflowError
 from metal.planning.plan import StepKind
 from metal.planning.restarts import RESTARTS
@@ -19,6 +21,7 @@ from tests.metal.engine.whole_jobs import (
     JOBS,
     OLD_UUID,
     ROOT_UUID,
+    kept_array,
     lvm_root,
     preserved,
     sealed,
@@ -35,8 +38,9 @@ DEATHS: dict[str, Death] = {
 }
 STORAGE = (
     *("tpm2", "luks-open", "wipe", "write-image", "partition", "volume-group", "mkfs", "crypttab", "fill"),
+    *("mounts", "accounts-in", "files-in"),
 )
-DISKS_ALONE = ("plain", "volumes", "preserved", "sealed", "old tables", "lvm root", "pools")
+DISKS_ALONE = ("plain", "volumes", "preserved", "kept array", "sealed", "old tables", "lvm root", "pools")
 HOLD_S = {"the run": "60", "the machine": "0", "both": "60"}
 """Without patience a run ends as soon as its machine boots, and the next one goes on."""
 
@@ -137,6 +141,29 @@ def test_what_would_be_hidden_is_taken_over_at_the_end(job, folders, make_rig):
     assert all(kinds.index("management") < n for n, kind in enumerate(kinds) if kind == "fill")
 
 
+@pytest.mark.parametrize(
+    ("make", "steps"),
+    [
+        (preserved, {"files-in:vault": ["/vault/conf/a"]}),
+        (sealed, {"accounts-in:data": ["ops", "rackflow"]}),
+        (kept_array, {"accounts-in:home": ["ops", "rackflow"]}),
+    ],
+)
+def test_accounts_and_files_are_set_in_what_stays_before_it_hides_them(make, steps, make_rig):
+    world = make(make_rig())
+    world.drive()
+    told = {
+        step.id: [one.get("path") or one["name"] for one in (*step.args["accounts"], *step.args["files"])]
+        for step in world.plan.steps
+        if step.kind == "in-mount" and not step.id.startswith("mounts:")
+    }
+    assert told == steps
+    ids = [step.id for step in world.plan.steps]
+    assert ids.index("fstab") < ids.index(next(iter(steps))) < ids.index("host-key")
+    if make is sealed:
+        assert ids.index("accounts-in:data") < ids.index("users")
+
+
 def test_what_is_preserved_is_as_it_was_and_is_unlocked_by_its_id(make_rig):
     world = preserved(make_rig())
     before = copy.deepcopy(world.machine.disks["RF-D1"])
@@ -203,6 +230,15 @@ def test_an_image_whose_lvm_would_look_at_its_builder_s_disks_alone_says_so(make
     with pytest.raises(RackflowError, match="it would see none of its new groups") as raised:
         world.drive()
     assert (raised.value.reason, world.rig.edge.rows[-1].step) == ("image-unfit", "fstab")
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_a_system_with_selinux_labels_what_the_job_has_written(labels, make_rig):
+    """Without labels sshd would be denied the keys; a system without SELinux gets no such file."""
+    world = JOBS["plain"](make_rig())
+    world.machine.guest["present"][RELABELS] = labels
+    world.drive()
+    assert (RELABEL in world.machine.guest["files"]) is labels
 
 
 def test_what_a_killed_job_has_left_in_dev_is_in_no_group_s_way(make_rig):

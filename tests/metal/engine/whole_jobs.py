@@ -18,7 +18,7 @@ from metal.planning.steps import make_plan
 from metal.planning.wiping import make_wipe_plan
 from metal.protocols import BootFlags
 from specs.erasure import WipeWish
-from specs.facts import Observation
+from specs.facts import Observation, SeenFrom
 from specs.model import Host
 from specs.phases import Phase
 from specs.records import ImageRecord
@@ -71,14 +71,14 @@ PLAIN = COMMON | {
 }
 
 
-def planned(rig, spec: dict, image: ImageRecord = IMAGE) -> Plan:
+def planned(rig, spec: dict, image: ImageRecord = IMAGE, seen_from: SeenFrom = "boot-os") -> Plan:
     """As the planner makes it, on this machine as it is."""
     rig.machine.macs = ("52:54:00:77:02:00",)
     hardware, _ = read_hardware(rig.machine, "52:54:00:77:02:00")
     update = {"spec": Host.model_validate(spec), "image": image, "secrets": {"disk": 1}}
     order = rig.edge.order_.model_copy(update=update)
     rig.edge.order_ = order
-    seen = Observation(at=rig.edge.now, seen_from="boot-os", hardware=hardware)
+    seen = Observation(at=rig.edge.now, seen_from=seen_from, hardware=hardware)
     plan = make_plan(order, seen)
     assert plan.blocked is None, [step.reason for step in plan.steps if step.blocked_by]
     return plan
@@ -102,6 +102,7 @@ VAULT = {
     "preserve": True,
 }
 PRESERVED = COMMON | {
+    "files": [*COMMON["files"], {"path": "/vault/conf/a", "content": "a"}],
     "rootDevice": {"serial": "RF-D0"},
     "disks": [{"device": "root"}, {"device": {"serial": "RF-D1"}, "partitions": [VAULT]}],
 }
@@ -193,7 +194,7 @@ SEALED = COMMON | {
         ]},
     ],
     "volumeGroups": [{"name": "old", "logicalVolumes": [
-        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data", "luks": BY_TPM,
+        {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/home", "luks": BY_TPM,
          "preserve": True},
     ]}],
 }  # fmt: skip
@@ -323,6 +324,31 @@ def wipe_active(rig) -> World:
     return wipe(rig, running="os")
 
 
+KEPT_ARRAY = COMMON | {
+    "rootDevice": {"serial": "RF-D0"},
+    "raid": [{"name": "homes", "level": "raid1", "drives": {"serials": ["RF-D1", "RF-D2"], "count": 2}}],
+    "disks": [{"device": "root"}, {"device": {"raid": "homes"}, "partitions": [
+        {"name": "home", "size": "2GiB", "filesystem": "ext4", "mount": "/home", "preserve": True},
+        {"name": "scratch", "size": "rest", "filesystem": "ext4", "mount": "/scratch"},
+    ]}],
+}  # fmt: skip
+
+
+def kept_array(rig) -> World:
+    """Homes on an array that stays: the running system has assembled it, the boot OS has not."""
+    disks = rig.machine.disks
+    disks["RF-D2"] = {"kname": "sdc", "size": 8 * GIB, "parts": {}}
+    uuid = "11111111:22222222:33333333:44444444"
+    home = {"size": 2 * GIB, "start": 2048, "partlabel": "home", "fstype": "ext4", "uuid": OLD_UUID}
+    scratch = {"size": 5 * GIB, "start": 4196352, "partlabel": "scratch", "fstype": "ext4"}
+    parts = {1: home, 2: scratch | {"uuid": ROOT_UUID.replace("8", "9")}}
+    array = {"uuid": uuid, "name": "homes", "parts": parts, "size": 8 * GIB - MIB, "knames": ["sdb", "sdc"]}
+    disks["RF-D1"]["member"] = disks["RF-D2"]["member"] = rig.machine.array = array
+    plan = planned(rig, KEPT_ARRAY, seen_from="running-os")
+    rig.machine.array = None
+    return World(rig, plan, running="os")
+
+
 def sealed(rig) -> World:
     """A TPM that is to open what is made, and what an earlier one opened: in a partition and in a volume."""
     key = base64.b64encode(b"hunter2").decode()
@@ -347,6 +373,7 @@ JOBS = {
     "lvm root": lvm_root,
     "pools": pools,
     "preserved": preserved,
+    "kept array": kept_array,
     "hardware": hardware,
     "mirror": mirror,
     "plain": plain,

@@ -154,3 +154,22 @@ def test_a_header_that_never_held_anything_is_made_anew(
     assert ("luks-open:data" in ids, "mkfs:data" in ids) == (kept, not kept)
     (unlock,) = plan.step("crypttab").args["unlocks"]
     assert ("luks_uuid" in unlock) == kept
+
+
+def test_an_array_that_stays_is_named_by_its_own_drives_alone(hosts, hardware, make_order, observe) -> None:
+    """A drive that takes a lost one's place bears no superblock: with it mdadm would assemble nothing."""
+    body = spec_with(hosts).model_dump(mode="json")
+    parts = [{**DATA["partitions"][0], "size": "1GiB"}, SCRATCH]
+    spec = Host.model_validate({**body, "disks": [{**DATA, "partitions": parts}]})
+    held = (
+        PART.model_copy(update={"filesystem": "xfs"}),
+        PART.model_copy(update={"number": 2, "device": "/dev/md0p2", "name": "scratch"}),
+    )
+    seen = with_data_disks(hardware["web-01"], "held by md0")
+    worn = array(parts=held).model_copy(update={"members": ("D2",)})
+    order = make_order("web-01", spec=spec, phase=Phase.ACTIVE)
+    plan = make_plan(order, observe(seen.model_copy(update={"raids": (worn,)})), reinstall=True)
+    assert plan.blocked is None, [step.reason for step in plan.steps if step.blocked_by]
+    size_bytes = seen.disks[-1].size_bytes
+    target = {"raid": "data", "uuid": "u", "members": [{"identity": "D2", "size_bytes": size_bytes}]}
+    assert plan.step("mkfs:scratch").args["target"] == target

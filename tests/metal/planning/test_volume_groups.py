@@ -209,3 +209,22 @@ def test_a_volume_that_never_held_anything_is_made_anew_and_one_too_small_is_ref
     plan = make_plan(make_order("db-01", spec=spec_with(hosts, [DATA])), observe(seen))
     assert plan.blocked == "layout-impossible"
     assert "sys/data would get 64 MiB, the least of xfs is 300 MiB" in plan.steps[0].reason
+
+
+def test_what_others_put_into_a_volume_is_preserved_although_a_job_made_it_empty(
+    hosts, hardware, make_order, observe
+) -> None:
+    raw = {"name": "data", "size": "rest"}
+    made = make_plan(
+        make_order("db-01", spec=spec_with(hosts, [raw, SCRATCH])),
+        observe(with_data_disks(hardware["db-01"])),
+    )
+    told = {one["name"]: one.get("raw") for one in made.step("volume-group:sys").args["volumes"]}
+    assert told == {"data": True, "scratch": None}
+    theirs = LogicalVolumeFact(
+        name="data", uuid="L1", size_bytes=GIB, layout="linear", tags=("rackflow.raw",)
+    )
+    seen = with_data_disks(hardware["db-01"], standing=True, logical_volumes=(theirs,))
+    plan = make_plan(make_order("db-01", spec=spec_with(hosts, [DATA])), observe(seen))
+    assert plan.blocked is None
+    assert [step.id for step in plan.steps if step.kind == "mkfs"] == []

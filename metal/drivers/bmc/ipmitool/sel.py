@@ -1,7 +1,8 @@
 """`sel list`, `sel elist`, their CSV and long forms, and `sel info`: what happened to the machine.
 
 Record ids are hexadecimal in every form (ipmitool prints them by `%x`). A date is in the tool's own
-order, month first. "Pre-Init" is the clock before the BMC knew the time: no time.
+order, month first; since 1.8.19 it is in the locale's. "Pre-Init", and since then "S+", is the clock before
+the BMC knew the time: no time.
 """
 
 import re
@@ -21,7 +22,12 @@ _OEM = re.compile(r"(?:OEM record [0-9a-fA-F]{2}|Linux kernel panic)\b")
 _DATE = re.compile(r"(?P<month>\d{1,2})[/-](?P<day>\d{1,2})[/-](?P<year>\d{4}|\d{2})$")
 _DOTTED_DATE = re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4}|\d{2})$")
 _ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})$")
-_CLOCK = re.compile(r"(?P<hour>\d{1,2}):(?P<minute>\d{2}):(?P<second>\d{2})(?:\s*(?P<half>AM|PM))?\b")
+_EASTERN_DATE = re.compile(r"(?P<year>\d{4})[年년] ?(?P<month>\d{1,2})[月월] ?(?P<day>\d{1,2})[日일]$")
+_CLOCK = re.compile(
+    r"(?P<hour>\d{1,2})[:时時시] ?(?P<minute>\d{2})[:分분] ?(?P<second>\d{2})"
+    r"(?:[秒초]|(?:\s*(?P<half>AM|PM))?\b)"
+)
+"""The colons of most locales, and the words of the Chinese, Japanese and Korean ones."""
 _RECORD = re.compile(r"SEL Record ID\s*:")
 _COUNT = re.compile(r"Entries\s*:")
 _EMPTY = re.compile(r"SEL has no entries", re.IGNORECASE)
@@ -103,12 +109,13 @@ def _row(line: Line) -> SelEntry | None:
 
 
 def _stamps(cell: str) -> bool:
-    return bool(_date(cell) or cell.lower().startswith(("pre-init", "unspec")))
+    return bool(_date(cell) or cell.lower().startswith(("pre-init", "unspec", "s+ ")))
 
 
 def _date(cell: str) -> re.Match[str] | None:
     """A date as ipmitool or, since 1.8.19, the locale writes it."""
-    return _ISO_DATE.match(cell) or _DATE.match(cell) or _DOTTED_DATE.match(cell)
+    forms = (_ISO_DATE, _DATE, _DOTTED_DATE, _EASTERN_DATE)
+    return next((match for form in forms if (match := form.match(cell))), None)
 
 
 def _time(date: str, clock: str) -> str | None:

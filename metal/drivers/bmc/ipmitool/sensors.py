@@ -32,7 +32,8 @@ _READING = re.compile(
 """`24 degrees C`, `0.76 (+/- 0.01) Volts`, and HP's `95 Watts, Presence detected`."""
 _SENSOR = re.compile(r"Sensor ID\s*:")
 _SENSOR_NUMBER = re.compile(r"[0-9a-fA-F]{1,4}\)$")
-_NO_UNITS: Final = ("", "discrete", "na")
+_NO_UNITS: Final = ("", "discrete", "na", "unspecified")
+"""Besides none: base unit 0 of the SDR (IPMI 2.0, table 43-15) says nothing of what is counted."""
 _NO_SENSORS = re.compile(r"(?:SDR Version|Record Count)\s*:")
 
 
@@ -100,8 +101,8 @@ def _sensor(name: str, told: str, unit: str, state: str | None) -> Sensor:
     if match is None or unit == "discrete":
         return Sensor(name, None, None, state)
     number = float(match["value"]) if "." in match["value"] else int(match["value"])
-    named = unit if unit.lower() not in _NO_UNITS else (match["unit"] or "")
-    return Sensor(name, number, named.strip() or None, state)
+    named = (unit if unit.lower() not in _NO_UNITS else (match["unit"] or "")).strip()
+    return Sensor(name, number, named if named.lower() not in _NO_UNITS else None, state)
 
 
 def _blocks(lines: tuple[Line, ...]) -> Iterator[Sensor]:

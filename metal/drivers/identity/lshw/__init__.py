@@ -74,6 +74,8 @@ _BRACKETED_IDS = re.compile(r"\[(?:[0-9A-Fa-f]{4}:)?[0-9A-Fa-f]{4}\]$")
 _SPEED = re.compile(r"^(\d{1,7})([KMGT]?)bit/s$")
 _SPEED_POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 _DEVICE = re.compile(r"^/dev/(?!sr\d|scd\d|cdrom|dvd|fd\d|ng\d|loop|ram|zram|hwmon|mmcblk\d+(?:boot|rpmb))")
+_OTHER_MEMORY: Final = ("Flash Memory", "Video Memory", "NVRAM", "Cache Memory")
+"""What lshw calls SMBIOS's memory arrays (type 16) whose use is stated and not system memory."""
 _VIRTUAL_MEDIA = re.compile(r"virtual (?:cd|dvd|floppy|media|hdisk|usb|optical)|idrac|vflash", re.IGNORECASE)
 
 
@@ -141,12 +143,16 @@ def _cpus(roots: tuple[Node, ...], known: Identities) -> Iterator[LshwCpu]:
 def _memory(roots: tuple[Node, ...]) -> int | None:
     """System Memory's size, or the sum of its banks; a node for each board is added up.
 
-    A PCI function of class memory has the same id, and a bus address.
+    A PCI function of class memory has the same id, and a bus address; so have arrays of other memory, which
+    are known by their description. System Memory's own is in the language of the machine.
     """
     sizes = [
         node.size or sum(child.size or 0 for child in node.children if child.name == "bank")
         for node, _ in walk(roots)
-        if node.class_name == "memory" and node.name == "memory" and node.text("businfo") is None
+        if node.class_name == "memory"
+        and node.name == "memory"
+        and node.text("businfo") is None
+        and node.text("description") not in _OTHER_MEMORY
     ]
     if not any(sizes):  # `-class memory`: a list without children
         sizes = [
@@ -156,11 +162,17 @@ def _memory(roots: tuple[Node, ...]) -> int | None:
 
 
 def _nics(roots: tuple[Node, ...]) -> Iterator[LshwNic]:
-    """Ethernet interfaces with a MAC on a bus: bonds, bridges and taps are on none."""
+    """Ethernet interfaces with a MAC on a bus: bonds, bridges and taps are on none.
+
+    Some chipsets' (nForce) have the PCI class of a bridge, and lshw's class is that.
+    """
     for node, _ in walk(roots):
         mac = mac_identity(node.text("serial"))
         ethernet = "ethernet" in (node.text("description") or "").lower() or "ethernet" in node.capabilities
-        if node.class_name != "network" or mac is None or not node.text("businfo") or not ethernet:
+        bridged = node.class_name == "bridge" and "ethernet" in node.capabilities
+        if not (node.class_name == "network" or bridged) or not ethernet:
+            continue
+        if mac is None or not node.text("businfo"):
             continue
         if "wireless" in node.capabilities or "wireless" in node.settings:
             continue

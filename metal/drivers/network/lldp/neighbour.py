@@ -40,9 +40,9 @@ class Vlan:
 
 
 def said(text: str | None) -> str | None:
-    """A text; lldpctl prints "Not received" for a TLV that was not."""
+    """A text; lldpctl prints "Not received" for a TLV that was not, and "(none)" for one without text."""
     words = one_line(text)
-    return None if words is None or words.lower() == "not received" else words
+    return None if words is None or words.lower() in ("not received", "(none)") else words
 
 
 def pvid(vlans: Iterable[Vlan]) -> int | None:

@@ -11,6 +11,9 @@ INTERFACE: Final = re.compile(r"Interface:\s+(?P<name>[^,\s]{1,64}), via: ")
 _ID = re.compile(r"(?:mac|local|ifname|ifalias|ip|component|port|agent|unhandled)\s+(?P<id>\S.*)")
 _VLAN = re.compile(r"(?P<id>\d{1,4})(?:, pvid: (?P<pvid>yes|no))?")
 
+_MED: Final = "LLDP-MED"
+"""Begins the last part of a block; a VLAN in it is one for phones, and not the port's."""
+
 
 def parse_plain(lines: tuple[Line, ...]) -> Parsed[Neighbours]:
     """Every block of a text; rules and the title are no data."""
@@ -29,11 +32,13 @@ def _neighbour(block: tuple[Line, ...]) -> Neighbour:
     values: dict[str, str] = {}
     management: list[str] = []
     vlans: list[Vlan] = []
+    of_med = False
     for line in block[1:]:
         key, value = key_value(line) or ("", "")
+        of_med = of_med or key == _MED
         if key == "MgmtIP":
             management.append(value)
-        elif key == "VLAN" and (match := _VLAN.match(value)):
+        elif key == "VLAN" and not of_med and (match := _VLAN.match(value)):
             untagged = match["pvid"] == "yes" if match["pvid"] else None
             vlans.append(Vlan(vlan_id(match["id"]), untagged))
         elif key:

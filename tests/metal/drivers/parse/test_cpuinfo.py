@@ -28,6 +28,9 @@ IBM_Z = (
     "processor 0: version = FF,  identification = 0133E8,  machine = 2964\n"
     "processor 1: version = FF,  identification = 0133E8,  machine = 2964\n"
 )
+ARM_ALONE = "Processor\t: Acme 88 rev 1 (v5l)\nBogoMIPS\t: 9.1\nFeatures\t: swp half\nSerial : 0000\n"
+SPARC = "cpu\t\t: Acme Sparc III\nfpu\t\t: own\nncpus probed\t: 4\nncpus active\t: 2\nCPU0:\t\tonline\n"
+ALPHA = "cpu\t\t\t: Alpha\ncpu model\t\t: EV9\nBogoMIPS\t\t: 9.1\ncpus detected\t\t: 3\n"
 LSCPU = """\
 Architecture:            x86_64
   CPU op-mode(s):        32-bit, 64-bit
@@ -40,6 +43,23 @@ Vendor ID:               AcmeIntel
     Core(s) per socket:  24
     Socket(s):           2
 NUMA node0 CPU(s):       0-47
+"""
+CHINESE = """\
+架构:                aarch64
+字节序:              Little Endian
+CPU:                  96
+在线 CPU 列表:       0-95
+每个座的核数:        48
+座:                  2
+型号名称:            Acme-920
+""".replace(":", "\uff1a").replace("CPU\uff1a", "CPU:")
+FRENCH = """\
+Architecture\xa0:          x86_64
+Processeur(s)\xa0:         8
+Thread(s) par cœur\xa0:    2
+Cœur(s) par socket\xa0:    2
+Socket(s)\xa0:             2
+Nom de modèle\xa0:         Acme(R) Gold 1
 """
 MAINFRAME = """\
 Architecture:        s390x
@@ -87,7 +107,12 @@ NESTED = json.dumps(
         (ARM, CpuInfo(None, None, 2, ("ARMv7 Processor rev 4 (v7l)",), None)),
         (POWER, CpuInfo(None, None, 2, ("POWER9, altivec supported",), None)),
         (IBM_Z, CpuInfo(None, None, 2, (), None)),
+        (ARM_ALONE, CpuInfo(None, None, None, ("Acme 88 rev 1 (v5l)",), None)),
+        (SPARC, CpuInfo(None, None, 2, ("Acme Sparc III",), None)),
+        (ALPHA, CpuInfo(None, None, 3, ("EV9",), None)),
         (LSCPU, CpuInfo(2, 48, 96, ("Acme(R) Gold 1",), "x86_64")),
+        (CHINESE, CpuInfo(2, 96, 96, ("Acme-920",), "aarch64")),
+        (FRENCH, CpuInfo(2, 4, 8, ("Acme(R) Gold 1",), "x86_64")),
         (MAINFRAME, CpuInfo(2, 20, 40, (), "s390x")),
         (CLUSTERS, CpuInfo(None, 64, 64, (), "aarch64")),
         (LIST, CpuInfo(2, 3, 4, (), None)),
@@ -97,6 +122,25 @@ NESTED = json.dumps(
 def test_every_form_gives_totals_of_the_machine(text, read):
     assert parse(text).value == read
     assert value_or_refusal("cpuinfo", parse, text.replace("\n", "\r\n"))["threads"] == read.threads
+
+
+def test_json_has_its_names_in_the_callers_language_too():
+    fields = [
+        ("アーキテクチャ:", "x86_64"),
+        ("CPU:", "8"),
+        ("ソケットあたりのコア数:", "4"),
+        ("ソケット数:", "1"),
+        ("モデル名:", "Acme 7"),
+    ]
+    text = json.dumps(
+        {"lscpu": [{"field": name, "data": value} for name, value in fields]}, ensure_ascii=False
+    )
+    assert parse(text).value == CpuInfo(1, 4, 8, ("Acme 7",), "x86_64")
+
+
+def test_the_firmwares_name_counts_where_there_is_no_other():
+    without = LSCPU.replace("  Model name:            Acme(R) Gold 1\n", "")
+    assert parse(without).value.models == ("Not this one",)
 
 
 def test_cores_are_counted_where_the_kernel_does_not():
@@ -125,5 +169,5 @@ def test_refusals_say_where(text, said):
 
 
 test_nothing_but_a_value_or_a_refusal = never_anything_else(
-    "cpuinfo", parse, (X86, ARM, POWER, IBM_Z, LSCPU, MAINFRAME, LIST, NESTED)
+    "cpuinfo", parse, (X86, ARM, POWER, IBM_Z, LSCPU, CHINESE, MAINFRAME, LIST, NESTED)
 )

@@ -284,6 +284,14 @@ def test_the_identity_of_a_machine_is_of_the_same_reading():
         "A1_AssetTagNum0",
         "00000000",
         "0xFFFFFFFF",
+        "000000-000",
+        "Not Set",
+        "Type2 - Board Serial Number",
+        "Type1 - 123456789",
+        "Type1Sku0",
+        "0123456789ABCDEF",
+        "01234567890123456789AB",
+        "123456789012345",
         "<BAD INDEX>",
         "(^_^)",
         "Unknown (0x4A66)",
@@ -294,7 +302,19 @@ def test_placeholders(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["42", "ProLiant", "0MD99X", "00CE00B300CE", "SN0", "Family 17h", "F0F9053F"]
+    "text",
+    [
+        "42",
+        "ProLiant",
+        "0MD99X",
+        "00CE00B300CE",
+        "SN0",
+        "Family 17h",
+        "F0F9053F",
+        "12345678",
+        "Type 2",
+        "0123456780",
+    ],
 )
 def test_no_placeholders(text):
     assert not is_placeholder(text)
@@ -306,7 +326,8 @@ def test_an_absent_text_is_no_placeholder_and_an_unprogrammed_one_is():
     assert ids.serial("  ", "b") is None
     assert ids.serial("11111", "c") is None
     assert ids.mac("ff:ff:ff:ff:ff:ff", "d") is None
-    assert ids.paths == ["c", "d"]
+    assert ids.uuid("78563412-3412-7856-90AB-CDDEEFAABBCC", "e") is None
+    assert ids.paths == ["c", "d", "e"]
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,17 @@ def test_other_forms_are_settings_by_section():
     assert rings.settings["Current hardware settings: RX"] == "512"
     assert parse(PAUSE).value.settings == {"Autonegotiate": "on", "RX": "off"}
     assert parse(STATISTICS).value.settings == {"rx_packets": "12", "tx_packets": "7"}
+    standard = parse("Standard stats for eno1:\neth-phy-SymbolErrorDuringCarrier: 3\n").value
+    assert (standard.interface, standard.settings) == ("eno1", {"eth-phy-SymbolErrorDuringCarrier": "3"})
+    assert parse("EEE Settings for eno1:\n\tEEE status: disabled\n").value.settings == {
+        "EEE status": "disabled"
+    }
+    power = "power-mode-policy: auto"
+    assert parse(f"Module parameters for eno1:\n{power}\n").value.settings == {"power-mode-policy": "auto"}
+
+
+def test_flow_rules_are_counted_in_sentences():
+    assert parse("4 RX rings available\nTotal 0 rules\n\n").value.settings == {"rings": "4", "rules": "0"}
 
 
 def test_forms_for_one_interface_add_up_and_another_interface_begins_anew():

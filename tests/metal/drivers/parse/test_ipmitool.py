@@ -190,6 +190,32 @@ def test_frus_are_present_if_they_show_a_field():
     assert read["ignored"] == ["Get Device ID failed"]
 
 
+ONE_FRU = """\
+ Chassis Type          : Rack Mount Chassis
+ Board Mfg Date        : Mon Jan  1 00:00:00 1996 UTC
+ Board Mfg             : Acme
+ Product Name          : Node 7
+"""
+
+
+def test_one_device_asked_for_by_its_id_has_no_line_that_names_it():
+    read = value_or_refusal("ipmitool-fru", fru.parse, "Get Device ID failed\n" + ONE_FRU)
+    (one,) = read["frus"]
+    assert (one["id"], one["description"], one["present"]) == (None, None, True)
+    assert (one["board"]["manufacturer"], one["product"]["name"]) == ("Acme", "Node 7")
+    assert one["chassis"]["type"] == "Rack Mount Chassis"
+    assert read["ignored"] == ["Get Device ID failed"]
+
+
+def test_a_session_tells_the_ids_of_devices_that_were_asked_for():
+    absent = "# ipmitool fru list 0x3\n Device not present (Timeout)\n"
+    frus = fru.parse(f"root@node7:~# ipmitool fru print 0\n{ONE_FRU}{absent}").value.frus
+    assert [(one.id, one.present, one.board.manufacturer) for one in frus] == [
+        (0, True, "Acme"),
+        (3, False, None),
+    ]
+
+
 def test_a_description_may_hold_brackets_and_be_of_any_length():
     line = "FRU Device Description : "
     told = fru.parse(
@@ -261,5 +287,5 @@ def test_refusals_say_where(parse, text, said):
 test_any_mc_text = never_anything_else("ipmitool-mc", mc.parse, (MC, GUID))
 test_any_lan_text = never_anything_else("ipmitool-lan", lan.parse, (LAN,))
 test_any_user_text = never_anything_else("ipmitool-user", users.parse, (USERS, ACCESS))
-test_any_fru_text = never_anything_else("ipmitool-fru", fru.parse, (FRUS,))
+test_any_fru_text = never_anything_else("ipmitool-fru", fru.parse, (FRUS, ONE_FRU))
 test_any_chassis_text = never_anything_else("ipmitool-chassis", chassis.parse, (CHASSIS,))

@@ -104,6 +104,18 @@ def test_the_form_with_thresholds():
     ]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        "Disk Load | 20 unspecified | ok",
+        "Disk Load | 20.000 | unspecified | ok | na",
+        "Disk Load,20,unspecified,ok",
+    ],
+)
+def test_a_unit_that_is_not_specified_is_none(row):
+    assert readings(row + "\n") == [("Disk Load", 20, None, "ok")]
+
+
 def test_csv_with_noise_before_it():
     assert readings(CSV) == [
         ("Event Log", None, None, "ok"),
@@ -163,6 +175,9 @@ def test_times_in_other_orders_and_impossible_ones():
         "27.05.2014 | 12:00:01": "2014-05-27T12:00:01",
         "02/30/2024 | 10:00:00": None,
         "Pre-Init Time-stamp   ": None,
+        "S+ 70/001 | 00:00:32 UTC": None,
+        "2023年02月03日 | 10时11分12秒 CST": "2023-02-03T10:11:12",
+        "2023년 02월 03일 | 10시 11분 12초 KST": "2023-02-03T10:11:12",
     }
     assert {told: sel.parse(row.format(told)).value.entries[0].time for told in times} == times
 

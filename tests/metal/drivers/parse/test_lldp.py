@@ -166,6 +166,22 @@ def test_the_form_for_people():
     ]
 
 
+def test_a_vlan_for_phones_is_not_that_of_the_port():
+    begin, end = PLAIN.split("  VLAN:         10 ten\n  VLAN:         20, pvid: yes twenty\n")
+    policy = (
+        "  LLDP-MED:     \n    LLDP-MED Network Policy for: Voice, Defined: yes\n      VLAN:         99\n"
+    )
+    assert [vlan for *_, vlan, _ in brief(begin + policy + end)] == [None, 30]
+    assert [vlan for *_, vlan, _ in brief(begin + "  VLAN:         40, pvid: yes\n" + policy + end)] == [
+        40,
+        30,
+    ]
+
+
+def test_a_name_without_text_is_absent():
+    assert brief(PLAIN.replace("sw1", "(none)"))[0][1] is None
+
+
 def test_lldptool_does_not_name_the_interface():
     assert brief("# lldptool -t -n -i eno1\n" + TLVS) == [
         (None, "sw1", MAC, "Ethernet1/14", 20, ["192.0.2.1"])

@@ -40,6 +40,7 @@ MEMORY = [
     ),
     node("memory:2", "memory", description="RAM memory", size=100, businfo="pci@0000:00:14.2"),
     node("memory:3", "memory"),
+    node("memory:4", "memory", description="Flash Memory", size=1000),
     node("cache:0", "memory", size=50),
     node("firmware", "memory", size=60),
 ]
@@ -171,6 +172,25 @@ def test_nics_are_ethernet_on_a_bus():
         ("eno1", "aa:bb:cc:00:00:02", "X710", "Intel Corporation", 10**10, True),
         ("eno2", "a8:bb:cc:00:00:03", "MT27710 [ConnectX-4 Lx]", None, 25 * 10**9, None),
         ("eno3", "a8:bb:cc:00:00:04", None, None, None, False),
+    ]
+
+
+def test_a_nic_that_is_a_pci_bridge_by_class():
+    bridges = [
+        node(
+            "bridge:0",
+            "bridge",
+            description="Ethernet interface",
+            product="MCP Ethernet",
+            serial="02:00:00:00:00:09",
+            businfo="pci@0000:00:08.0",
+            logicalname="eth0",
+            capabilities={"ethernet": True, "physical": "Physical interface"},
+        ),
+        node("pci:1", "bridge", description="PCI bridge", businfo="pci@0000:00:0a.0"),
+    ]
+    assert [(one.name, one.model) for one in parse(json.dumps(bridges)).value.nics] == [
+        ("eth0", "MCP Ethernet")
     ]
 
 

@@ -294,6 +294,13 @@ def test_ddf_gives_an_array_for_each_virtual_disk():
     assert members(slow)[1] == (None, None, 1, "removed")
 
 
+def test_ddf_of_a_version_that_counts_the_room_in_the_table():
+    roomy = DDF.replace("Disks : 2", "Disks : 1023")
+    assert parse(roomy).value == parse(DDF).value
+    with pytest.raises(Unparsable, match="expected the table of physical disks"):
+        parse(roomy[: roomy.index("         1    3c5d")])
+
+
 def test_imsm_counts_sectors():
     (array,) = parse(IMSM).value.arrays
     assert (array.level, array.state, array.name, array.raid_devices) == ("raid1", "rebuilding", "Volume0", 2)

@@ -109,6 +109,21 @@ def test_the_tables_of_a_verbose_list():
     assert rows(VERBOSE) == [("/dev/nvme0n1", "SINVENTED3", "Fast SSD 3", 960200000000, 512, "1.2.3")]
 
 
+def test_an_address_over_fabrics_is_wider_than_its_column():
+    fabrics = VERBOSE.replace("pcie   0000:01:00.0  ", "tcp    traddr=192.0.2.7,trsvcid=4420")
+    assert rows(fabrics) == rows(VERBOSE)
+
+
+def test_a_node_that_2x_did_not_find_below_dev():
+    assert rows(NEW.replace("/dev/nvme0n1", "nvme0n1     ")) == rows(NEW)
+
+
+def test_a_text_that_the_driver_does_not_have_is_absent():
+    (one,) = rows(NEW.replace("E2MU200", "(null)"))
+    assert one[-1] is None
+    assert rows(FLAT.replace("AFGA", "(null)"))[0][-1] is None
+
+
 def test_flat_json_and_placeholders():
     parsed = parse(f"warning on stderr\n{FLAT}")
     assert rows(FLAT) == [("/dev/nvme0n1", None, "KXG60 TOSHIBA", 1000, 512, "AFGA")]

@@ -135,6 +135,16 @@ def test_nvme_text_prefers_the_namespace():
     assert (drive.passed, drive.rpm, drive.physical_sector) == (True, None, None)
 
 
+@pytest.mark.parametrize("key", ["Namespace 3 Size/Capacity", "Namespace 1 Size"])
+def test_a_namespace_of_any_number_and_one_that_is_thin(key):
+    text = NVME.replace("Namespace 1 Size/Capacity", key) + "Namespace 1 Capacity: 9 [9 B]\n"
+    assert parse(text).value.capacity_bytes == 1000204886016
+
+
+def test_a_separator_that_is_no_utf_8():
+    assert parse(NVME.replace("1.000.204", "1\ufffd000\ufffd204")).value.capacity_bytes == 1000204886016
+
+
 @pytest.mark.parametrize(
     ("line", "field", "value"),
     [
@@ -186,6 +196,8 @@ def test_json_of_a_drive_that_does_not_open():
 @pytest.mark.parametrize(
     "message",
     [
+        "/dev/sda: requires option '-d cciss,N'",
+        "/dev/sdb: USB to NVMe bridge [please try '-d sntjmicron' and report result]",
         "Smartctl open device: /dev/sdz failed: Permission denied",
         "/dev/vda: Unable to detect device type",
         "Device is in STANDBY mode, exit(2)",
