@@ -68,6 +68,14 @@ def lines_of(tool: str, text: str, *, longest: int | None = None) -> tuple[Line,
     return lines
 
 
+def breaks_off(text: str) -> bool:
+    """Whether the last line has no end. Every tool ends it: here a transfer broke off, or a page lost it.
+
+    So it proves a cut only where the words are missing, too, with which the tool ends what it has begun.
+    """
+    return not text.endswith(("\n", "\r"))
+
+
 def _unquoted(plain: str) -> str:
     """The text of an answered mail, whose lines all begin with `>`; any other text as it is."""
     lines = plain.split("\n")

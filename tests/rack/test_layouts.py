@@ -256,22 +256,24 @@ def test_a_second_apply_writes_nothing(here: Here) -> None:
 
 
 def test_a_reinstallation_keeps_what_the_spec_preserves_and_lets_its_users_in(here: Here) -> None:
-    """Homes that stay hide the new system's own: without their keys in them this could not be asked."""
+    """Homes that stay hide the new system's own: ops has lost a key in them, and has another number there."""
     before = here.file_systems()
-    here.ssh("echo mine | sudo -u ops tee /home/ops/mine && sync")
-    here.ssh("sudo rm /home/rackflow/.ssh/authorized_keys && sync")
+    here.ssh("echo mine | sudo -u ops tee /home/ops/mine; sudo rm /home/ops/.ssh/authorized_keys")
+    here.ssh("sudo chown -R 4242:4242 /home/ops; sync")
     here.publish(keep=True, destroy="allow", takeDisks=True)
     with here.site.demo.edge() as edge:
         number = edge.post_job(HOST, "reinstall", by="tester").no
     job = eventually("reinstalled", lambda: here.site.job(HOST, number, "done"), 1500, every_s=3)
     after = here.file_systems()
     found = here.ssh("ls -d /kept /var/log/kept /home/kept /builds/kept /vault/kept 2>/dev/null || true")
+    asked = "cd /home/ops; stat -c %U:%G mine .ssh/authorized_keys; cat mine"
+    of_ops = here.ssh(f"id -u ops; sudo sh -c '{asked}'")
 
     assert job.result == "applied"
     assert here.mounted() == MOUNTED
     assert {target for target in MOUNTED if after[target] == before[target]} == {"/", *KEPT}
     assert sorted(found.split()) == sorted(f"{target}/kept" for target in KEPT)
-    assert here.ssh("sudo cat /home/ops/mine; stat -c %U:%G /home/ops/mine").split() == ["mine", "ops:ops"]
+    assert of_ops.split() == ["4242", "ops:ops", "ops:ops", "mine"]
     assert here.site.apply(HOST)["writes"] == 0
 
 

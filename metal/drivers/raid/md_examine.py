@@ -31,9 +31,9 @@ _DDF_KEY = re.compile(r"^(.*)\[(\d{1,4})\]$")
 _DDF_DISK = re.compile(
     r"^\s*(?P<number>\d{1,5})\s+[0-9a-f]{8}\s+\d+K\s+(?:(?P<device>/\S+)\s+)?[\w, -]*/(?P<state>.*)$"
 )
-_DDF_SLOTS: Final = 1023
-"""Some versions print as the number of disks how many the table has room for."""
 _DDF_UNIT = re.compile(r"(\d{1,5}|--)@\d+K")
+_DDF_CAPACITIES: Final = frozenset({15, 63, 255, 1023, 4095})
+"""How many disks a superblock has room for (SNIA DDF 2.0, Max_PD_Entries)."""
 _IMSM_VOLUME = re.compile(r"^\[(.*)\]:$")
 
 _DDF_STATES: Final[dict[str, VolumeState]] = {
@@ -167,21 +167,28 @@ def _after(lines: tuple[Line, ...], first: re.Pattern[str]) -> tuple[Line, ...]:
 
 def _read_ddf(lines: tuple[Line, ...]) -> tuple[MdArray, ...]:
     """One array per virtual disk; the physical disks' table names the members."""
-    disks = [match for line in lines if (match := _DDF_DISK.match(line.text))]
+    members = {match["number"]: match for line in lines if (match := _DDF_DISK.match(line.text))}
     values = fields_of(lines)
-    wanted = number(values.get("Physical Disks"))
-    members = {disk["number"]: disk for disk in disks}
-    units = {
-        unit for key in values if key.startswith("Raid Devices") for unit in _DDF_UNIT.findall(values[key])
-    }
-    whole = len(disks) >= wanted if wanted and wanted != _DDF_SLOTS else units - {"--"} <= members.keys()
-    if wanted is None or not whole:
+    if not _has_ddf_disks(values, set(members)):
         raise unparsable(TOOL, lines[-1], "the table of physical disks")
     by_disk: dict[str, dict[str, str]] = {}
     for key, value in values.items():
         if match := _DDF_KEY.match(key):
             by_disk.setdefault(match[2], {})[match[1].strip()] = value
     return tuple(_ddf_array(found, members) for found in by_disk.values())
+
+
+def _has_ddf_disks(values: dict[str, str], numbers: set[str]) -> bool:
+    """Whether the table of physical disks is whole.
+
+    mdadm up to 3.2 prints how many disks there is room for, as if there were so many: then those that the
+    virtual disks lie on are all that can be asked for.
+    """
+    wanted = number(values.get("Physical Disks"))
+    if wanted in _DDF_CAPACITIES:
+        units = (_DDF_UNIT.findall(value) for key, value in values.items() if key.startswith("Raid Devices["))
+        return bool(numbers) and {unit for found in units for unit in found} - {"--"} <= numbers
+    return wanted is not None and len(numbers) >= wanted
 
 
 def _ddf_array(values: dict[str, str], disks: dict[str, re.Match[str]]) -> MdArray:

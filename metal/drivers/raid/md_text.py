@@ -12,7 +12,7 @@ from metal.drivers.raid import md_export, md_stat
 from metal.drivers.raid.md_array import TOOL, MdArray, MdListing, merged
 from metal.drivers.raid.md_detail import read_detail
 from metal.drivers.raid.md_examine import read_examine
-from metal.drivers.tool_text import Line, is_prompt, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, breaks_off, is_prompt, lines_of, shorten, unparsable
 
 Form = Literal["block", "mdstat", "export", "array"]
 
@@ -42,8 +42,16 @@ def parse(text: str) -> Parsed[MdListing]:
     if not parts and not nothing:
         first = next(line for line in lines if line.words)
         raise unparsable(TOOL, first, "'/dev/…:', 'Personalities :', MD_… or ARRAY")
+    if parts and breaks_off(text):
+        _refuse_broken_table(*parts[-1])
     arrays = [array for form, part in parts for array in _READERS[form](part)]
     return Parsed(MdListing(merged(arrays)), ignored=shorten(ignored))
+
+
+def _refuse_broken_table(form: Form, part: tuple[Line, ...]) -> None:
+    """Refuse a table of the kernel's that begins with its first line and not ends with its last."""
+    if form == "mdstat" and md_stat.HEAD.match(part[0].words) and not md_stat.UNUSED.match(part[-1].words):
+        raise unparsable(TOOL, part[-1], "'unused devices:' at the end")
 
 
 def _parts(lines: tuple[Line, ...]) -> tuple[list[tuple[Form, tuple[Line, ...]]], list[str], bool]:

@@ -15,7 +15,7 @@ from metal.drivers.raid.arcconf.records import Output, Reading, is_open, read
 from metal.drivers.raid.arcconf.vocabulary import FAILED, FAILURE, NOTHING_THERE
 from metal.drivers.raid.listing import Controller, Listing, Outcome
 from metal.drivers.raid.session import Gathering
-from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, breaks_off, lines_of, shorten, unparsable
 
 NAME: Final = "arcconf"
 _NUMBER_TYPED = re.compile(r"arcconf\S*\s+\w+\s+(\d{1,4})\b", re.IGNORECASE)
@@ -28,7 +28,7 @@ def parse(text: str) -> Parsed[Listing]:
     if not reading.recognised:
         first = next(line for line in lines if line.words)
         raise unparsable(NAME, first, "a list of arcconf, or how a command of it ended")
-    _refuse_cut_off(reading, lines)
+    _refuse_cut_off(reading, lines, broken=breaks_off(text))
     controllers = _Controllers()
     for output in reading.outputs:
         controllers.add(output)
@@ -37,14 +37,13 @@ def parse(text: str) -> Parsed[Listing]:
     return Parsed(Listing(NAME, outcome, found), shorten(reading.ignored))
 
 
-def _refuse_cut_off(reading: Reading, lines: tuple[Line, ...]) -> None:
+def _refuse_cut_off(reading: Reading, lines: tuple[Line, ...], *, broken: bool) -> None:
     """Refuse a text that ends inside an entry; every whole output says at its end how it ended."""
     last = reading.outputs[-1] if reading.outputs else None
     if last is None or last.ended:
         return
     end = next(line for line in reversed(lines) if line.words)
-    if is_open(end):
-        raise unparsable(NAME, end, "a closing bracket")
+    _refuse_broken_line(last, end, broken=broken)
     if not last.records and not last.sentences and last.controllers_found:
         raise unparsable(NAME, end, "what was found on the controllers", "the end of the text")
     if not last.records:
@@ -58,6 +57,16 @@ def _refuse_cut_off(reading: Reading, lines: tuple[Line, ...]) -> None:
         raise unparsable(NAME, end, f"the firmware of the controller of line {record.line.number}")
     if record.kind.endswith("-task") and record.fields and "percentage complete" not in record.fields:
         raise unparsable(NAME, end, f"how far the task of line {record.line.number} is")
+
+
+def _refuse_broken_line(last: Output, end: Line, *, broken: bool) -> None:
+    """Refuse a text whose last line is open, begins something, or has no end where an end must follow."""
+    if is_open(end):
+        raise unparsable(NAME, end, "a closing bracket")
+    if not end.words.strip("-="):
+        raise unparsable(NAME, end, "what the ruler is drawn for", "the end of the text")
+    if broken and last.controllers_found is not None:
+        raise unparsable(NAME, end, "'Command completed successfully.' at the end")
 
 
 class _Controllers:

@@ -33,6 +33,7 @@ Location = tuple[tuple[str, str], ...]
 """Where a drive sits, as far as it is told: (("enclosure", "0"), ("slot", "3"))."""
 
 _ADDRESS = re.compile(r"^\(?(\d{1,4}) ?, ?(\d{1,4})(?![\d.])")
+_CHANNEL = re.compile(r"\bchannel[ :#]*(\d{1,4}) ?, ?device[ :#]*(\d{1,4})\b", re.IGNORECASE)
 _PAIR = re.compile(r"\d{1,4},\d{1,4}")
 _MEMBER_KEYS: Final = ("drive(s) (channel,device)", "stripe order (channel,device)")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,4})?) ?%")
@@ -181,7 +182,7 @@ def segment_of(row: Row) -> Segment | None:
     parts = [part.strip() for part in inside.split(",")]
     size = next((size_bytes(part) for part in parts if size_bytes(part) is not None), None)
     media: dict[str, Medium] = {"hdd": "hdd", "ssd": "ssd"}
-    address = _ADDRESS.match(inside)
+    address = _ADDRESS.match(inside) or _CHANNEL.search(inside)
     spare = "spare" in raw.lower()
     state = "spare" if spare else SEGMENT_STATES.get(raw.lower())
     drive = Drive(
@@ -267,8 +268,12 @@ def level_of(text: str | None) -> Level | None:
 
 
 def _state(raw: str | None) -> VolumeState | None:
+    """The state of a status; of several words between commas, "Degraded, Rebuilding", a task wins."""
     words = (raw or "").lower()
-    return VOLUME_STATES.get(words) or VOLUME_STATES.get(words.split("(")[0].strip(" ,"))
+    whole = VOLUME_STATES.get(words) or VOLUME_STATES.get(words.split("(")[0].strip(" ,"))
+    parts = [state for part in words.split(",") if (state := VOLUME_STATES.get(part.strip()))]
+    task = next((state for state in parts if state in {"rebuilding", "initialising", "migrating"}), None)
+    return whole or task or next(iter(parts), None)
 
 
 def _task_in(raw: str | None) -> tuple[VolumeState | None, float | None]:

@@ -185,7 +185,7 @@ def _failed(reading: Reading, _match: re.Match[str], line: Line) -> None:
     output = reading.output(line)
     output.failed = True
     output.sentences.append(line)
-    reading.record = None
+    reading.record, reading.recognised = None, True
 
 
 def _volume(reading: Reading, match: re.Match[str], line: Line) -> None:

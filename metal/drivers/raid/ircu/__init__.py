@@ -41,6 +41,7 @@ from metal.drivers.raid.listing import (
 from metal.drivers.raid.session import merged, without_placeholders
 from metal.drivers.tool_text import (
     Line,
+    breaks_off,
     command_of,
     key_value,
     lines_of,
@@ -133,8 +134,11 @@ def _parse(tool: str, text: str) -> Parsed[Listing]:
     if not (answers or reading.said or reading.usage):
         first = next(line for line in lines if line.words)
         raise unparsable(tool, first, "an answer of LIST, DISPLAY or STATUS")
+    end = next(line for line in reversed(lines) if line.words)
     for answer in answers:
-        _refuse_cut(tool, answer, lines[-1])
+        _refuse_cut(tool, answer, end)
+    if breaks_off(text) and answers and not answers[-1].closed and (answers[-1].begun or answers[-1].rows):
+        raise unparsable(tool, end, "'Utility Completed Successfully.' at the end")
     controllers: dict[str | None, Controller] = {}
     for answer in answers:
         _lay(controllers, answer)
@@ -202,6 +206,8 @@ def _refuse_cut(tool: str, answer: Answer, last: Line) -> None:
         raise unparsable(
             tool, last, f"the rest of the block from line {block.line.number}", "the end of the text"
         )
+    if not last.words.strip("-"):
+        raise unparsable(tool, last, "what the ruler is drawn for", "the end of the text")
 
 
 def _adapter(row: re.Match[str]) -> Controller:

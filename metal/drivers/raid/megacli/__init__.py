@@ -15,12 +15,14 @@ from metal.drivers.raid.megacli.commands import Command, is_own, outcome_of, spl
 from metal.drivers.raid.megacli.controllers import gather, note_preserved, with_spares
 from metal.drivers.raid.megacli.records import Reading, read
 from metal.drivers.raid.session import Session
-from metal.drivers.tool_text import Line, lines_of, shorten, unparsable
+from metal.drivers.tool_text import Line, breaks_off, lines_of, shorten, unparsable
 from specs.identity import serial_identity
 
 NAME: Final = "megacli"
 FILLER_SERIAL: Final = "1122334455667788"
 """What PERC 6 controllers without a serial print in its place."""
+
+_STATE_KEYS: Final = {"drive": "firmware state", "volume": "state"}
 
 
 def parse(text: str) -> Parsed[Listing]:
@@ -31,7 +33,7 @@ def parse(text: str) -> Parsed[Listing]:
     end = next(line for line in reversed(lines) if line.words)
     for command in split(lines):
         reading = read(command)
-        _refuse_cut_off(reading, command, end)
+        _refuse_cut_off(reading, command, end, broken=breaks_off(text))
         for report in reading.reports:
             gather(session, report, command)
         lists = any(record.kind == "volume" for report in reading.reports for record in report.records)
@@ -49,13 +51,15 @@ def parse(text: str) -> Parsed[Listing]:
     return Parsed(Listing(NAME, together(outcomes), controllers), shorten(ignored), placeholders)
 
 
-def _refuse_cut_off(reading: Reading, command: Command, end: Line) -> None:
+def _refuse_cut_off(reading: Reading, command: Command, end: Line, *, broken: bool) -> None:
     """Refuse a text that ends inside an entry: one without its state, after others that have it."""
     if command.code is not None or command.lines[-1].number < end.number:
         return
     records = [record for report in reading.reports for record in report.records]
     if reading.heading is not None and reading.heading.number == end.number:
         raise unparsable(NAME, end, "what belongs to this adapter", "the end of the text")
+    if broken and not records and any(report.lists_volumes for report in reading.reports):
+        raise unparsable(NAME, end, "the virtual drives of this adapter")
     if not records:
         return
     last = records[-1]
@@ -65,10 +69,12 @@ def _refuse_cut_off(reading: Reading, command: Command, end: Line) -> None:
         and last.line.number == end.number
     ):
         raise unparsable(NAME, end, "what belongs to this entry", "the end of the text")
-    for kind, key in (("drive", "firmware state"), ("volume", "state")):
-        same = [record for record in records if record.kind == kind]
-        if last.kind == kind and key not in last.fields and any(key in one.fields for one in same):
-            raise unparsable(NAME, end, f"the {key} of the {kind} of line {last.line.number}")
+    same = [record for record in records if record.kind == last.kind]
+    key = _STATE_KEYS.get(last.kind, "")
+    if key and key not in last.fields and any(key in one.fields for one in same):
+        raise unparsable(NAME, end, f"the {key} of the {last.kind} of line {last.line.number}")
+    if broken and key and len(same) > 1 and next(reversed(same[-2].fields)) not in last.fields:
+        raise unparsable(NAME, end, f"the other keys of the {last.kind} of line {last.line.number}")
 
 
 def _without_fillers(controllers: tuple[Controller, ...]) -> tuple[tuple[Controller, ...], tuple[str, ...]]:

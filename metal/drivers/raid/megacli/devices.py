@@ -31,6 +31,8 @@ _ATA_INQUIRY: Final = 52
 """ATA inquiry data is 20 of serial, 40 of model and 8 of firmware; SCSI's 8, 16, 4 and 20."""
 _ATA_WORDS: Final = 4
 """`ATA`, model, firmware and serial, of a disk behind a SAS bridge, where none has a blank in it."""
+_ATA_SERIAL: Final = 20
+_ATA_WIDTH: Final = 8
 _ATA_FIRMWARE: Final = 60
 """Where the firmware begins: a text that ends before was cut off, or has lost blanks."""
 
@@ -132,13 +134,24 @@ def _inquiry(fields: dict[str, str]) -> tuple[str | None, str | None, str | None
         words = text.split()
         return (words[1], words[3], words[2]) if len(words) == _ATA_WORDS else (None, None, None)
     if is_ata and not text.startswith("ATA  "):
+        text = _with_blanks(text.rstrip())
         if len(text) <= _ATA_FIRMWARE:
             return None, None, None
-        return one_line(text[20:60]), one_line(text[:20]), one_line(text[60:68])
+        return one_line(text[_ATA_SERIAL:_ATA_FIRMWARE]), one_line(text[:_ATA_SERIAL]), one_line(text[60:68])
     if level and text[24:28].strip() != level[:4] and level in text:
         found = re.fullmatch(rf"(\S+) +(\S.*?) +{re.escape(level)} ?(\S+)", text.strip())
         return (one_line(found[2]), found[3], level) if found else (None, None, None)
     return one_line(text[8:24]), one_line(text[28:]), one_line(text[24:28])
+
+
+def _with_blanks(text: str) -> str:
+    """ATA inquiry data with the blanks in front of its serial, which a page may have lost.
+
+    The last word is the firmware, which has its column and at most 8 characters.
+    """
+    firmware = text.rsplit(" ", maxsplit=1)[-1]
+    lost = _ATA_FIRMWARE - (len(text) - len(firmware))
+    return text.rjust(len(text) + lost) if 0 < lost < _ATA_SERIAL and len(firmware) <= _ATA_WIDTH else text
 
 
 def volume_of(record: Record) -> VirtualDrive:

@@ -40,6 +40,7 @@ from metal.drivers.raid.mvcli.words import (
 from metal.drivers.raid.session import merged, without_placeholders
 from metal.drivers.tool_text import (
     Line,
+    breaks_off,
     command_of,
     key_value,
     lines_of,
@@ -134,7 +135,7 @@ def parse(text: str) -> Parsed[Listing]:
     if not (reading.blocks or reading.understood or reading.outcome):
         first = next(line for line in lines if line.words)
         raise unparsable(TOOL, first, "blocks of adapters, disks or volumes")
-    _refuse_cut(reading, lines[-1])
+    _refuse_cut(reading, next(line for line in reversed(lines) if line.words), broken=breaks_off(text))
     found, placeholders = without_placeholders(_controllers(reading.blocks))
     return Parsed(Listing(TOOL, reading.outcome, found), shorten(reading.ignored), placeholders)
 
@@ -210,11 +211,13 @@ def _say(reading: Reading, line: Line) -> None:
         reading.outcome = Outcome(ok=True)
 
 
-def _refuse_cut(reading: Reading, last: Line) -> None:
+def _refuse_cut(reading: Reading, last: Line, *, broken: bool) -> None:
     """Refuse a text that ends within a block, or within a size: those have units."""
     for line, count in reading.promised:
         if count and not reading.blocks:
             raise unparsable(TOOL, line, f"{count} blocks before it")
+    if _TITLE.match(last.words) or not last.words.strip("-="):
+        raise unparsable(TOOL, last, "what the title announces", "the end of the text")
     if not reading.blocks:
         return
     block = reading.blocks[-1][1]
@@ -225,6 +228,8 @@ def _refuse_cut(reading: Reading, last: Line) -> None:
     pair = key_value(last)
     if pair is not None and pair[0].lower() in _SIZES and pair[1].isdecimal():
         raise unparsable(TOOL, last, "a size with its unit")
+    if broken and reading.title.startswith(("physical", "virtual")) and not reading.promised:
+        raise unparsable(TOOL, last, "'Total # of …' at the end of the list")
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ from metal.drivers.raid.ssacli.words import (
     medium_of,
     role_of,
 )
-from metal.drivers.tool_text import lines_of, number, one_line, shorten, size_bytes
+from metal.drivers.tool_text import breaks_off, lines_of, number, one_line, shorten, size_bytes
 
 _PCI = re.compile(r"^([0-9A-Fa-f]{1,4}):([0-9A-Fa-f]{1,2}):([0-9A-Fa-f]{1,2})\.([0-9A-Fa-f])$")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%")
@@ -49,7 +49,7 @@ _RUNNING = frozenset({"rebuilding", "initialising", "migrating"})
 
 def parse(text: str) -> Parsed[Listing]:
     """What the tool printed. Raises Unparsable for other texts and for one that is cut off."""
-    read = read_blocks(lines_of(TOOL, text))
+    read = read_blocks(lines_of(TOOL, text), broken=breaks_off(text))
     controllers: dict[str, Controller] = {}
     for block in read.blocks:
         key = block.heading.index if block.heading.index is not None else f" {block.heading.model}"

@@ -30,6 +30,18 @@ from metal.drivers.tool_text import Line, command_of, key_value, unparsable
 
 _TITLES: Final = re.compile(r"(?:mirror|parity) group|disk partition|license", re.IGNORECASE)
 """Titles within a volume, of which nothing hangs; the drives below them are its members."""
+_IDENTITY: Final = frozenset(
+    {
+        "serial number",
+        "firmware version",
+        "firmware revision",
+        "size",
+        "model",
+        "wwid",
+        "unique identifier",
+        "disk name",
+    }
+)
 
 
 @dataclass(slots=True)
@@ -91,13 +103,15 @@ class Text:
     """Whether a line was the tool's although it opened no block: a prompt, a greeting, a warning."""
 
 
-def read_blocks(lines: Sequence[Line]) -> Text:
+def read_blocks(lines: Sequence[Line], *, broken: bool) -> Text:
     """Cut the lines. Raises Unparsable for a text that is not the tool's or that is cut off."""
     reader = _Reader(lines)
     place = 0
     while place < len(lines):
         place = reader.take(place)
     reader.refuse_cut()
+    if broken:
+        reader.refuse_broken_key()
     return reader.text
 
 
@@ -295,6 +309,25 @@ class _Reader:
             raise unparsable(TOOL, ends, f"the keys of drive {self.open.address}", shown)
         if isinstance(self.open, VolumeBlock) and not self.open.keys.keys() & {"status", "size"}:
             raise unparsable(TOOL, ends, f"the keys of volume {self.open.id}", shown)
+
+    def refuse_broken_key(self) -> None:
+        """Refuse a text that breaks off in a value that names or measures something: half a serial is wrong.
+
+        It also breaks off where the last drive lacks the key with which the one before it ends.
+        """
+        ends = self.lines[-1]
+        pair = key_value(ends, ": ")
+        if self.open is None or pair is None:
+            return
+        if " ".join(pair[0].lower().split()) in _IDENTITY:
+            raise unparsable(TOOL, ends, "the end of the line")
+        drives = [one.keys for one in self.block.drives.values() if one.keys] if self.block else []
+        if (
+            isinstance(self.open, DriveBlock)
+            and len(drives) > 1
+            and next(reversed(drives[-2])) not in drives[-1]
+        ):
+            raise unparsable(TOOL, ends, f"the other keys of drive {self.open.address}")
 
 
 def _told(opened: Block | ArrayBlock | VolumeBlock | DriveBlock | None) -> bool:

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from metal.drivers.raid.ssacli.words import Role, interface_of
+from metal.drivers.raid.ssacli.words import Role, interface_of, is_drive_status
 from metal.drivers.tool_text import Line, unparsable
 
 TOOL: Final = "ssacli"
@@ -149,11 +149,13 @@ def heading_of(line: Line) -> Heading | None:
 
 
 def _array(match: re.Match[str]) -> ArrayLine:
-    """Among an array's notes only a status counts: not the interface, not the space."""
+    """Among an array's notes only a status counts: not the interface, not the space and its percentage."""
     notes = re.findall(r"\(([^()]*)\)", match["notes"] or "")
     words = [part.strip() for note in notes for part in note.split(",")]
     stated = [word for word in words if word and ":" not in word and not interface_of(word)]
-    stated = [word for word in stated if not re.match(r"solid state|hdd|ssd|mixed", word, re.IGNORECASE)]
+    stated = [
+        word for word in stated if not re.match(r"solid state|hdd|ssd|mixed|[\d.]+ ?%", word, re.IGNORECASE)
+    ]
     status = match["status"] or (stated[0] if stated else None)
     return ArrayLine(match["letter"].upper(), status, bare=not match["notes"] and match["status"] is None)
 
@@ -192,7 +194,7 @@ def _drive(line: Line, match: re.Match[str]) -> DriveLine | None:
         True,
         interface,
         size,
-        status or (words[-1] if words else None),
+        status or next(filter(is_drive_status, words), words[-1] if words else None),
         spare and not active,
     )
 

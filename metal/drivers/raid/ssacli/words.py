@@ -123,7 +123,7 @@ WELL: Final = frozenset({"", "ok", "not configured", "none", "not applicable", "
 
 NOTHING_THERE: Final = re.compile(
     r"^No controllers detected|^No (?:logical|physical) drives?\b"
-    r"|does not have any (?:\w+ )?(?:drive|array|device)s?\b",
+    r"|does not have any (?:\w+ ){0,2}(?:drive|array|device)s?\b",
     re.IGNORECASE,
 )
 """Errors that say only that a list is empty."""
@@ -147,6 +147,11 @@ def role_of(drive_type: str) -> Role | None:
     """The role that "Drive Type" names."""
     plain = drive_type.lower()
     return next((role for word, role in ROLES if word in plain), None)
+
+
+def is_drive_status(word: str) -> bool:
+    """Whether it is a status of a drive, and not what follows it in a list ("transient data drive")."""
+    return word.lower().startswith((*SOUND, *(beginning for beginning, _ in DRIVE_STATES)))
 
 
 def drive_state(status: str | None, role: Role | None) -> DriveState | None:

@@ -29,7 +29,23 @@ from metal.drivers.tool_text import number, one_line
 
 _MEMBERS_OF = re.compile(r"PDs for VD (\d+)", re.IGNORECASE)
 PROPERTIES_OF: Final = re.compile(r"VD\s?(\d+) Properties", re.IGNORECASE)
-_PACKS: Final = ("bbu_info", "cachevault_info", "energy pack info")
+_PACKS: Final = (
+    "bbu_info",
+    "cachevault_info",
+    "energy pack info",
+    "bbu_firmware_status",
+    "firmware_status",
+)
+_PACK_TROUBLE: Final = frozenset(
+    # Of BBU_Firmware_Status and Firmware_Status, where they say Yes.
+    {
+        "replacement required",
+        "battery pack missing",
+        "pack is about to fail & should be replaced",
+        "remaining capacity low",
+        "no space to cache offload",
+    }
+)
 _PCI = re.compile(r"([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})[:.]([0-9a-fA-F]{1,2})")
 _PASSING: Final = ("hba", "jbod", "it")
 _CONTROLLER_IN = re.compile(r"/c(\d+)")
@@ -267,8 +283,11 @@ def _read_place(row: Row, found: Found, *, title: str, decimal: bool) -> None:
 
 def _pack(title: str, rows: tuple[Row, ...]) -> Iterator[Condition]:
     for row in rows:
-        if row.get("Property", "").lower() in ("state", "battery state", "status"):
+        told = row.get("Property", "").lower()
+        if told in ("state", "battery state", "status"):
             yield from pack_condition(title, row.get("Value"))
+        elif told in _PACK_TROUBLE and row.get("Value", "").lower() == "yes":
+            yield Condition("battery", f"{row['Property']}: {row['Value']}")
         elif "Property" not in row:
             name = row.get("Model") or row.get("SubType") or ""
             yield from pack_condition(f"{title} {name}".strip(), row.get("State") or row.get("Status"))

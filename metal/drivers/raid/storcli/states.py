@@ -35,6 +35,8 @@ DRIVE_STATES: Final[Mapping[str, DriveState]] = {
     "missing": "missing",
     "failed": "failed",
     "frgn": "foreign",
+    "frgn-bad": "foreign",
+    "foreign": "foreign",
     # storcli2, perccli2: state column; what a drive in use does stands in the status column
     "conf": "online",
     "confshld": "online",

@@ -30,6 +30,7 @@ _COMPOUND: Final = (
     "Estimated Time Left",
     "LU/NS Count",
     "Product Name",
+    "PCI Address",
     "SAS address",
     "Next Learn",
 )
@@ -73,6 +74,8 @@ _READ: Final = (
 _PAIRS: Final = ({"Ctrl_Prop", "Value"}, {"Property", "Value"})
 _PACKS: Final = {"Model", "State", "Temp"}
 _PACK_ROW = re.compile(r"(?P<Model>\S+)\s+(?P<State>\S.*?)(?:\s{2,}|\s+(?=[\d-])|$)")
+_ENCLOSURES: Final = {"EID", "Slots", "PD"}
+_ENCLOSURE_ROW = re.compile(r"(?P<EID>\d+)\s+\S+\s+(?P<Slots>\d+)\s+(?P<PD>\d+)\s")
 _RULER = re.compile(r"-{8,}")
 
 
@@ -111,7 +114,9 @@ def row_reader(header: Line) -> RowReader:
     if any(pair == names for pair in _PAIRS):
         return partial(_pair, header, columns)
     if names >= _PACKS:
-        return _pack
+        return partial(_beginning, _PACK_ROW)
+    if names >= _ENCLOSURES:
+        return partial(_beginning, _ENCLOSURE_ROW)
     if len(columns) <= COLUMNS and any(wanted <= names for wanted in _READ):
         return partial(_matched, columns)
     return _skipped
@@ -124,8 +129,9 @@ def _matched(columns: tuple[str, ...], line: Line) -> Row | None:
     return {name: (cell or "").strip() for name, cell in zip(columns, match.groups(), strict=True)}
 
 
-def _pack(line: Line) -> Row | None:
-    match = _PACK_ROW.match(line.words[:ROW_CHARACTERS])
+def _beginning(pattern: re.Pattern[str], line: Line) -> Row | None:
+    """The first columns of a row whose other columns nobody needs."""
+    match = pattern.match(line.words[:ROW_CHARACTERS])
     return match.groupdict() if match else None
 
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from metal.drivers.raid.storcli.answers import TOOL, Answer, Row, Section, stated
 from metal.drivers.raid.storcli.tables import is_header, is_ruler, row_reader
-from metal.drivers.tool_text import Line, lines_of, number, shorten, unparsable
+from metal.drivers.tool_text import Line, breaks_off, lines_of, number, shorten, unparsable
 
 _COMMAND = re.compile(
     r"(?:^|[\s/\\])(?:storcli|perccli)(?:2|64)*(?:\.exe)?\s+"
@@ -45,6 +45,10 @@ _IDENTITY: Final = frozenset({"Product Name", "Model", "Serial Number", "Bus Num
 _STATUSES: Final = frozenset({"success", "failure", "failed"})
 _LISTS: Final = (("Physical Drives", "EID:Slt"), ("JBOD Drives", "EID:Slt"), ("Virtual Drives", "DG/VD"))
 """What `show` counts before it lists it, and the column that each list has."""
+_ENCLOSURES: Final = "Enclosure Information"
+_AFTER_SUPPORTED: Final = frozenset({"Scheduled Tasks", _ENCLOSURES})
+"""What ends a controller's own part of `show all`; an HBA's 7.35 has only the second."""
+_BEFORE_POLICIES = re.compile(r"Drive /c\d+\S* (?:State|Device attributes)")
 _ANNOUNCED = re.compile(r"(?:Drive Groups|Enclosures) = [1-9]\d*")
 
 
@@ -53,6 +57,7 @@ def text_answers(text: str) -> tuple[tuple[Answer, ...], tuple[str, ...]]:
     lines = tuple(line for line in lines_of(TOOL, text) if line.words)
     reader = _Reader(lines)
     reader.read()
+    reader.refuse_cut_off(broken=breaks_off(text))
     answers = tuple(draft.answer() for draft in reader.drafts if draft.is_answer)
     if not answers and not any(_BANNER.search(line.words[:_BANNER_CHARACTERS]) for line in lines):
         raise unparsable(TOOL, lines[0], "an answer of storcli (Controller, Status, Description)")
@@ -133,7 +138,6 @@ class _Reader:
             elif not (self._command(line) or self._title(line) or self._value(line)):
                 self._other(line)
                 self.place += 1
-        self._refuse_cut_off()
 
     def _peek(self, ahead: int = 1) -> Line | None:
         place = self.place + ahead
@@ -264,21 +268,21 @@ class _Reader:
         if ("CLI Version" in head or "Operating system" in head) and "Status" not in head:
             raise unparsable(TOOL, line, "Status = … of the answer")
 
-    def _refuse_cut_off(self) -> None:
+    def refuse_cut_off(self, *, broken: bool) -> None:
         """Refuse a text that ends where something has just begun, or before a list that it announces."""
         last, head = self.lines[-1], self.draft.head
         begun = last.words.endswith(" :") or bool(_UNDERLINE.fullmatch(last.words))
         if begun or _ANNOUNCED.fullmatch(" ".join(last.words.split())):
             raise unparsable(TOOL, last, "what the title announces", "the end of the text")
         self._refuse_headless(last)
-        self._refuse_unfinished(last)
+        self._refuse_unfinished(last, broken=broken)
         empty = not (self.draft.sections or self.draft.values)
         if empty and head and (("Status" in head) != ("Description" in head)):
             raise unparsable(TOOL, last, "Status and Description of the answer", "the end of the text")
         if empty and head and number(head.get("Controller")) is not None and "Status" not in head:
             raise unparsable(TOOL, last, "Status = … of the answer", "the end of the text")
 
-    def _refuse_unfinished(self, last: Line) -> None:
+    def _refuse_unfinished(self, last: Line, *, broken: bool) -> None:
         """Refuse a listing that ends before its lists: it would be read as a controller without drives.
 
         `show` counts what it lists; TOPOLOGY comes before the volumes and drives, and `show all` prints
@@ -294,5 +298,23 @@ class _Reader:
                 raise unparsable(TOOL, last, f"the list of {key} = {keys[key]}", "the end of the text")
         if "TOPOLOGY" in titles and keys.keys() & _IDENTITY and not columns & {"EID:Slt", "DG/VD"}:
             raise unparsable(TOOL, last, "volumes and drives after TOPOLOGY", "the end of the text")
-        if "Supported Adapter Operations" in titles and not (titles | keys.keys()) & {"Scheduled Tasks"}:
+        if broken and "Basics" in titles and not titles & {"Supported Adapter Operations"}:
+            raise unparsable(TOOL, last, "the sections after Basics")
+        if broken and _BEFORE_POLICIES.fullmatch(draft.sections[-1].title if draft.sections else ""):
+            raise unparsable(TOOL, last, "the sections of the drive up to Policies/Settings")
+        if "Supported Adapter Operations" in titles and not (titles | keys.keys()) & _AFTER_SUPPORTED:
             raise unparsable(TOOL, last, "the sections up to Scheduled Tasks", "the end of the text")
+        self._refuse_missing_drives(last)
+
+    def _refuse_missing_drives(self, last: Line) -> None:
+        """Refuse an HBA's `show all` that breaks off between the sections of its drives.
+
+        Only its enclosures tell how many drives there are. The fullest one counts, not their sum: the two
+        modules of one shelf count the same drives.
+        """
+        sections = self.draft.sections
+        enclosures = [row for section in sections if section.title == _ENCLOSURES for row in section.rows]
+        fullest = max((number(row.get("PD")) or 0 for row in enclosures), default=0)
+        drives = {row["EID:Slt"] for section in sections for row in section.rows if "EID:Slt" in row}
+        if len(drives) < fullest:
+            raise unparsable(TOOL, last, f"{fullest} drives, as the enclosure tells", str(len(drives)))

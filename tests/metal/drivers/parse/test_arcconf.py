@@ -44,6 +44,8 @@ def test_a_whole_configuration():
         ("Inconsistent (0,1)", "0,1"),
         ("Present (1000MB, SATA, HDD, Enclosure:0, Slot:1) ZZ", "0,1"),
         ("Present (1000MB, SATA, HDD, Connector:CN0, Enclosure:7, Slot:7) RF000001", "0,1"),
+        ("Present (Controller:1,Channel:0,Device:1) ZZ", "0,1"),
+        ("Present (1000MB, SATA, SSD, Channel:0, Device:1)", "0,1"),
         ("Missing", None),
     ],
 )
@@ -166,6 +168,8 @@ def test_levels(printed, expected):
         ("Critical", "degraded", None),
         ("Degraded", "degraded", None),
         ("Suboptimal, Fault Tolerant", "partially-degraded", None),
+        ("Suboptimal, Fault Tolerant, Rebuilding", "rebuilding", None),
+        ("Degraded, Rebuilding", "rebuilding", None),
         ("Failed", "failed", None),
         ("Offline", "offline", None),
         ("Impacted ( Build/Verify with fix : 90 % )", "initialising", 90.0),

@@ -41,6 +41,11 @@ def test_no_controller():
     )
 
 
+def test_a_refusal_without_a_count_of_controllers():
+    read = parse("Invalid controller number.\n\nCommand aborted.\n").value
+    assert (read.controllers, read.outcome.message) == ((), "Invalid controller number.")
+
+
 def test_no_logical_devices():
     one = only(FOUND + volumes("   No logical devices configured\n") + DONE)
     assert (one.index, one.volumes, one.drives) == (None, (), ())
@@ -152,8 +157,10 @@ def test_other_tools_are_refused(text):
         FOUND + controller().partition("Controller Version")[0],
         FOUND + task(0, "Rebuild").partition("Status")[0],
         FOUND + volumes(volume(0, "Present (1000MB, SATA")),
+        FOUND + volumes(volume(0, "Present (0,0)")) + "-" * 70 + "\n",
+        (FOUND + drives(drive(0), drive(1))).rstrip(),
     ],
-    ids=["nothing", "volume", "drive", "controller", "task", "segment"],
+    ids=["nothing", "volume", "drive", "controller", "task", "segment", "ruler", "no-end"],
 )
 def test_a_text_that_ends_inside_an_entry_is_refused(text):
     with pytest.raises(Unparsable, match=r"^arcconf: line \d+: expected .*, found "):

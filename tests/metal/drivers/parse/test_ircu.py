@@ -301,6 +301,9 @@ def test_a_tail_without_its_beginning_has_no_index():
     assert (only(tail).index, len(only(tail).drives)) == (None, 1)
 
 
+TWO_DISKS = display("", disk(0, "Ready (RDY)") + disk(1, "Ready (RDY)"))
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -311,8 +314,10 @@ def test_a_tail_without_its_beginning_has_no_index():
         (display("", disk(0, "Ready (RDY)")).split("  Drive Type")[0], "the rest of the block"),
         (display("", "").split("Physical device")[0], "the rest of the block"),
         (display(volume("323", "Okay (OKY)", "1:0", "1:1")).split("1:1")[0], "enclosure and slot"),
+        (display().split("IR Volume")[0], "what the ruler is drawn for"),
+        (TWO_DISKS.rpartition("Device is")[0].rstrip(), "'Utility Completed Successfully.' at the end"),
     ],
-    ids=["foreign", "banner", "begun", "controller", "disk", "title", "member"],
+    ids=["foreign", "banner", "begun", "controller", "disk", "title", "member", "ruler", "no-end"],
 )
 def test_refusals(text, told):
     with pytest.raises(Unparsable) as refused:

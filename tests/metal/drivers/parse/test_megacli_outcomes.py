@@ -216,12 +216,19 @@ def test_other_tools_are_refused(text):
         "Adapter 0 -- Virtual Drive Information:\nVirtual Drive: 0 (Target Id: 0)\n",
         "Adapter #0\n\n" + drive() + drive("1")[: drive("1").index("Firmware state")],
         "Adapter 0 -- Virtual Drive Information:\n" + volume() + volume("1")[:90],
+        "Adapter #0\n\n" + drive() + drive("1").rpartition("\n\n")[0].rstrip().rpartition("\n")[0],
+        "Adapter 0 -- Virtual Drive Information:\nVirtual Dri",
     ],
-    ids=["adapter", "volume-heading", "drive", "volume"],
+    ids=["adapter", "volume-heading", "drive", "volume", "no-end", "no-end-of-a-word"],
 )
 def test_a_text_that_ends_inside_an_entry_is_refused(text):
     with pytest.raises(Unparsable, match=r"^megacli: line \d+: expected .*, found "):
         parse(text)
+
+
+def test_an_excerpt_without_the_end_of_its_last_line_is_read():
+    text = "Adapter 0 -- Virtual Drive Information:\n" + volume() + volume("1")
+    assert len(only(text.rstrip()).volumes) == 2
 
 
 WHOLE = ADAPTER + DONE + LDPD + BATTERY + DONE + SUMMARY + DONE

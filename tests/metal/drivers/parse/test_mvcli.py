@@ -285,6 +285,9 @@ def test_a_session_joins_disks_and_volumes_and_keeps_the_last_list():
         (volumes(volume()).split("RAID mode")[0], "'raid mode' in the block from line 3"),
         (BANNER + disks(disk()).split(" K\n")[0], "a size with its unit"),
         (volumes(volume()).split(" M\n")[0], "a size with its unit"),
+        ("Physical Disk Information\n-----", "what the title announces"),
+        ("SG driver version 3.5.36.\n\nVirtual Disk Information\n", "what the title announces"),
+        (disks(disk()).split("\n\nTotal")[0].rstrip(), "'Total # of …' at the end"),
         ("Virtual Disk Information\n----\n\nTotal # of VD:       2\n", "line 4: expected 2 blocks before it"),
     ],
 )

@@ -207,6 +207,10 @@ def test_a_volume_without_a_size_states_none():
         ),
         ("2I:0:1 (port 2I:box 0:bay 1, 1 TB): OK", ("2I:0:1", "online", "OK", None, 10**12)),
         ("2I:0:1 (port 2I:box 0:bay 1, 1 TB): Offline", ("2I:0:1", "offline", "Offline", None, 10**12)),
+        (
+            "1I:1:3 (port 1I:box 1:bay 3, SATA SSD, 480 GB, OK, transient data drive)",
+            ("1I:1:3", "online", "OK", "sata", 480 * 10**9),
+        ),
         ("2I:0:1: Odd", ("2I:0:1", None, "Odd", None, None)),
     ],
 )
@@ -290,6 +294,7 @@ def test_several_controllers_one_of_them_empty():
         ("Error: No controllers detected. Possible causes:\n       - no driver\n", None),
         ("Error: The specified device does not have any logical drives.\n", None),
         ("Error: The specified controller does not have any physical drive.\n", None),
+        ("Error: The specified device does not have any unassigned physical drives.\n", None),
         ("\n   SSACLI Version: 4.21.7.0 2020-07-15\n", None),
         ("Available options are:\n   Max: 1042188 (Units in MB)\n   Min: 16 (Units in MB)\n", None),
         ("=> ctrl slot=0 create type=ld drives=1I:1:1 raid=0\n", None),
@@ -339,6 +344,11 @@ def test_an_array_that_failed_is_a_condition(array):
     )
     assert [(one.kind, one.text) for one in controller.conditions] == [("other", "array A: Failed")]
     assert controller.volumes[0].state == "optimal"
+
+
+def test_the_part_of_an_array_that_is_free_is_no_status():
+    head = "Smart Array P212 in Slot 1 (sn: RF2)\n\n   array A (SAS, Unused Space: 1024 MB (50.0%))\n\n"
+    assert only(head + "      logicaldrive 1 (2.0 TB, RAID 5, OK)\n").conditions == ()
 
 
 SESSION = (
@@ -399,6 +409,7 @@ def test_one_error_makes_the_outcome_of_a_session():
         (DETAIL.split("         Status: Predictive", maxsplit=1)[0], "the keys of drive CN1:1:1"),
         (DETAIL.split("         Size: 1.75", maxsplit=1)[0], "the keys of volume 2"),
         (DETAIL.split(": 10000", maxsplit=1)[0], "a whole line"),
+        (DETAIL[: DETAIL.index("Serial Number:") + 17], "the end of the line"),
         ("Error:\n", "an error's text"),
         (CONFIG + "      physicaldrive 1I:1:", "or a whole address"),
     ],

@@ -121,6 +121,8 @@ STATES = {
     "CBShld": "copyback",
     "Sntze": "erasing",
     "JBOD": "jbod",
+    "Frgn": "foreign",
+    "Frgn-Bad": "foreign",
     "Nvwrd": None,
 }
 
@@ -341,6 +343,12 @@ def test_a_battery_that_is_not_well():
     )
     assert only(text).conditions == (Condition("battery", "Cachevault_Info CVPM05: Failed"),)
     assert only(text.replace("Failed ", "Optimal")).conditions == ()
+
+
+def test_a_battery_that_has_to_be_replaced():
+    rows = ("Replacement required   Yes", "Battery Pack Missing   No ", "Remaining Capacity Low No ")
+    text = LISTING + table("BBU_Firmware_Status", "Property               Value", *rows)
+    assert only(text).conditions == (Condition("battery", "Replacement required: Yes"),)
 
 
 def test_a_session_merges_and_a_later_listing_replaces():

@@ -88,6 +88,7 @@ def test_versions_and_counts_are_understood(text):
         (LISTING[: LISTING.index("VD LIST")], None, "the list of Virtual Drives = 1"),
         (LISTING[: LISTING.index("Virtual Drives")], None, "volumes and drives after TOPOLOGY"),
         (head() + "Supported Adapter Operations :\n====\nBBU = Yes\n", None, "up to Scheduled Tasks"),
+        (head() + "Basics :\n======\nModel = RackRAID 3108\nSerial Num", None, "the sections after Basics"),
         (LISTING[: LISTING.index("PD LIST") + 3], None, "the list of Physical Drives = 3"),
         (head() + "Drive Groups = 2\n", None, "what the title announces"),
         (LISTING[: LISTING.index("VD LIST")] + "VD LIST :\n=======\n", None, "what the title announces"),
@@ -105,6 +106,62 @@ def test_what_is_refused(text, line, expected):
     where = f"storcli: line {line}: expected " if line else "storcli: line "
     assert refused.value.message.startswith(where)
     assert expected in refused.value.message
+
+
+HBA = (
+    head()
+    + "Basics :\n======\nModel = HBA 9000-16e\nSerial Number = RF-SK0009\n\n"
+    + "Supported Adapter Operations :\n============\nSupport Multipath = Yes\n\n"
+    + "Capabilities :\n============\nEnable JBOD = Yes\n\n"
+    + table(
+        "Enclosure Information",
+        "EID State Slots PD PS Fans TSs Alms SIM ProdID     VendorSpecific",
+        "  0 OK       16  2  0    0   0    0   0 VirtualSES               ",
+    )
+    + "Physical Device Information :\n===========================\n\n"
+)
+
+
+def hba_drive(slot):
+    return (
+        table(
+            f"Drive /c0/e0/s{slot}",
+            "EID:Slt DID State DG      Size Intf Med SED PI SeSz Model   Sp",
+            f"0:{slot}       1 JBOD  -  13.972 TB SAS  SSD -   -  512B X670 RF -",
+        )
+        + f"Drive /c0/e0/s{slot} Device attributes :\n=====================\nSN = RFHBA000{slot}\n\n"
+        + f"Drive /c0/e0/s{slot} Policies/Settings :\n=====================\nMultipath = No\n\n"
+    )
+
+
+def test_an_hba_lists_its_drives_after_its_enclosures():
+    (controller,) = parse(HBA + hba_drive(4) + hba_drive(7)).value.controllers
+    assert (controller.model, [drive.serial for drive in controller.drives]) == (
+        "HBA 9000-16e",
+        ["RFHBA0004", "RFHBA0007"],
+    )
+
+
+@pytest.mark.parametrize("text", [HBA, HBA + hba_drive(4), HBA[: HBA.index("Enclosure Info")]])
+def test_an_hba_without_all_the_drives_of_its_enclosure_is_cut_off(text):
+    with pytest.raises(Unparsable, match=r"expected (?:2 drives|what|the sections)"):
+        parse(text)
+
+
+def test_a_serial_that_breaks_off_is_refused():
+    text = HBA + hba_drive(4) + hba_drive(7)
+    with pytest.raises(Unparsable, match="Policies/Settings"):
+        parse(text[: text.index("RFHBA0007") + 5])
+
+
+def test_an_overview_of_hbas():
+    text = "Status = Success\nDescription = None\n\n" + table(
+        "IT System Overview",
+        "Ctl Model        AdapterType   VendId DevId SubVendId SubDevId PCI Address",
+        "  0 HBA 9000-16e   SAS3816(A0) 0x1000  0xE6    0x1000   0x4070 00:01:00:00",
+    )
+    (controller,) = parse(text).value.controllers
+    assert (controller.model, controller.pci) == ("HBA 9000-16e", "0000:01:00.0")
 
 
 test_never_anything_else = never_anything_else(
