@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metal.planning.choice import Chosen, Cut
+from metal.planning.file_systems import file_systems
 from metal.planning.mounting import formatted, key_path, unlocked_name
 from metal.planning.plan import Step
 from metal.planning.tpm import names_of, sealed
@@ -39,15 +40,9 @@ class Encryption:
         if found:
             told = f"the TPM must keep a key and give it back, to unlock {names_of(found)}"
             yield Step(id="tpm2", kind="tpm2", field="disks", reason=told, minutes=0.1)
-        for cut in chosen.data:
-            for one in cut.plan.added:
-                seen = cut.stays(one.part)
-                if seen is not None and one.part.luks and not one.part.lvm:
-                    yield self._open(one.part, {"target": cut.target.args, "number": seen.number})
-        for group in chosen.groups:
-            for volume in group.volumes:
-                if volume.kept and volume.part.luks:
-                    yield self._open(volume.part, {"group": group.args})
+        for one in file_systems(chosen):
+            if one.stays and one.part.luks:
+                yield self._open(one.part, one.place)
 
     def unlocks(self, chosen: Chosen) -> Iterator[dict[str, Any]]:
         """Entries of crypttab: partitions by the UUID of their header, logical volumes by their device."""

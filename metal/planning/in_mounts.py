@@ -7,135 +7,86 @@ What belongs into an encrypted file system, new or not, never lies on the root, 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, Final
 
 from metal.planning.choice import Chosen
 from metal.planning.encryption import Encryption
-from metal.planning.filling import NO_OWNERS
+from metal.planning.file_systems import FileSystem, file_systems, is_apart
 from metal.planning.mounting import formatted, mounts_of
 from metal.planning.plan import Step
 from metal.planning.wish import MANAGEMENT_USER, Wish
 from specs.model import Formatted, Host
 
-
-@dataclass(frozen=True, slots=True)
-class _Mounted:
-    """A file system, and where it is."""
-
-    part: Formatted
-    place: dict[str, Any]
-
-    @property
-    def folders(self) -> list[list[str]]:
-        """Where it is mounted, each with what makes the mount this one."""
-        own = self.part.mount
-        return [
-            [mount, "defaults" if mount == own else options[0]] for mount, options in mounts_of(self.part)
-        ]
+HIDDEN: Final = "what is mounted there hides what the root has"
 
 
 def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
     """One step for each that stays and will be gone into: it must mount before anything is erased."""
     paths = [str(file["path"]) for file in wish.files]
     paths += [_home(str(user["name"])) for user in _accounts(wish)]
-    for one in _staying(chosen, encryption):
-        if any(_inside(spec, one.part, path) for path in paths):
+    for one in file_systems(chosen):
+        if one.stays and any(_inside(spec, one.part, path) for path in paths):
             yield Step(
                 id=f"mounts:{one.part.name}",
                 kind="in-mount",
                 field="disks",
                 reason=f"{one.part.name} stays, and must mount as {one.part.filesystem}",
                 minutes=0.1,
-                args=_args(chosen, one),
+                args=_args(chosen, one, encryption),
             )
 
 
 def accounts_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
     """One step for each that stays and holds homes of accounts; goes before all that sets accounts."""
-    for one in _staying(chosen, encryption):
+    for one in (one for one in file_systems(chosen) if one.stays):
         accounts = [user for user in _accounts(wish) if _inside(spec, one.part, _home(str(user["name"])))]
         if accounts:
             told = ", ".join(str(user["name"]) for user in accounts)
-            yield _step(f"accounts-in:{one.part.name}", chosen, one, f"homes of {told}", accounts=accounts)
+            yield Step(
+                id=f"accounts-in:{one.part.name}",
+                kind="in-mount",
+                field="users",
+                new=f"homes of {told} in {one.part.name}",
+                reason=HIDDEN,
+                minutes=0.1,
+                args=_args(chosen, one, encryption) | {"accounts": accounts},
+            )
 
 
 def files_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
     """One step for each that stays or is apart, and gets files; after all accounts, which own them."""
-    for one in (*_staying(chosen, encryption), *_apart(chosen, encryption)):
+    for one in (one for one in file_systems(chosen) if one.stays or is_apart(one.part)):
         files = [dict(file) for file in wish.files if _inside(spec, one.part, str(file["path"]))]
         if files:
             told = ", ".join(str(file["path"]) for file in files)
-            yield _step(f"files-in:{one.part.name}", chosen, one, told, files=files)
+            yield Step(
+                id=f"files-in:{one.part.name}",
+                kind="in-mount",
+                field="files",
+                new=f"{told} in {one.part.name}",
+                reason=HIDDEN,
+                minutes=0.1,
+                args=_args(chosen, one, encryption) | {"files": files},
+            )
 
 
-def _step(
-    step_id: str,
-    chosen: Chosen,
-    inside: _Mounted,
-    told: str,
-    *,
-    accounts: list[dict[str, Any]] | None = None,
-    files: list[dict[str, Any]] | None = None,
-) -> Step:
-    return Step(
-        id=step_id,
-        kind="in-mount",
-        field="files" if files else "users",
-        new=f"{told} in {inside.part.name}",
-        reason="what is mounted there hides what the root has",
-        minutes=0.1,
-        args=_args(chosen, inside) | {"accounts": accounts or [], "files": files or []},
-    )
-
-
-def _args(chosen: Chosen, inside: _Mounted) -> dict[str, Any]:
+def _args(chosen: Chosen, one: FileSystem, encryption: Encryption) -> dict[str, Any]:
     return {
-        **inside.place,
-        "name": inside.part.name,
-        "filesystem": inside.part.filesystem,
-        "folders": inside.folders,
+        **one.place,
+        **encryption.args(one.part),
+        "name": one.part.name,
+        "filesystem": one.part.filesystem,
+        "folders": one.folders,
         "root": chosen.root.target.args if chosen.root else {},
         "accounts": [],
         "files": [],
     }
 
 
-def _staying(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
-    for cut in chosen.data:
-        for one in cut.plan.added:
-            seen = None if one.part.lvm else cut.stays(one.part)
-            if seen is not None:
-                place = {"target": cut.target.args, "number": seen.number}
-                yield _Mounted(one.part, place | encryption.args(one.part))
-    for group in chosen.groups:
-        for volume in group.volumes:
-            if volume.kept:
-                yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
-
-
-def _is_apart(part: Formatted) -> bool:
-    """Whether files go into it alone: it is encrypted, or could not take them over from the root."""
-    return part.luks is not None or part.filesystem == NO_OWNERS
-
-
-def _apart(chosen: Chosen, encryption: Encryption) -> Iterator[_Mounted]:
-    """What is new, and gets its files apart from the root."""
-    for cut in (chosen.root, *chosen.data):
-        for one in cut.plan.added if cut else ():
-            if cut and _is_apart(one.part) and not one.part.lvm and not cut.stays(one.part):
-                seen = cut.kept.get(one.part.name)
-                place = {"target": cut.target.args, "number": seen.number if seen else one.number}
-                yield _Mounted(one.part, place | encryption.args(one.part))
-    for group in chosen.groups:
-        for volume in group.volumes:
-            if _is_apart(volume.part) and not volume.kept:
-                yield _Mounted(volume.part, {"group": group.args} | encryption.args(volume.part))
-
-
 def of_the_root(spec: Host, wish: Wish) -> Wish:
     """What is written into the root: all but what goes apart from it."""
-    apart = [part for part in formatted(spec) if _is_apart(part)]
+    apart = [part for part in formatted(spec) if is_apart(part)]
     files = (file for file in wish.files if not any(_inside(spec, one, str(file["path"])) for one in apart))
     return replace(wish, files=tuple(files))
 

@@ -7,6 +7,7 @@ from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
+from metal.planning.file_systems import FileSystem, file_systems
 from metal.planning.filling import fill_steps
 from metal.planning.in_mounts import accounts_in_mounts, files_in_mounts, mounted_before, of_the_root
 from metal.planning.layout import ROOT_VOLUME, label_of
@@ -48,10 +49,9 @@ def install_steps(
         yield from _partition(cut, root_uuid if cut is root else "")
     for group in chosen.groups:
         yield from _volume_group(group)
-    for cut in (chosen.root, *chosen.data):
-        yield from _mkfs(cut, encryption)
-    for group in chosen.groups:
-        yield from _mkfs_in(group, encryption)
+    for one in file_systems(chosen):
+        if one.part.filesystem and not one.stays:
+            yield _mkfs(one, encryption)
     boot = {"target": root.target.args, "root_partition": root.plan.root_number, "root_uuid": root_uuid}
     yield _plain("bootloader", "image", "the image must find its root on this disk", args=boot)
     configured = list(configure(of_the_root(spec, wish), frozenset(ADJUSTABLE), "boot-os"))
@@ -203,39 +203,23 @@ def _volume_group(group: Group) -> Iterator[Step]:
     )
 
 
-def _mkfs(cut: Cut, encryption: Encryption) -> Iterator[Step]:
-    for one in cut.plan.added:
-        seen = cut.kept.get(one.part.name)
-        if one.part.lvm or one.part.filesystem is None or cut.stays(one.part):
-            continue
-        place = {"target": cut.target.args, "number": seen.number if seen else one.number}
-        old = f"{seen.filesystem or 'no file system'}" if seen else None
-        yield _make(one.part, place | encryption.args(one.part), old, cut.target.leaves)
-
-
-def _mkfs_in(group: Group, encryption: Encryption) -> Iterator[Step]:
-    for one in group.volumes:
-        if one.part.filesystem is None or one.kept:
-            continue
-        old = f"logical volume {group.name}/{one.part.name}" if one.seen else None
-        yield _make(one.part, {"group": group.args} | encryption.args(one.part), old, group.leaves)
-
-
-def _make(part: Formatted, place: dict[str, Any], old: str | None, leaves: tuple[str, ...]) -> Step:
-    inside = f" in {place['group']['vg']}" if "group" in place else ""
+def _mkfs(one: FileSystem, encryption: Encryption) -> Step:
+    part = one.part
+    inside = f" in {one.place['group']['vg']}" if "group" in one.place else ""
     inside += " encrypted" if part.luks else ""
     return Step(
         id=f"mkfs:{part.name}",
         kind="mkfs",
         field="disks",
-        old=old,
+        old=one.old,
         new=f"{part.filesystem} {part.name}{inside}" + (f" on {part.mount}" if part.mount else ""),
         reason="as the spec asks",
         destructive=True,
         minutes=0.1,
-        leaves=leaves,
+        leaves=one.leaves,
         args={
-            **place,
+            **one.place,
+            **encryption.args(part),
             "name": part.name,
             "filesystem": part.filesystem,
             "label": label_of(part),
