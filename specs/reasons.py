@@ -241,7 +241,12 @@ REASONS: Final[dict[str, Reason]] = {
 def next_step(code: str | None, verb: str) -> str | None:
     """What to do about a code that a job of this verb ended with: a wipe is asked for again as a wipe."""
     known = REASONS.get(code or "")
-    if known is None or verb != "wipe":
-        return known.next_step if known else None
-    again = known.next_step.replace("rackflow apply NAME", "rackflow wipe NAME")
-    return again.replace("rackflow plan NAME --refresh", "rackflow plan NAME --wipe")
+    return of_verb(known.next_step, verb, "NAME") if known else None
+
+
+def of_verb(step: str, verb: str, name: str) -> str:
+    """The same next step for a job of this verb, as words that a wipe shares speak of an apply."""
+    if verb != "wipe":
+        return step
+    again = step.replace(f"rackflow apply {name}", f"rackflow wipe {name}")
+    return again.replace(f"rackflow plan {name} --refresh", f"rackflow plan {name} --wipe")

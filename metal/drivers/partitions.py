@@ -63,7 +63,7 @@ class BlockView:
                 f"{len(found)} disks are {identity}; seen: {seen}",
                 host=self.host,
                 reason="ambiguous-disk" if found else "no-matching-disk",
-                hint="rackflow plan with --refresh shows the disks that are there now",
+                hint=f"rackflow plan {self.host} --refresh shows the disks that are there now",
             )
         return found[0]
 
@@ -85,7 +85,7 @@ class BlockView:
                 f"{target} has {device.size_bytes} bytes, the plan is for {target.size_bytes}",
                 host=self.host,
                 reason="no-matching-disk",
-                hint="rackflow plan with --refresh shows the disks that are there now",
+                hint=f"rackflow plan {self.host} --refresh shows the disks that are there now",
             )
         return device
 
@@ -204,7 +204,7 @@ def find_root(view: BlockView, fs_uuid: str, target: Target | None = None) -> tu
             ),
             host=view.host,
             reason="image-mismatch",
-            hint="rackflow plan with --refresh shows what is there now",
+            hint=f"rackflow plan {view.host} --refresh shows what is there now",
         )
     return found[0]
 

@@ -344,7 +344,7 @@ def _same_bmc(setup: _Setup, session: Bmc) -> None:
                 f"another BMC answers: {what} in band {inside}, over the LAN {outside}",
                 host=setup.claim.host,
                 reason="bmc-mismatch",
-                hint="two BMCs may have one address",
+                hint=f"give one of the two BMCs another address, then rackflow inspect {setup.claim.host}",
             )
 
 

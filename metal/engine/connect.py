@@ -139,7 +139,10 @@ def boot_os(record: HostRecord) -> Address:
     boot = record.boot
     if boot is None or boot.address is None or boot.ssh_host_key is None:
         raise Unreachable(
-            "no boot OS has reported in", host=record.name, reason="unreachable", hint="rackflow power status"
+            "no boot OS has reported in",
+            host=record.name,
+            reason="unreachable",
+            hint=f"rackflow power status {record.name}, then rackflow console {record.name}",
         )
     return Address(record.name, record.id, "boot-os", boot.address, boot.ssh_host_key)
 
@@ -155,7 +158,7 @@ def running_os(record: HostRecord) -> Address:
             "no deployed system has phoned home",
             host=record.name,
             reason="unreachable",
-            hint="rackflow console shows how far it booted",
+            hint=f"rackflow console {record.name} shows how far it booted",
         )
     return Address(record.name, record.id, "running-os", str(address).partition("/")[0], str(key))
 
@@ -192,7 +195,7 @@ class BmcLock:
                 f"the BMC lock could not be prolonged for {silent_s:.0f} s",
                 host=self.host,
                 reason="unreachable",
-                hint="the edge does not answer",
+                hint="rackflow doctor shows whether the edge answers",
             )
 
     def prolong(self) -> None:
@@ -371,7 +374,7 @@ def log_in(
         else "no credential of the BMC may be tried now",
         host=host,
         reason="bmc-unverified",
-        hint=f"rackflow why {host} says what was refused; rackflow inspect sets the BMC up again in band",
+        hint=f"rackflow why {host} says what was refused; rackflow inspect {host} sets the BMC up again",
     )
 
 

@@ -65,14 +65,14 @@ class Listed:
                 f"{len(found)} drives of controller {self.controller.model} are {identity}; seen: {seen}",
                 host=self.host,
                 reason="ambiguous-disk" if found else "no-matching-disk",
-                hint=f"rackflow plan {self.host} --refresh",
+                hint=f"rackflow plan {self.host} --refresh shows what is there now",
             )
         if size_bytes is not None and found[0].size_bytes != size_bytes:
             raise Refused(
                 f"drive {identity} has {found[0].size_bytes} bytes, the plan is for {size_bytes}",
                 host=self.host,
                 reason="no-matching-disk",
-                hint=f"rackflow plan {self.host} --refresh",
+                hint=f"rackflow plan {self.host} --refresh shows what is there now",
             )
         return found[0]
 
@@ -122,7 +122,7 @@ class Listed:
             f"volume {args.get('raid') or args.get('name')} of controller {self.controller.model} {told}",
             host=self.host,
             reason="no-matching-disk",
-            hint=f"rackflow plan {self.host} --refresh",
+            hint=f"rackflow plan {self.host} --refresh shows what is there now",
         )
 
     def unseen(self, volume: VirtualDrive) -> str:
@@ -157,7 +157,7 @@ def listed(shell: Shell, args: Mapping[str, Any], answering: Collection[str] | N
         f"controller {args['controller']} is not listed; seen: {_seen(detection)}",
         host=shell.host,
         reason="no-matching-disk",
-        hint=f"rackflow plan {shell.host} --refresh",
+        hint=f"rackflow plan {shell.host} --refresh shows what is there now",
     )
 
 

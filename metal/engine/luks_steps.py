@@ -37,7 +37,7 @@ def layers(work: Work, name: str, *, fresh: bool, seal: bool = True) -> tuple[La
             f"{name} is encrypted with {asked['secret']}, which is not the current version",
             host=work.host,
             reason="secret-missing",
-            hint="plan again: the secret was changed after the plan was made",
+            hint=f"the secret was changed after the plan was made: rackflow apply {work.host} plans again",
         )
     uuid = work.made(f"luks:{name}") if fresh else None
     tpm2 = seal and bool(asked.get("tpm2"))

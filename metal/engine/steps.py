@@ -171,7 +171,7 @@ def _carry_out(work: Work) -> tuple[bool, str]:
             f"step {work.step.id} ran, and still: {'; '.join(after)}",
             host=work.host,
             reason="step-failed",
-            hint="rackflow plan with --refresh shows what is there now",
+            hint=f"rackflow plan {work.host} --refresh shows what is there; then rackflow apply {work.host}",
         )
     return True, "; ".join(before) or work.step.reason
 

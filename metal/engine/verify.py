@@ -203,7 +203,7 @@ def verify(
             f"the deployed system is not what the spec asks for: {'; '.join(told)}",
             host=claim.host,
             reason="verify-failed",
-            hint=f"rackflow plan {claim.host} --refresh",
+            hint=f"rackflow plan {claim.host} --refresh shows what differs, then rackflow apply {claim.host}",
         )
     return plan, observation
 

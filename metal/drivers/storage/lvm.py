@@ -186,7 +186,7 @@ class GroupWish:
                     f"volume group {self.name} is {group.name} of {len(held)} partitions, "
                     f"expected {len(wanted)}",
                     reason="step-failed",
-                    hint="rackflow plan with --refresh shows what is there now",
+                    hint="rackflow plan NAME --refresh shows what is there now",
                 )
             return group
         if self.kept:

@@ -61,7 +61,7 @@ class RootVolume:
         raise Refused(
             f"the image's root {self.group}/{self.name} on physical volume {self.pv_uuid} is not there",
             reason="image-mismatch",
-            hint="rackflow plan with --refresh shows what is there now",
+            hint="rackflow plan NAME --refresh shows what is there now",
         )
 
     def differences(self, groups: Sequence[VolumeGroupFact]) -> tuple[str, ...]:

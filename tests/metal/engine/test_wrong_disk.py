@@ -15,7 +15,7 @@ from tests.metal.engine.world import ERASERS, World
 
 GIB = 1 << 30
 Change = Callable[[FakeMachine], None]
-NEXT = "rackflow plan with --refresh shows the disks that are there now"
+NEXT = "rackflow plan web-01 --refresh shows the disks that are there now"
 
 
 def swap_names(machine: FakeMachine) -> None:
