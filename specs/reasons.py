@@ -84,6 +84,12 @@ REASONS: Final[dict[str, Reason]] = {
             "rackflow host NAME links the run with the output; report it as a gap of ours.",
         ),
         Reason(
+            "disks-unread",
+            "The machine's disks are not known, so nothing is planned for them.",
+            "rackflow inspect NAME reads them; where a system runs that may go: rackflow power off NAME, "
+            "then ask again.",
+        ),
+        Reason(
             "no-matching-disk",
             "A device rule matches no disk.",
             "rackflow host NAME lists its disks; mend the rule, then rackflow spec publish.",
@@ -241,12 +247,7 @@ REASONS: Final[dict[str, Reason]] = {
 def next_step(code: str | None, verb: str) -> str | None:
     """What to do about a code that a job of this verb ended with: a wipe is asked for again as a wipe."""
     known = REASONS.get(code or "")
-    return of_verb(known.next_step, verb, "NAME") if known else None
-
-
-def of_verb(step: str, verb: str, name: str) -> str:
-    """The same next step for a job of this verb, as words that a wipe shares speak of an apply."""
-    if verb != "wipe":
-        return step
-    again = step.replace(f"rackflow apply {name}", f"rackflow wipe {name}")
-    return again.replace(f"rackflow plan {name} --refresh", f"rackflow plan {name} --wipe")
+    if known is None or verb != "wipe":
+        return known.next_step if known else None
+    again = known.next_step.replace("rackflow apply NAME", "rackflow wipe NAME")
+    return again.replace("rackflow plan NAME --refresh", "rackflow plan NAME --wipe --refresh")

@@ -20,7 +20,7 @@ from metal.planning.report import standing
 from metal.planning.safety import written_disks
 from specs.facts import Hardware, WipeReport
 from specs.phases import Phase
-from specs.reasons import next_step, of_verb
+from specs.reasons import next_step
 from specs.records import JobRecord, JournalRow, Result
 
 FINISH_DELAYS_S: Final = (2.0, 5.0, 10.0, 20.0, 20.0)
@@ -69,8 +69,6 @@ class Run:
         self.result: Result = "applied"
         self.reason: str | None = "ok"
         self.message: str | None = None
-        self.hint: str | None = None
-        """The next step that an error itself has named: it knows more than its code."""
         self.plan_hash: str | None = job.plan
         self.plan: Plan | None = None
         """The plan that is being carried out."""
@@ -211,7 +209,6 @@ class Run:
     def failed(self, error: Exception, left: str | None = None) -> None:
         """End as failed, with the error's reason and next step, and what a cancelled job left."""
         self.result = "failed"
-        self.hint = error.hint if isinstance(error, RackflowError) else None
         self.reason = error.reason if isinstance(error, RackflowError) else "step-failed"
         told = error.message if isinstance(error, RackflowError) else f"{type(error).__name__}: {error}"
         self.message = f"{told}; {left}" if left else told
@@ -231,9 +228,7 @@ class Run:
         return self._tell()
 
     def _tell(self) -> None:
-        host = self.claim.host
-        own = of_verb(self.hint.replace("NAME", host), self.job.verb, host) if self.hint else None
-        step = own or next_step(self.reason, self.job.verb)
+        step = next_step(self.reason, self.job.verb)
         job = self.edge.finish(
             self.claim.host,
             self.claim.job,

@@ -55,7 +55,7 @@ def _looked(edge: EdgeClient, name: str, wish: WipeWish, *, json: bool) -> str:
     try:
         plan = plan_one(edge, name, wipe=wish)
     except SpecError as error:
-        if error.reason != "unreachable":
+        if error.reason != "disks-unread":
             raise
         which = "all of them" if wish.disks == "all" else ", ".join(wish.disks)
         return f"{name}: {error.message}. Have them read, and erase {which}?"

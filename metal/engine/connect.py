@@ -374,7 +374,7 @@ def log_in(
         else "no credential of the BMC may be tried now",
         host=host,
         reason="bmc-unverified",
-        hint=f"rackflow why {host} says what was refused; rackflow inspect {host} sets the BMC up again",
+        hint=f"rackflow why {host} says what was refused, and what helps",
     )
 
 

@@ -59,8 +59,10 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
     if hardware is None or "hardware.disks" in observation.unknown:
         why = observation.unknown.get("hardware.disks") or observation.unknown.get("hardware", "not read")
         told = f"the disks of this host are not known: {why}"
-        hint = f"rackflow inspect {order.host.name}"
-        raise SpecError(told, host=order.host.name, reason="unreachable", hint=hint)
+        # To start a machine that is off from the network costs nobody anything; one that is on may serve.
+        verb = "power off" if order.host.phase in INSTALLED else "inspect"
+        hint = f"rackflow {verb} {order.host.name}, then ask again: the boot OS reads them"
+        raise SpecError(told, host=order.host.name, reason="disks-unread", hint=hint)
     wish = wish_of(spec, order, hardware.nics)
     chosen = choose(spec, order, hardware, groups_unread=observation.unknown.get("hardware.volume_groups"))
     booted = observation.seen_from == "boot-os"

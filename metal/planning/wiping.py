@@ -81,7 +81,7 @@ def _readable(host: HostRecord, observation: Observation | None) -> Hardware:
         # A machine that is off is started from the network; one that is on may serve somebody.
         hint = f"rackflow power off {host.name}, then rackflow wipe {host.name}: the boot OS reads them"
         told = f"the disks of this host are not known: {why}"
-        raise SpecError(told, host=host.name, reason="unreachable", hint=hint)
+        raise SpecError(told, host=host.name, reason="disks-unread", hint=hint)
     return hardware
 
 

@@ -16,7 +16,7 @@ from specs.reasons import REASONS, Reason
 from specs.records import Condition
 
 _SECRET: Final = re.compile(r"secret:([A-Za-z0-9._-]{1,63})")
-GENERIC: Final = frozenset({"step-failed", "refused", "unreachable", "unparsable"})
+_GENERIC: Final = frozenset({"step-failed", "refused", "unreachable", "unparsable"})
 """Codes that say little: the step that failed says more."""
 _BUSY: Final = frozenset(FAILED_TWIN)
 _RECENT_S: Final = 900
@@ -54,7 +54,7 @@ def _reason(code: str, pattern: str = "") -> Callable[[Situation], Facts | None]
 
 
 def _failed_step(s: Situation) -> Facts | None:
-    if not _idle(s) or s.reason not in GENERIC:
+    if not _idle(s) or s.reason not in _GENERIC:
         return None
     row = next((row for row in reversed(s.journal) if row.phase == "failed"), None)
     if row is None:
@@ -68,16 +68,6 @@ def _failed_step(s: Situation) -> Facts | None:
         "ended": _ended(s),
         "at": since(row.at, s.now),
     }
-
-
-def _disks_unread(s: Situation) -> Facts | None:
-    found = _reason("unreachable", r"^the disks of this host are not known")(s)
-    if found is None:
-        return None
-    # What erases everything anyway need not be asked whom the machine serves; who does that, cuts its power.
-    wiped = s.ended is not None and s.ended.verb == "wipe"
-    first = "power off {}" if wiped else "inspect {} reads them from the boot OS"
-    return {**found, "first": f"rackflow {first.format(s.host.name)}"}
 
 
 def _secret(s: Situation) -> Facts | None:
@@ -142,7 +132,8 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "the BMC answers and takes none of the stored accounts",
         _reason("bmc-unverified", r"refuses user|takes no credential"),
         "{phase}: the BMC at {bmc} answers and refuses the login: {said}{ended}.",
-        "rackflow inspect {name} sets the account up again from inside the machine",
+        "While no system runs, rackflow inspect {name} sets the account up again from inside the machine; "
+        "else give the BMC the account that rackflow credentials {name} shows",
     ),
     Rule(
         "bmc-not-on-lan",
@@ -157,13 +148,6 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         _reason("bmc-unverified", r"no BMC address is kept"),
         "{phase}: {said}{ended}.",
         "Give the Site a network with purpose bmc, rackflow spec publish, then: rackflow inspect {name}",
-    ),
-    Rule(
-        "disks-unread",
-        "the disks are not known, so nothing is planned for them",
-        _disks_unread,
-        "{phase}: {said}{ended}.",
-        "{first}; then {again}",
     ),
     Rule(
         "bmc-silent",

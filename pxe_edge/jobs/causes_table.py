@@ -1,14 +1,12 @@
 """The whole ordered table of causes, and what a given situation is explained by."""
 
-from dataclasses import replace
 from typing import Final
 
 from pxe_edge.jobs import causes
 from pxe_edge.jobs.causes import Cause, Rule, Situation
 from pxe_edge.jobs.causes_boot import BOOT_RULES
-from pxe_edge.jobs.causes_host import GENERAL, GENERIC, PARTICULAR, STANDING
+from pxe_edge.jobs.causes_host import GENERAL, PARTICULAR, STANDING
 from pxe_edge.jobs.causes_job import QUEUE_RULES, RUN_RULES
-from specs.reasons import next_step
 
 SECTIONS: Final[tuple[tuple[str, tuple[Rule[Situation], ...]], ...]] = (
     ("A job has no run at work", QUEUE_RULES),
@@ -22,10 +20,5 @@ RULES: Final[tuple[Rule[Situation], ...]] = tuple(rule for _, rules in SECTIONS 
 
 
 def explain(situation: Situation) -> Cause:
-    """The first rule that holds. For a code that says little, the run's own next step goes first."""
-    cause, job = causes.explain(RULES, situation), situation.ended
-    if cause.code not in GENERIC or job is None or job.reason != cause.reason or not job.next_step:
-        return cause
-    if job.next_step == next_step(job.reason, job.verb):
-        return cause
-    return replace(cause, next_step=job.next_step)
+    """The first rule that holds."""
+    return causes.explain(RULES, situation)

@@ -51,7 +51,7 @@ def short_plan(order: WorkOrder, seen: Observation | None, *, reinstall: bool = 
     """Stands for `make_plan`: the same shape as an installation's."""
     del reinstall
     if seen is None or seen.hardware is None:
-        raise SpecError("the disks of this host are not known", host=order.host.name, reason="unreachable")
+        raise SpecError("the disks of this host are not known", host=order.host.name, reason="disks-unread")
     disk = next(disk for disk in seen.hardware.disks if disk.identity == DISK)
     erased = Destroyed(serial=DISK, size_bytes=disk.size_bytes, found="; ".join(disk.found) or "blank")
     content = contents((disk,))

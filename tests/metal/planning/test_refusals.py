@@ -4,6 +4,7 @@ import pytest
 
 from metal.errors import SpecError
 from metal.planning.steps import make_plan
+from pxe_edge.jobs import rules
 from specs.facts import RaidArray
 from specs.model import Host
 from specs.phases import Phase
@@ -140,7 +141,7 @@ def test_an_array_that_also_lies_on_other_disks_is_not_broken(make_order, observ
         ({"spec": None}, "no-spec"),
         ({"phase": Phase.RETIRED}, "no-work-due"),
         ({"seen": None}, "unreachable"),
-        ({"hardware": None}, "unreachable"),
+        ({"hardware": None}, "disks-unread"),
     ],
 )
 def test_without_anything_to_plan_with_there_is_no_plan(
@@ -154,6 +155,27 @@ def test_without_anything_to_plan_with_there_is_no_plan(
         make_plan(order, seen)
     assert raised.value.reason == reason
     assert raised.value.host == "db-01"
+
+
+@pytest.mark.parametrize(
+    ("phase", "reinstall", "hint"),
+    [
+        (Phase.READY, False, "rackflow inspect db-01"),
+        (Phase.PROVISION_FAILED, True, "rackflow inspect db-01"),
+        (Phase.ACTIVE, True, "rackflow power off db-01"),
+        (Phase.ADOPTED, True, "rackflow power off db-01"),
+    ],
+)
+def test_disks_that_were_not_read_are_read_by_a_command_that_this_phase_takes(
+    phase: Phase, *, reinstall: bool, hint: str, make_order, observe, hardware
+) -> None:
+    silent = {"hardware": None, "unknown": {"hardware": "no SSH"}, "seen_from": "bmc"}
+    seen = observe(hardware["db-01"]).model_copy(update=silent)
+    with pytest.raises(SpecError, match="not known: no SSH") as raised:
+        make_plan(make_order("db-01", phase=phase), seen, reinstall=reinstall)
+    assert raised.value.hint == f"{hint}, then ask again: the boot OS reads them"
+    inspects = rules.post([], verb="inspect", by="ops", phase=phase)
+    assert isinstance(inspects, rules.New) == ("inspect" in hint)
 
 
 def test_a_host_without_image_has_nothing_to_install(make_order, observe, hardware, hosts) -> None:

@@ -134,7 +134,6 @@ SITUATIONS: dict[str, Situation] = {
     "bmc-silent": failed("unreachable", "no IPMI session with 10.77.9.50: timeout"),
     "bmc-lies": failed("refused", "the BMC keeps another boot override: set pxe, read back none"),
     "bmc-refuses-command": failed("refused", "IPMI 0x00 0x02: the BMC at 10.77.9.50 answers 0xd4"),
-    "disks-unread": failed("unreachable", "the disks of this host are not known: no SSH: key refused"),
     "boot-os-unreachable": failed("unreachable", "no SSH connection to 10.77.1.50: timed out"),
     "image-not-stored": failed("image-missing", "not there", image="debian-12"),
     "failed-step": failed("refused", "exit 1", journal=(row("failed"),)),
@@ -211,33 +210,6 @@ def test_every_reason_code_is_told_with_what_the_run_said(code: str) -> None:
 )
 def test_what_failed_is_asked_for_again_by_its_own_command(situation: Situation, again: str) -> None:
     assert again in explain(situation).next_step
-
-
-@pytest.mark.parametrize(
-    ("verb", "step"),
-    [
-        ("reinstall", "rackflow inspect web-01 reads them from the boot OS; then rackflow"),
-        ("wipe", "rackflow power off web-01; then rackflow"),
-    ],
-)
-def test_disks_that_nobody_could_read_are_read_from_the_boot_os(verb: Any, step: str) -> None:
-    unread = SITUATIONS["disks-unread"]
-    told = explain(replace(unread, ended=JOB.model_copy(update={"verb": verb})))
-    assert told.next_step.startswith(step)
-
-
-@pytest.mark.parametrize(
-    ("own", "told"),
-    [
-        ("look at the lamp", "look at the lamp"),
-        (REASONS["unparsable"].next_step, "rackflow host web-01 links the run with the output"),
-        (None, "rackflow host web-01 links the run with the output"),
-    ],
-)
-def test_a_code_that_says_little_is_told_with_the_next_step_of_the_run(own: str | None, told: str) -> None:
-    update = {"state": "failed", "reason": "unparsable", "next_step": own}
-    situation = replace(failed("unparsable", "no table"), ended=JOB.model_copy(update=update))
-    assert explain(situation).next_step.startswith(told)
 
 
 def test_a_blank_machine_says_why_and_what_it_is_ready_for() -> None:

@@ -40,6 +40,14 @@ def test_post(there: tuple[str, str] | None, by: str, expected: object) -> None:
         assert got == expected
 
 
+def test_a_host_whose_system_runs_is_not_inspected() -> None:
+    takes = {
+        phase for phase in Phase if isinstance(rules.post([], verb="inspect", by="ann", phase=phase), New)
+    }
+    assert takes.isdisjoint({Phase.ACTIVE, Phase.ADOPTED, Phase.RESCUE, Phase.RETIRED})
+    assert takes >= {Phase.READY, Phase.PROVISION_FAILED, Phase.WIPE_FAILED, Phase.INSPECT_FAILED}
+
+
 def test_a_verb_without_a_flow_and_a_retired_host_are_refused() -> None:
     assert isinstance(rules.post([], verb="rescue", by="operator", phase=Phase.ACTIVE), Refused)
     assert isinstance(rules.post([], verb="apply", by="operator", phase=Phase.RETIRED), Refused)
