@@ -207,7 +207,8 @@ REASONS: Final[dict[str, Reason]] = {
         Reason(
             "raid-unknown",
             "A RAID volume can't be read, because its controller's tool is not there or was not understood.",
-            "rackflow inspect NAME reads it from the boot OS; docs/raid.md tells which tools there are.",
+            "Put the tool into the system that runs, then rackflow plan NAME --refresh; where none runs, "
+            "rackflow inspect NAME reads it from the boot OS. docs/raid.md tells which tools there are.",
         ),
         Reason("drift", "The machine differs from its spec.", "rackflow plan NAME shows what apply repairs."),
         Reason(

@@ -23,7 +23,7 @@ def power_job(name: str, action: str, *, no_wait: bool, json: bool) -> None:
 
 
 def inspect(name: str, *, no_wait: NoWait = False, json: Json = False) -> None:
-    """Read a host's hardware anew in the boot OS, and set its BMC up again if its account is not proven."""
+    """Read a host anew in the boot OS, and set its BMC up if its account fails; not while its system runs."""
     run_job(name, "inspect", {}, no_wait=no_wait, json=json)
 
 

@@ -132,7 +132,7 @@ PARTICULAR: Final[tuple[Rule[Situation], ...]] = (
         "the BMC answers and takes none of the stored accounts",
         _reason("bmc-unverified", r"refuses user|takes no credential"),
         "{phase}: the BMC at {bmc} answers and refuses the login: {said}{ended}.",
-        "While no system runs, rackflow inspect {name} sets the account up again from inside the machine; "
+        "Where no system runs, rackflow inspect {name} sets the account up again from inside the machine; "
         "else give the BMC the account that rackflow credentials {name} shows",
     ),
     Rule(
@@ -261,7 +261,8 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "the BMC's account is not proven",
         _condition("BmcVerified"),
         "{phase}: the BMC is not verified since {at}: {said}.",
-        "rackflow inspect {name}",
+        "Where no system runs, rackflow inspect {name} sets it up again; else give it the account that "
+        "rackflow credentials {name} shows",
     ),
     Rule(
         "drive-to-replace",
@@ -338,13 +339,14 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "the machine asked for a network boot, and none is due",
         _asked_without_work,
         "{phase}: it asked for a network boot at {at}, and none is due: an address, and no boot file.",
-        "rackflow inspect {name} boots it into the boot OS; else put its disk first in the boot order",
+        "Put its disk first in the boot order; where no system runs, rackflow inspect {name} has it booted",
     ),
     Rule(
         "raid-not-known",
         "a RAID volume of the spec can't be read, because its controller's tool is not there",
         _condition("Healthy", "Unknown"),
         "{phase}: since {at} the RAID volumes are not known: {said}.",
+        "Put its tool into the system that runs, then rackflow plan {name} --refresh; where none runs, "
         "rackflow inspect {name} reads them from the boot OS",
     ),
     Rule(
@@ -352,7 +354,8 @@ STANDING: Final[tuple[Rule[Situation], ...]] = (
         "a RAID controller can't be asked, so its drives are not known",
         _condition("HardwareMatches", "Unknown"),
         "{phase}: since {at} a RAID controller's drives are not known: {said}.",
-        "Put its tool into bootos/vendor, rackflow bootos build, then rackflow inspect {name}",
+        "Put its tool into bootos/vendor, then rackflow bootos build: its next boot OS reads them; "
+        "where no system runs, rackflow inspect {name} starts it",
     ),
     Rule(
         "ok",
