@@ -15,8 +15,6 @@ from specs.records import JobState, Result, Verb
 
 OPEN: Final[frozenset[JobState]] = frozenset({"wanted", "delivered", "claimed", "waiting", "cancelling"})
 FINAL: Final[frozenset[JobState]] = frozenset({"done", "failed", "cancelled"})
-RUNS: Final = frozenset({Phase.ACTIVE, Phase.ADOPTED, Phase.RESCUE})
-"""Phases in which a system serves somebody."""
 PROGRAMS: Final = frozenset({"fleet", "publish", "discovery", "webhook"})
 """Who posts jobs without a person: these never replace a job that waits for a person's consent."""
 
@@ -92,10 +90,8 @@ def _why_never(verb: Verb, phase: Phase, args: Mapping[str, Any]) -> Refused | N
         return Refused(f"no flow does {verb} yet", f"verbs with a flow: {', '.join(sorted(FLOW_OF))}")
     if phase is Phase.RETIRED:
         return Refused("the host is retired", "rackflow host add it anew")
-    if verb == "inspect" and phase in RUNS:
-        said = (
-            f"a host that is {phase.value} is not inspected: the boot OS would take the place of its system"
-        )
+    if verb == "inspect" and phase not in FAILED_TWIN and not allowed(phase, Phase.INSPECTING):
+        said = f"a host that is {phase.value} is not inspected: the boot OS would take its system's place"
         return Refused(said, "rackflow plan NAME --refresh reads it as it runs")
     return _why_no_wipe(phase, args) if verb == "wipe" else None
 
