@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 from pathlib import Path
@@ -149,15 +150,27 @@ def holders(inodes: Iterable[int]) -> tuple[Holder, ...]:
     return (*(found[pid] for pid in sorted(found)), *hidden)
 
 
+def lasting_holders(protocol: Protocol, port: int) -> tuple[Holder, ...]:
+    """Who has a port at two readings, one after the other.
+
+    A child that is being started has its parent's sockets until its program is loaded, and a socket can
+    close between the reading of the table and that of the processes: neither shares a port with anybody.
+    """
+    first = holders(listening(protocol, port))
+    return tuple(holder for holder in holders(listening(protocol, port)) if holder in first)
+
+
 def _sockets_of(folder: Path) -> set[int]:
-    inodes = set()
     try:
-        for name in os.listdir(folder / "fd"):  # noqa: PTH208 - a Path per descriptor costs ten times as much
+        names = os.listdir(folder / "fd")  # noqa: PTH208 - a Path per descriptor costs ten times as much
+    except OSError:  # it ended, or is somebody else's
+        return set()
+    inodes = set()
+    for name in names:
+        with suppress(OSError):  # closed since the listing, as descriptors of a busy server are
             target = os.readlink(folder / "fd" / name)  # noqa: PTH115
             if match := re.fullmatch(r"socket:\[(\d+)\]", target):
                 inodes.add(int(match[1]))
-    except OSError:  # it ended, or is somebody else's
-        pass
     return inodes
 
 

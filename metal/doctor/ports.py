@@ -48,7 +48,7 @@ def ports_of(around: Surroundings) -> list[Port]:
 
 def edge_process(around: Surroundings) -> Holder | None:
     """The edge's process: who listens on the API's port, and is one of ours."""
-    found = kernel.holders(kernel.listening("tcp", around.control_port))
+    found = kernel.lasting_holders("tcp", around.control_port)
     return next((holder for holder in found if "pxe_edge" in holder.command or not holder.pid), None)
 
 
@@ -59,7 +59,7 @@ def check_ports(around: Surroundings) -> Iterator[Finding]:
         return
     edge = edge_process(around)
     for port in ports_of(around):
-        found = kernel.holders(kernel.listening(port.protocol, port.number))
+        found = kernel.lasting_holders(port.protocol, port.number)
         yield judge_port(port, found, edge, answers=around.edge is not None)
 
 

@@ -35,6 +35,28 @@ def test_the_holder_of_a_port_is_found_by_its_socket() -> None:
     assert kernel.listening("udp", port) == frozenset()
 
 
+def test_descriptors_that_close_meanwhile_hide_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = os.listdir
+    monkeypatch.setattr(kernel.os, "listdir", lambda folder: ["4000000", *listed(folder)])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mine:
+        mine.bind(("127.0.0.1", 0))
+
+        (holder,) = kernel.holders(kernel.listening("udp", mine.getsockname()[1]))
+
+    assert holder.pid == os.getpid()
+
+
+def test_a_child_that_has_the_socket_for_a_moment_does_not_share_the_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = Holder(9, "python", EDGE.command)
+    readings = iter([(EDGE, child), (EDGE,), (EDGE, DNSMASQ), (EDGE, DNSMASQ, child)])
+    monkeypatch.setattr(kernel, "holders", lambda _inodes: next(readings))
+
+    assert kernel.lasting_holders("udp", 67) == (EDGE,)
+    assert kernel.lasting_holders("udp", 67) == (EDGE, DNSMASQ)
+
+
 def test_a_tcp_port_counts_when_somebody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
