@@ -60,6 +60,8 @@ class Chosen:
     groups: tuple[Group, ...] = ()
     tpm: Tpm | None = None
     """What opens encrypted file systems where the spec asks for it."""
+    notes: tuple[str, ...] = ()
+    """What is to be known beside."""
 
 
 def choose(spec: Host, order: WorkOrder, hardware: Hardware, *, groups_unread: str | None = None) -> Chosen:
@@ -97,13 +99,15 @@ def choose(spec: Host, order: WorkOrder, hardware: Hardware, *, groups_unread: s
         refusals["disks:tpm2"] = untrusted
     cuts = (*((root,) if root else ()), *data)
     groups: tuple[Group, ...] = ()
+    notes: tuple[str, ...] = ()
     if not refusals:
         groups, wrong = choose_groups(spec, _physical(cuts), hardware.volume_groups)
         refusals |= wrong
         left = Leftovers.of(hardware, _erased(storage, cuts), _remade(cuts, groups))
         refusals |= dict(_against(left, spec, root, usable, groups))
         refusals |= dict(left.unread(groups_unread))
-    return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm)
+        notes = tuple(left.spread())
+    return Chosen(root, tuple(data), usable, storage, refusals, groups, hardware.tpm, notes)
 
 
 def _against(

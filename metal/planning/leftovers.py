@@ -17,6 +17,8 @@ from specs.model import Host
 
 MEMBER_OF_GROUP: Final = "LVM2_member"
 """How blkid calls a physical volume."""
+OVER_SEVERAL: Final = frozenset({"btrfs", "zfs_member", "bcachefs"})
+"""File systems that may lie on several disks; each of their parts bears the id of the whole (blkid(8))."""
 MISSING: Final = "[unknown]"
 """How LVM calls a physical volume that it does not find (pvs(8))."""
 
@@ -55,6 +57,20 @@ class Leftovers:
             if stays and goes and group.uuid not in kept:
                 message = f"volume group {group.name} also lies on disks that stay: {'; '.join(stays)}"
                 yield f"lvm:{group.name}", Refusal("foreign-content", message)
+
+    def spread(self) -> Iterator[str]:
+        """File systems of which a part goes and a part seems to stay, in words.
+
+        Not refused, for a copy of a disk bears the same id, and to erase it is the way out.
+        """
+        parts = [one for one in self._partitions() if one.filesystem in OVER_SEVERAL and one.fs_uuid]
+        for gone in parts:
+            if not self.staying(gone.device):
+                same = (one for one in parts if one.fs_uuid == gone.fs_uuid)
+                stays = dict.fromkeys(told for one in same for told in self.staying(one.device))
+                if stays:
+                    told = f"{gone.device}: {gone.filesystem} {gone.fs_uuid} is on {'; '.join(stays)} too"
+                    yield f"{told}, which stays: where it is one over both, all of it may be lost"
 
     def unread(self, why: str | None) -> Iterator[tuple[str, Refusal]]:
         """Disks that go with a physical volume, while others stay and nobody could read of which group."""

@@ -72,7 +72,7 @@ def _install(order: WorkOrder, spec: Host, observation: Observation, *, reinstal
         observation,
         reinstall=reinstall,
         steps=steps,
-        notes=tuple(tpm_notes(spec, hardware.tpm)),
+        notes=(*tpm_notes(spec, hardware.tpm), *chosen.notes),
         basis=basis_of(observation, "hardware"),
         root_disks=root_identities(chosen.storage.root),
         image_digest=order.image.digest if order.image else None,

@@ -62,6 +62,7 @@ def make_wipe_plan(order: WorkOrder, observation: Observation | None, wish: Wipe
         notes=(
             *(() if wish.method else notes),
             *_of_chosen(chosen, how, hardware),
+            *Leftovers.of(hardware, chosen, ()).spread(),
             *_not_known(wish, observation),
             *_of_left(host, chosen, hardware),
         ),

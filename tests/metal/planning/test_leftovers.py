@@ -76,6 +76,17 @@ def test_another_disk_with_the_image_s_root_is_refused_unless_it_is_erased(plann
     assert planned(old, **ERASED).blocked is None
 
 
+def test_half_of_a_file_system_over_two_disks_is_told(planned) -> None:
+    old = [
+        disk(f"/dev/vd{c}", f"OLD{c}", part(f"/dev/vd{c}1", filesystem="zfs_member", fs_uuid="77"))
+        for c in "bc"
+    ]
+    plan = planned(
+        *old, disks=[{"device": {"serial": "OLDb"}, "partitions": [{"name": "x", "size": "rest"}]}]
+    )
+    assert any("zfs_member 77 is on /dev/vdc OLDc" in note for note in plan.notes), plan.notes
+
+
 def test_so_is_one_that_may_never_be_written(planned) -> None:
     stick = disk("/dev/sdb", "STICK", part("/dev/sdb1", fs_uuid=ROOT_UUID), removable=True, transport="usb")
     assert "stays on /dev/sdb STICK" in reasons(planned(stick))

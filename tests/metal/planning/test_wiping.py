@@ -319,6 +319,25 @@ def test_half_of_an_array_or_a_group_is_not_erased(seen: Hardware, says: str, wi
     assert erased_disks(wiped(seen)) == ["AAA1", "BBB2"]
 
 
+@pytest.mark.parametrize("kind", ["btrfs", "zfs_member"])
+def test_half_of_a_file_system_over_two_disks_is_told(kind: str, wiped) -> None:
+    def on(one: Disk, fs_uuid: str) -> Disk:
+        (part,) = one.partitions
+        return one.model_copy(
+            update={"partitions": (part.model_copy(update={"filesystem": kind, "fs_uuid": fs_uuid}),)}
+        )
+
+    a, b = PARTS
+    plan = wiped(hardware(on(a, "77"), on(b, "77")), disks=("AAA1",))
+    (told,) = [note for note in plan.notes if "all of it may be lost" in note]
+    assert told.startswith(f"/dev/sda1: {kind} 77 is on /dev/sdb BBB2")
+    for other in (
+        wiped(hardware(on(a, "77"), on(b, "77"))),
+        wiped(hardware(on(a, "77"), on(b, "78")), disks=("AAA1",)),
+    ):
+        assert not any("all of it may be lost" in note for note in other.notes)
+
+
 def test_what_was_not_read_of_arrays_is_told_where_a_part_is_erased(make_order) -> None:
     unknown = {"hardware.volume_groups": "lvm is missing"}
     read = Observation(at=NOW, seen_from="boot-os", hardware=hardware(A, B), unknown=unknown)
