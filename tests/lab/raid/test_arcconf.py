@@ -1,19 +1,16 @@
 """arcconf emulated: listings tell the model, refusals change nothing, the driver gets what it wants."""
 
-import contextlib
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import rule
 
 from lab.raid import arcconf, model
-from lab.raid.model import Drive, Plug
+from lab.raid.model import Drive
 from metal.drivers.raid.arcconf import parse
 from metal.drivers.raid.arcconf.operations import ARCCONF
 from metal.drivers.raid.family import VolumeWish
-from metal.errors import Refused
-from metal.protocols import Output
+from tests.lab.raid import typed
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -30,46 +27,13 @@ def machine(count=8, **more):
     return arcconf.controller([disk(slot) for slot in range(count)], **more)
 
 
-class Machine:
-    """A machine with emulated controllers; what appears and vanishes is kept count of."""
+class Machine(typed.Typed):
+    """Controllers, and ARCCONF on them."""
+
+    address = "0,{}"
 
     def __init__(self, *controllers):
-        self.controllers = controllers
-        self.shown = {plug.key for one in controllers for plug in model.plugged(one)}
-
-    def call(self, *argv, stdin=None):
-        reply = arcconf.run(("arcconf", *argv), self.controllers, stdin)
-        for effect in reply.effects:
-            if isinstance(effect, Plug):
-                assert effect.key not in self.shown
-                self.shown.add(effect.key)
-            else:
-                self.shown.remove(effect.key)
-        return reply
-
-    def change(self, commands):
-        replies = [self.call(*command.argv[1:]) for command in commands]
-        assert not any(reply.asks for reply in replies)
-        return replies
-
-    def see(self):
-        answers = {}
-        for query in ARCCONF.queries("arcconf"):
-            reply = arcconf.run(query.argv, self.controllers)
-            answers[query.name] = Output(query.argv, reply.status, reply.stdout, reply.stderr)
-        return ARCCONF.controllers(answers)
-
-    def only(self):
-        (one,) = self.see()
-        return one
-
-    def drives(self, *slots):
-        listed = {one.address: one for one in self.only().drives}
-        return tuple(listed[f"0,{slot}"] for slot in slots)
-
-    def create(self, level, slots, **more):
-        wish = VolumeWish("system", level, self.drives(*slots), **more)
-        return self.change(ARCCONF.create("arcconf", self.only(), wish))
+        super().__init__(ARCCONF, arcconf, "arcconf", controllers)
 
 
 def assert_same(seen, one):
@@ -116,9 +80,9 @@ def assert_same_volume(shown, volume, one):
 
 
 def test_no_controller_and_several():
-    assert Machine().see() == ()
+    assert Machine().listed() == ()
     two = Machine(machine(3), machine(2, index="2", jbod=False))
-    for seen, one in zip(two.see(), two.controllers, strict=True):
+    for seen, one in zip(two.listed(), two.controllers, strict=True):
         assert_same(seen, one)
     listed = parse(two.call("LIST", "nologs").stdout).value.controllers
     assert [(one.index, one.serial, one.jbod) for one in listed] == [
@@ -170,17 +134,17 @@ def test_further_volumes_on_an_array_and_one_of_them_deleted():
     here.create("raid10", range(4), size_bytes=10 * GIB)
     first = here.only().volumes[0]
     wish = VolumeWish("data", "raid5", here.drives(*range(4)), group=first)
-    here.change(ARCCONF.create("arcconf", here.only(), wish))
+    here.send(ARCCONF.create("arcconf", here.only(), wish))
     seen = here.only()
     assert_same(seen, here.controllers[0])
     assert [(one.name, one.level, one.groups) for one in seen.volumes] == [
         ("system", "raid10", ("0",)), ("data", "raid5", ("0",))
     ]  # fmt: skip
-    here.change(ARCCONF.delete_volume("arcconf", seen, seen.volumes[0]))
+    here.send(ARCCONF.delete_volume("arcconf", seen, seen.volumes[0]))
     assert [one.name for one in here.only().volumes] == ["data"]
-    here.change(ARCCONF.add_spare("arcconf", here.only(), here.only().volumes[0], *here.drives(6)))
+    here.send(ARCCONF.add_spare("arcconf", here.only(), here.only().volumes[0], *here.drives(6)))
     assert here.only().volumes[0].spares == ("0,6",)
-    here.change(ARCCONF.free_drive("arcconf", here.only(), *here.drives(6)))
+    here.send(ARCCONF.free_drive("arcconf", here.only(), *here.drives(6)))
     assert here.drives(6)[0].state == "unconfigured"
 
 
@@ -200,9 +164,9 @@ def dirty():
 def test_from_a_dirty_controller_to_the_wished_volume_and_nothing_left_to_do():
     here = dirty()
     seen = here.only()
-    here.change(ARCCONF.delete_volume("arcconf", seen, seen.volumes[0]))
+    here.send(ARCCONF.delete_volume("arcconf", seen, seen.volumes[0]))
     wanted = (0, 1, 2, 5, 6, 7)
-    here.change(ARCCONF.prepare("arcconf", here.only(), here.drives(*wanted[4:])))
+    here.send(ARCCONF.prepare("arcconf", here.only(), here.drives(*wanted[4:])))
     here.create("raid6", wanted[:5], spares=here.drives(7))
     seen = here.only()
     assert_same(seen, here.controllers[0])
@@ -219,7 +183,7 @@ def test_drives_passed_through_and_drives_as_volumes():
     passed.create("jbod", (0, 2))
     assert [one.state for one in passed.only().drives] == ["jbod", "unconfigured", "jbod"]
     passed.create("jbod", (0, 2))
-    passed.change(ARCCONF.prepare("arcconf", passed.only(), passed.drives(0)))
+    passed.send(ARCCONF.prepare("arcconf", passed.only(), passed.drives(0)))
     assert [one.state for one in passed.only().drives] == ["unconfigured", "unconfigured", "jbod"]
     each = Machine(machine(3, jbod=False))
     each.create("jbod", (0, 2))
@@ -232,7 +196,7 @@ def test_the_volume_to_start_from():
     here = Machine(machine())
     here.create("raid1", (0, 1))
     here.create("raid1", (2, 3))
-    here.change(ARCCONF.boot_from("arcconf", here.only(), here.only().volumes[1]))
+    here.send(ARCCONF.boot_from("arcconf", here.only(), here.only().volumes[1]))
     assert [one.boot for one in here.controllers[0].volumes] == [False, True]
     told = here.call("getconfig", "1", "ad").stdout
     assert "   Primary Boot Volume                        : Logical device 1(system)\n" in told
@@ -329,47 +293,11 @@ LINES = (
 )
 
 
-class Commands(RuleBasedStateMachine):
+class Commands(typed.Commands):
     """Whatever is typed, the listing is what the controller is, and shows what is plugged."""
 
-    def __init__(self):
-        super().__init__()
-        self.one = machine(6)
-        self.here = Machine(self.one)
-
-    def drives(self, seen, places):
-        listed = {one.address: one for one in seen.drives}
-        return tuple(listed[address] for address in (f"0,{place}" for place in places) if address in listed)
-
-    @rule(
-        level=st.sampled_from(("raid0", "raid1", "raid5", "raid6", "raid10", "raid50", "jbod")),
-        places=st.lists(st.integers(0, 5), min_size=1, max_size=6, unique=True),
-        size=st.integers(0, 40),
-    )
-    def create(self, level, places, size):
-        seen = self.here.only()
-        spans = 2 if level == "raid50" else 1
-        wish = VolumeWish("v", level, self.drives(seen, places), spans=spans, size_bytes=size * GIB or None)
-        with contextlib.suppress(Refused):
-            self.here.change(ARCCONF.create("arcconf", seen, wish))
-
-    @rule(places=st.lists(st.integers(0, 5), max_size=6))
-    def prepare(self, places):
-        seen = self.here.only()
-        self.here.change(ARCCONF.prepare("arcconf", seen, self.drives(seen, places)))
-
-    @rule(place=st.integers(0, 3), what=st.sampled_from(("delete_volume", "boot_from")))
-    def of_volume(self, place, what):
-        seen = self.here.only()
-        if place < len(seen.volumes):
-            self.here.change(getattr(ARCCONF, what)("arcconf", seen, seen.volumes[place]))
-
-    @rule(place=st.integers(0, 3), drive=st.integers(0, 5))
-    def keep(self, place, drive):
-        seen = self.here.only()
-        found = self.drives(seen, [drive])
-        if place < len(seen.volumes) and found:
-            self.here.change(ARCCONF.add_spare("arcconf", seen, seen.volumes[place], *found))
+    machine = staticmethod(lambda: Machine(machine(typed.SLOTS)))
+    assert_same = staticmethod(assert_same)
 
     @rule(line=st.sampled_from(LINES))
     def type_in(self, line):
@@ -384,27 +312,6 @@ class Commands(RuleBasedStateMachine):
         before = repr(self.one)
         reply = self.here.call(start[0], *start[1:-1], "1", *start[-1:], *words, end)
         assert not (reply.asks and repr(self.one) != before)
-
-    @rule(place=st.integers(0, 5), gone=st.booleans(), foreign=st.booleans())
-    def misfortune(self, place, gone, foreign):
-        drive = self.one.drives[place]
-        if foreign and drive.condition == "good":
-            drive.foreign = "other"
-        elif drive.condition != "missing":
-            effects = model.fail(self.one, drive, gone=gone)
-            self.here.shown -= {effect.key for effect in effects}
-
-    @rule(seconds=st.integers(0, 30))
-    def wait(self, seconds):
-        model.tick(self.one, seconds)
-
-    @invariant()
-    def the_listing_is_the_model(self):
-        assert_same(self.here.only(), self.one)
-
-    @invariant()
-    def what_is_plugged_was_told(self):
-        assert self.here.shown == {plug.key for plug in model.plugged(self.one)}
 
 
 Commands.TestCase.settings = settings(max_examples=12, stateful_step_count=12, deadline=None)

@@ -1,20 +1,19 @@
 """MegaCli emulated: listings tell the model, refusals change nothing, the driver gets what it wants."""
 
-import contextlib
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from lab.raid import megacli, model
 from lab.raid.megacli import forms, groups
-from lab.raid.model import Drive, Plug
+from lab.raid.model import Drive
 from metal.drivers.raid.family import VolumeWish
 from metal.drivers.raid.megacli import parse
 from metal.drivers.raid.megacli.operations import MEGACLI
 from metal.errors import Refused
 from metal.protocols import Output
+from tests.lab.raid import typed
 
 TOOL = "MegaCli64"
 GIB = 1 << 30
@@ -32,51 +31,25 @@ def machine(count=8, **more):
     return megacli.controller([disk(slot) for slot in range(count)], **more)
 
 
-class Machine:
-    """A machine with emulated controllers; what appears and vanishes is kept count of."""
+def devices(here):
+    """What the script of the listing tells beside the tool: the controllers' block devices."""
+    plugs = [plug for one in here.controllers for plug in model.plugged(one)]
+    names = {plug.key: f"sd{place}" for place, plug in enumerate(plugs)}
+    return Output(("sh",), 0, megacli.devices(here.controllers, names, plugs), "")
+
+
+class Machine(typed.Typed):
+    """Controllers, and MegaCli on them, which never asks anything."""
+
+    address = "32:{}"
 
     def __init__(self, *controllers):
-        self.controllers = controllers
-        self.shown = {plug.key for one in controllers for plug in model.plugged(one)}
+        super().__init__(MEGACLI, megacli, TOOL, controllers, scripted=devices)
 
-    def call(self, *argv):
-        reply = megacli.run((TOOL, *argv), self.controllers)
+    def ask(self, *argv, stdin=None):
+        reply = super().ask(*argv, stdin=stdin)
         assert not reply.asks
-        for effect in reply.effects:
-            if isinstance(effect, Plug):
-                assert effect.key not in self.shown
-                self.shown.add(effect.key)
-            else:
-                self.shown.remove(effect.key)
         return reply
-
-    def change(self, commands):
-        return [self.call(*command.argv[1:]) for command in commands]
-
-    def see(self):
-        answers = {}
-        for query in MEGACLI.queries(TOOL):
-            if query.argv[0] == TOOL:
-                reply = megacli.run(query.argv, self.controllers)
-                answers[query.name] = Output(query.argv, reply.status, reply.stdout, reply.stderr)
-                continue
-            plugs = [plug for one in self.controllers for plug in model.plugged(one)]
-            names = {plug.key: f"sd{place}" for place, plug in enumerate(plugs)}
-            text = megacli.devices(self.controllers, names, plugs)
-            answers[query.name] = Output(query.argv, 0, text, "")
-        return MEGACLI.controllers(answers)
-
-    def only(self):
-        (one,) = self.see()
-        return one
-
-    def drives(self, *slots):
-        listed = {one.address: one for one in self.only().drives}
-        return tuple(listed[f"32:{slot}"] for slot in slots)
-
-    def create(self, level, slots, **more):
-        wish = VolumeWish("system", level, self.drives(*slots), **more)
-        return self.change(MEGACLI.create(TOOL, self.only(), wish))
 
 
 def assert_same(seen, one):
@@ -127,9 +100,9 @@ def assert_same_volume(shown, volume, one):
 
 
 def test_no_controller_and_several():
-    assert Machine().see() == ()
+    assert Machine().listed() == ()
     two = Machine(machine(3), machine(2, index="1", jbod=False))
-    for seen, one in zip(two.see(), two.controllers, strict=True):
+    for seen, one in zip(two.listed(), two.controllers, strict=True):
         assert_same(seen, one)
 
 
@@ -187,15 +160,15 @@ def test_further_volumes_in_a_spanned_group_and_one_of_them_deleted():
     here.create("raid10", range(4), size_bytes=10 * GIB)
     first = here.only().volumes[0]
     wish = VolumeWish("data", "raid10", here.drives(3, 1, 2, 0), group=first)
-    here.change(MEGACLI.create(TOOL, here.only(), wish))
+    here.send(MEGACLI.create(TOOL, here.only(), wish))
     seen = here.only()
     assert_same(seen, here.controllers[0])
     assert [(one.name, one.groups) for one in seen.volumes] == [("system", ("0", "1")), ("data", ("0", "1"))]
-    here.change(MEGACLI.delete_volume(TOOL, seen, seen.volumes[0]))
+    here.send(MEGACLI.delete_volume(TOOL, seen, seen.volumes[0]))
     assert [one.name for one in here.only().volumes] == ["data"]
-    here.change(MEGACLI.add_spare(TOOL, here.only(), here.only().volumes[0], *here.drives(6)))
+    here.send(MEGACLI.add_spare(TOOL, here.only(), here.only().volumes[0], *here.drives(6)))
     assert here.only().volumes[0].spares == ("32:6",)
-    here.change(MEGACLI.free_drive(TOOL, here.only(), *here.drives(6)))
+    here.send(MEGACLI.free_drive(TOOL, here.only(), *here.drives(6)))
     assert here.drives(6)[0].state == "unconfigured"
 
 
@@ -218,9 +191,9 @@ def test_from_a_dirty_controller_to_the_wished_volume_and_nothing_left_to_do():
     here = dirty()
     seen = here.only()
     old = next(one for one in seen.volumes if one.name == "old")
-    here.change(MEGACLI.delete_volume(TOOL, seen, old))
+    here.send(MEGACLI.delete_volume(TOOL, seen, old))
     wanted = (0, 1, 2, 5, 6, 7, 9)
-    here.change(MEGACLI.prepare(TOOL, here.only(), here.drives(*wanted)))
+    here.send(MEGACLI.prepare(TOOL, here.only(), here.drives(*wanted)))
     here.create("raid6", wanted[:6], spares=here.drives(9))
     seen = here.only()
     assert_same(seen, here.controllers[0])
@@ -255,7 +228,7 @@ def test_the_volume_to_start_from():
     here = Machine(machine())
     here.create("raid1", (0, 1))
     here.create("raid1", (2, 3))
-    here.change(MEGACLI.boot_from(TOOL, here.only(), here.only().volumes[1]))
+    here.send(MEGACLI.boot_from(TOOL, here.only(), here.only().volumes[1]))
     assert [one.boot for one in here.controllers[0].volumes] == [False, True]
     assert "Boot Virtual Drive - #1" in here.call("AdpBootDrive", "-get", "-aALL").stdout
 
@@ -372,47 +345,14 @@ LINES = (
 )
 
 
-class Commands(RuleBasedStateMachine):
+class Commands(typed.Commands):
     """Whatever is typed, the listing is what the controller is, and shows what is plugged."""
 
-    def __init__(self):
-        super().__init__()
-        self.one = machine(6)
-        self.here = Machine(self.one)
+    may_be_foreign = ("good", "bad")
+    prepare_refuses = (Refused,)
 
-    def drives(self, seen, places):
-        listed = {one.address: one for one in seen.drives}
-        return tuple(listed[address] for address in (f"32:{place}" for place in places) if address in listed)
-
-    @rule(
-        level=st.sampled_from(("raid0", "raid1", "raid5", "raid6", "raid10", "raid50", "jbod")),
-        places=st.lists(st.integers(0, 5), min_size=1, max_size=6, unique=True),
-        size=st.integers(0, 40),
-    )
-    def create(self, level, places, size):
-        seen = self.here.only()
-        spans = 2 if level == "raid50" else 1
-        wish = VolumeWish("v", level, self.drives(seen, places), spans=spans, size_bytes=size * GIB or None)
-        with contextlib.suppress(Refused):
-            self.here.change(MEGACLI.create(TOOL, seen, wish))
-
-    @rule(places=st.lists(st.integers(0, 5), max_size=6))
-    def prepare(self, places):
-        seen = self.here.only()
-        with contextlib.suppress(Refused):
-            self.here.change(MEGACLI.prepare(TOOL, seen, self.drives(seen, places)))
-
-    @rule(place=st.integers(0, 3), what=st.sampled_from(("delete_volume", "boot_from")))
-    def of_volume(self, place, what):
-        seen = self.here.only()
-        if place < len(seen.volumes):
-            self.here.change(getattr(MEGACLI, what)(TOOL, seen, seen.volumes[place]))
-
-    @rule(place=st.integers(0, 3), drive=st.integers(0, 5))
-    def keep(self, place, drive):
-        seen = self.here.only()
-        if place < len(seen.volumes) and self.drives(seen, [drive]):
-            self.here.change(MEGACLI.add_spare(TOOL, seen, seen.volumes[place], *self.drives(seen, [drive])))
+    machine = staticmethod(lambda: Machine(machine(typed.SLOTS)))
+    assert_same = staticmethod(assert_same)
 
     @rule(line=st.sampled_from(LINES))
     def type_in(self, line):
@@ -423,27 +363,10 @@ class Commands(RuleBasedStateMachine):
         reply = self.here.call(start, *words)
         assert "Exit Code: 0x" in reply.stdout
 
-    @rule(place=st.integers(0, 5), gone=st.booleans(), foreign=st.booleans())
-    def misfortune(self, place, gone, foreign):
-        drive = self.one.drives[place]
-        if foreign and drive.condition in ("good", "bad"):
-            drive.foreign = "other"
-        elif drive.condition != "missing":
-            effects = model.fail(self.one, drive, gone=gone)
-            self.here.shown -= {effect.key for effect in effects}
-
-    @rule(seconds=st.integers(0, 30), pinned=st.booleans())
-    def wait(self, seconds, pinned):
-        model.tick(self.one, seconds)
-        self.one.pinned = [40] if pinned and not self.one.pinned else self.one.pinned
-
-    @invariant()
-    def the_listing_is_the_model(self):
-        assert_same(self.here.only(), self.one)
-
-    @invariant()
-    def what_is_plugged_was_told(self):
-        assert self.here.shown == {plug.key for plug in model.plugged(self.one)}
+    @precondition(lambda self: not self.one.pinned)
+    @rule()
+    def pin(self):
+        self.one.pinned = [40]
 
     @invariant()
     def arrays_are_numbered_once(self):
