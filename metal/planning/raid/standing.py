@@ -26,13 +26,14 @@ def existing_of(
 
     Those that it was installed on say so whatever its level is now: a mirror that was to become something
     else and stayed would be a second disk with the same system. `meant` are the drives that the rule means.
+    Of two of one name it is the one that lies on more of those: the other came with somebody's drives.
     """
     if wished.level == "jbod":
         return None
     unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
     named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
     if named:
-        return named[0]
+        return max(named, key=lambda one: (*_shared(one, lay_on, meant), one.uuid))
     nameless = [one for one in unclaimed if not pool.family.names or not one.name]
     installed = [one for one in nameless if set(one.members) & set(lay_on)]
     if installed:
@@ -42,6 +43,11 @@ def existing_of(
     same = [one for one in nameless if one.level == wished.level and set(one.members) <= set(meant)]
     same = [one for one in same if len(one.members) == wished.drives.count]
     return min(same, key=lambda one: one.volume or one.uuid) if same else None
+
+
+def _shared(array: RaidArray, *groups: Collection[str]) -> tuple[int, ...]:
+    """How many of its drives are in each group."""
+    return tuple(len(set(array.members) & set(group)) for group in groups)
 
 
 def left_of(array: RaidArray, pool: Pool) -> tuple[tuple[Candidate, ...], bool]:

@@ -202,3 +202,16 @@ def test_a_volume_of_an_installed_host_that_lost_its_spare_or_has_other_strips_i
     assert drift(plain) == [("raid.v.stripe", "64 KiB", "128 KiB"), ("raid.v.spares", "1", "0")]
     assert drift(array("v", "raid1", ["A0", "A1"], spares=("S0",))) == []
     assert drift(array("v", "raid1", ["A0", "A1"]), one("S", "spare", 2)) == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("serials", "meant"), [(["A0", "A1"], "u1"), (["B0", "B1"], "u2")])
+def test_of_two_volumes_of_one_name_the_one_on_the_drives_that_are_meant_is_it(
+    choose, serials, meant, turned
+):
+    """Drives of another machine bring a volume of the same name; which is listed first is chance."""
+    pair = [array("v", "raid1", ["A0", "A1"], uuid="u1"), array("v", "raid1", ["B0", "B1"], uuid="u2")]
+    behind = controller(drives("A", 2, state="online"), drives("B", 2, state="online", first=2))
+    machine = Hardware(controllers=(behind,), raids=tuple(reversed(pair) if turned else pair))
+    found = choose(machine, {"drives": {"count": 2, "serials": serials}})
+    assert (ids(found), found.existing.uuid, found.kept) == (serials, meant, True)
