@@ -207,15 +207,16 @@ def _volume(choice: VolumeChoice, spec: Host) -> Volume | Refusal:
     is_root = spec.root_device is not None and spec.root_device.raid == wished.name
     metadata = ""
     size_bytes = choice.size_bytes
-    members = tuple(one.disk for one in choice.members)
+    members, spares = (tuple(one.disk for one in drives) for drives in (choice.members, choice.spares))
     if choice.pool.controller is None:
         if is_root and wished.level != "raid1":
             told = f"volume {wished.name}: software RAID makes no {wished.level} root"
             return Refusal("layout-impossible", told)
         # Firmware and GRUB read a mirror's member as a plain disk only if the superblock is at its end.
         metadata = "1.0" if is_root else "1.2"
-        size_bytes = array_size_bytes(wished.level, [disk.size_bytes for disk in members], metadata)
-    spares = tuple(one.disk for one in choice.spares)
+        # mdadm makes an array no larger than its spares can hold either.
+        least = min(one.size_bytes for one in (*members, *spares))
+        size_bytes = array_size_bytes(wished.level, [least] * len(members), metadata)
     return Volume(wished, members, spares, size_bytes, metadata, choice.existing, choice)
 
 

@@ -83,6 +83,16 @@ def fit_as_spares(
     return tuple(sorted(found, key=lambda one: (one.usable_bytes, one.identity)))
 
 
+def too_small_to_spare(members: Sequence[Candidate], spares: Iterable[Candidate]) -> str | None:
+    """Why a spare could stand in for none of the members; drives of one kind differ by less than counts."""
+    least = min(one.usable_bytes for one in members)
+    small = [one for one in spares if one.usable_bytes < least - least // SIZE_TOLERANCE]
+    if not small:
+        return None
+    told = f"spare {small[0].address} {small[0].identity} has {human_size(small[0].usable_bytes)}"
+    return f"{told}, each member {human_size(least)} and more: name drives by minSize or serials"
+
+
 def standing_alone(pool: Pool, drives: Iterable[Candidate], *, how: str) -> tuple[str, ...]:
     """Drives that are passed through already, or, where a controller can't, each alone a volume."""
     if how == "volume" or pool.controller is None:

@@ -24,6 +24,7 @@ from metal.planning.raid.standing import (
     spares_of,
     standing_alone,
     told_of,
+    too_small_to_spare,
 )
 from specs.facts import RaidArray, RaidController
 from specs.model import DriveRule, RaidVolume
@@ -163,7 +164,9 @@ def _attempt(
     spares = tuple(sorted(rest, key=lambda one: not one.spare))[: wished.spares]
     if len(members) < count or len(spares) < wished.spares:
         return _No(f"{len(members)} of {count} drives are no spares already")
-    return _made(wished, pool, members, spares, existing, standing)
+    made = _made(wished, pool, members, spares, existing, standing)
+    small = too_small_to_spare(members, spares)
+    return _No(small) if small and isinstance(made, VolumeChoice) and not made.kept else made
 
 
 def _ids(drives: Iterable[Candidate]) -> Iterable[str]:

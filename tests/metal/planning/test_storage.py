@@ -97,3 +97,16 @@ def test_hardware_is_shown_with_what_is_unknown() -> None:
     assert "| eth0 | 52:54:00:00:00:01 | up, 1000 Mb/s | unknown |  |" in text
     assert "| /dev/sd0 | S0 | 931 GiB | sas, hdd |  | blank |" in text
     assert "- bmc is not known: no /dev/ipmi0" in text
+
+
+@pytest.mark.parametrize("gib", [1000, 995])
+def test_an_array_is_no_larger_than_its_spare_can_hold(gib: int) -> None:
+    """So mdadm makes it: partitions must fit whatever it takes for its size."""
+    disks = tuple(
+        Disk(device=f"/dev/sd{n}", serial=f"S{n}", size_bytes=size << 30)
+        for n, size in enumerate((1000, 1000, gib))
+    )
+    host = Host.model_validate({"metadata": {"name": "h"}, "raid": [volume("a", "raid1", 2) | {"spares": 1}]})
+    (made,) = choose_storage(host, Hardware(disks=disks), {}).volumes
+    assert [disk.serial for disk in made.spares] == ["S2"]
+    assert (gib - 2) << 30 < made.size_bytes < gib << 30

@@ -276,3 +276,21 @@ def test_what_a_drive_is_the_controller_says_and_what_lies_on_it_the_system(choo
     found = choose(machine, {"drives": {"count": 2, "media": "hdd"}})
     assert names(found) == ["A0", "B0"]
     assert found.members[0].disk.found == ("ext4",)
+
+
+@pytest.mark.parametrize(
+    ("gib", "refused"),
+    [(100, True), (996, False)],  # of one kind, by two makers
+)
+@pytest.mark.parametrize("software", [True, False])
+def test_a_spare_that_could_stand_in_for_no_member_is_refused(choose, gib, refused, software):
+    """A controller takes none, and mdadm would make the whole array no larger than its spare."""
+    if software:
+        machine = Hardware(disks=(disk("A"), disk("B"), disk("C", gib=gib)))
+    else:
+        machine = Hardware(controllers=(controller(drives("A", 2), drives("C", 1, gib=gib, first=2)),))
+    found = choose(machine, {"drives": {"count": 2}, "spares": 1})
+    assert isinstance(found, Refusal) == refused
+    if refused:
+        assert "C has 100 GiB" in found.message or "C0 has 99 GiB" in found.message
+        assert "minSize or serials" in found.message
