@@ -1,6 +1,6 @@
 """Which disks and arrays a spec means on this machine, and what has to go before they can be made."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,6 +156,7 @@ def choose_storage(spec: Host, hardware: Hardware, recorded: Mapping[str, Collec
     targets: dict[str, Target] = {}
     for path, rule in rules.items():
         taken = in_volumes | {one.identity or "" for target in targets.values() for one in target.disks}
+        taken |= _taken_by_volumes(rule, rules.values(), volumes, hardware)
         target = _target(rule, disks, taken, volumes, refusals)
         if isinstance(target, Refusal):
             refusals[path] = target
@@ -199,6 +200,26 @@ def _rules(spec: Host) -> dict[str, DeviceRule]:
         if isinstance(layout.device, DeviceRule) and layout.device != spec.root_device:
             rules[f"disks[{index}].device"] = layout.device
     return rules
+
+
+def _taken_by_volumes(
+    rule: DeviceRule, rules: Iterable[DeviceRule], volumes: Sequence[Volume], hardware: Hardware
+) -> set[str]:
+    """Disks by which controllers show what the spec's volumes are, or take the place of.
+
+    One that goes is nobody's. One that stays may be named by its own serial, WWN or path, unless a rule has
+    the volume already: else the same volume would be laid out twice.
+    """
+    is_named = rule.serial or rule.wwn or rule.by_path
+    laid_out = {one.raid for one in rules if one.raid}
+    free = {one.spec.name for one in volumes if one.kept and is_named and one.spec.name not in laid_out}
+    stay = {one.existing.uuid for one in volumes if one.existing and one.spec.name in free}
+    arrays = [one.existing for one in volumes if one.existing]
+    for volume in (one for one in volumes if not one.kept):
+        making = [disk for disk in volume.disks if disk.identity not in volume.choice.standing]
+        arrays += [array for disk in making for array in arrays_of(disk, hardware.raids)]
+    arrays = [one for one in arrays if one.uuid not in stay]
+    return {disk.identity or "" for disk in hardware.disks if is_volume(disk, arrays)}
 
 
 def _volume(choice: VolumeChoice, spec: Host) -> Volume | Refusal:

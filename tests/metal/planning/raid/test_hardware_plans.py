@@ -177,3 +177,40 @@ def test_machines_without_controllers_have_the_basis_they_had(plan):
     made = plan(machine(disks=[disk("N0", gib=8), disk("N1", gib=8)]))
     assert "controllers" not in made.basis["hardware"]
     assert GIB
+
+
+SHOWN = disk("600605b09", gib=998, wwn="600605b09", transport="raid", found=("xfs",))
+LAID = {"partitions": [{"name": "d", "size": "rest", "filesystem": "xfs", "mount": "/d"}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "field"),
+    [
+        # It goes for the volume that is made of its drives.
+        ("old", {"rootDevice": {"minSize": "500GiB"}}, "rootDevice"),
+        ("old", {"rootDevice": {"wwn": "600605b09"}}, "rootDevice"),
+        ("old", {"disks": [{"device": {"minSize": "500GiB"}, **LAID}]}, "disks[0].device"),
+        # It is the volume that the root is on: both would be written to one place.
+        ("system", {"disks": [{"device": {"minSize": "500GiB"}, **LAID}]}, "disks[0].device"),
+        ("system", {"disks": [{"device": {"wwn": "600605b09"}, **LAID}]}, "disks[0].device"),
+    ],
+)
+def test_a_disk_that_a_volume_is_shown_by_is_no_disk_of_its_own(plan, name, changes, field):
+    stands = array(name, "raid1", ["H0", "H1"], uuid="600605b09", found=("xfs",), device=SHOWN.device)
+    made = plan(machine(controller(drives("H", 2, state="online")), raids=[stands], disks=[SHOWN]), **changes)
+    assert [(step.field, step.blocked_by) for step in made.steps if step.blocked_by] == [
+        (field, "no-matching-disk")
+    ]
+
+
+def test_a_wide_rule_does_not_mean_a_volume_of_the_spec_and_one_that_names_it_does(plan):
+    stands = array("system", "raid1", ["H0", "H1"], uuid="600605b09", found=("xfs",), device=SHOWN.device)
+    seen = machine(
+        controller(drives("H", 2, state="online")), raids=[stands], disks=[SHOWN, disk("N0", gib=600)]
+    )
+    beside = plan(seen, disks=[{"device": {"minSize": "500GiB"}, **LAID}])
+    assert beside.blocked is None
+    assert ids(beside) == ["raid-boot:system", "wipe:system", "wipe:N0"]
+    by_name = plan(seen, rootDevice={"wwn": "600605b09"})
+    assert by_name.blocked is None
+    assert ids(by_name) == ["wipe:600605b09"]
