@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from metal.planning.disks import Refusal
+from metal.planning.disks import Refusal, members_of
 from metal.planning.erasing import VOLUME_METHODS, unwipeable
 from metal.planning.layout import (
     TABLE_NAMES,
@@ -20,12 +20,13 @@ from metal.planning.layout import (
 )
 from metal.planning.leftovers import MEMBER_OF_GROUP, Leftovers
 from metal.planning.mounting import ENCRYPTED, HEADER_MARK, formatted, unfinished
-from metal.planning.raid.pools import is_volume
+from metal.planning.raid.pools import gone_from, is_volume
+from metal.planning.raid.standing import WORN
 from metal.planning.root_disk import changed_root, recorded_root, recorded_volumes
-from metal.planning.storage import Storage, Target, choose_storage, keeps, preserved_groups
+from metal.planning.storage import Storage, Target, Volume, choose_storage, keeps, preserved_groups
 from metal.planning.tpm import tpm_refusal
 from metal.planning.volume_groups import Group, PhysicalPart, choose_groups
-from specs.facts import Disk, Hardware, PartitionFact, Tpm
+from specs.facts import Disk, Hardware, PartitionFact, RaidArray, Tpm
 from specs.model import DiskLayout, Host, Partition
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
@@ -259,6 +260,9 @@ def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] 
         wished = target.volume.spec.level
         told = f"{target.name} is {existing.level} and holds data to preserve, wished {wished}"
         return Refusal("layout-impossible", told)
+    moved = _elsewhere(target.volume, existing) if target.volume and existing else None
+    if moved:
+        return moved
     parts = existing.partitions if existing else target.disk.partitions if target.disk else ()
     found = _standing_parts(layout, parts)
     # The boot OS assembles no array: what an array that is not seen holds shows on its members alone.
@@ -285,6 +289,27 @@ def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] 
         or _cramped(layout, kept)
     )
     return wrong or kept
+
+
+def _elsewhere(volume: Volume, existing: RaidArray) -> Refusal | None:
+    """Refuse to preserve what lies on other drives than the spec means: those would count as this host's.
+
+    A drive that is gone may be replaced by another one.
+    """
+    if volume.kept:
+        return None
+    pool = volume.choice.pool
+    lost = gone_from([pool.controller]) if pool.controller else set()
+    members = existing.model_copy(update={"spares": ()})
+    seen = members_of(members, [one.disk for one in pool.candidates])
+    left_out = {disk.identity for disk in seen} - {disk.identity for disk in volume.members} - lost
+    whole = existing.state not in (*WORN, "unknown")
+    other = whole and len(volume.members) != len(existing.members)
+    if not left_out and not other:
+        return None
+    means = ", ".join(one.identity for one in volume.choice.members)
+    told = f"{volume.spec.name} holds data to preserve on {', '.join(existing.members)}"
+    return Refusal("layout-impossible", f"{told}, and the spec means {means}: name its drives by serials")
 
 
 def _standing_parts(layout: DiskLayout, parts: Sequence[PartitionFact]) -> dict[str, PartitionFact]:

@@ -1,10 +1,11 @@
 """The steps that install a host: disks to arrays to image to a configured system, in the one right order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
+from metal.planning.disks import members_of
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.file_systems import FileSystem, file_systems
@@ -18,6 +19,7 @@ from metal.planning.root_disk import drives_of_volumes, root_identities
 from metal.planning.storage import Target
 from metal.planning.volume_groups import EXTENT_BYTES, Group
 from metal.planning.wish import Wish, layout_hash
+from specs.facts import Disk
 from specs.model import Formatted, Host
 from specs.records import ImageRecord, WorkOrder
 from specs.sizes import human_size
@@ -264,7 +266,8 @@ def _lines(part: Formatted, held: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: bool) -> Iterator[Step]:
-    identities = sorted({disk.identity or "" for target in _targets(chosen) for disk in target.disks})
+    cuts = [cut for cut in (chosen.root, *chosen.data) if cut]
+    identities = sorted({disk.identity or "" for cut in cuts for disk in _lies_on(cut)})
     record: dict[str, Any] = {
         "image_digest": digest,
         "specset": order.specset,
@@ -286,6 +289,14 @@ def _finish(spec: Host, order: WorkOrder, chosen: Chosen, digest: str, *, efi: b
     yield _plain("boot-order", "power", "a plain start needs no network", args=boot, where="bmc")
     cycle = {"action": "cycle"}
     yield _plain("power", "power", "starts the installed system", args=cycle, where="bmc", reboot=True)
+
+
+def _lies_on(cut: Cut) -> Sequence[Disk]:
+    """The disks that count as the host's own: not one that is to replace a lost member of what stays."""
+    volume = cut.target.volume
+    if cut.kept and volume and volume.existing and not volume.kept:
+        return members_of(volume.existing, volume.disks)
+    return cut.target.disks
 
 
 def _targets(chosen: Chosen) -> list[Target]:

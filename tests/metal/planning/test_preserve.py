@@ -173,3 +173,31 @@ def test_an_array_that_stays_is_named_by_its_own_drives_alone(hosts, hardware, m
     size_bytes = seen.disks[-1].size_bytes
     target = {"raid": "data", "uuid": "u", "members": [{"identity": "D2", "size_bytes": size_bytes}]}
     assert plan.step("mkfs:scratch").args["target"] == target
+    # It holds nothing of this host, so erasing it later takes a consent like any other.
+    assert "D2" in plan.step("install-record").args["disks"]
+    assert "D3" not in plan.step("install-record").args["disks"]
+
+
+@pytest.mark.parametrize(
+    ("members", "state"),
+    [
+        (("D8", "D9"), "unknown"),  # the spec came to mean other drives
+        (("D2", "D9"), "clean"),
+        (("D2",), "clean"),  # of one drive, in order
+    ],
+)
+def test_data_to_preserve_on_other_drives_than_the_spec_means_is_refused(
+    hosts, hardware, make_order, observe, members, state
+) -> None:
+    """It would stay where it is, and drives that hold somebody else's would be recorded as this host's."""
+    seen = with_data_disks(hardware["web-01"], "xfs")
+    disk = seen.disks[-1]
+    more = tuple(disk.model_copy(update={"device": f"/dev/sd{n}", "serial": f"D{n}"}) for n in (8, 9))
+    held = array(parts=(PART.model_copy(update={"filesystem": "xfs"}),))
+    held = held.model_copy(update={"members": members, "state": state})
+    seen = seen.model_copy(update={"disks": (*seen.disks, *more), "raids": (held,)})
+    order = make_order("web-01", spec=spec_with(hosts), phase=Phase.ACTIVE)
+    plan = make_plan(order, observe(seen), reinstall=True)
+    assert plan.blocked == "layout-impossible"
+    (reason,) = [step.reason for step in plan.steps if step.blocked_by]
+    assert f"data holds data to preserve on {', '.join(members)}, and the spec means D2, D3" in reason
