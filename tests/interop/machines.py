@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.netns import BEHIND, SERVER
+from tests.queueing import queued_s
 
 OVMF = Path("/usr/share/OVMF")
 EDK2 = "virtio-net-pci,romfile="
@@ -129,16 +130,8 @@ class Machine:
         return found
 
     def queued_s(self):
-        """How long the thread of it that waited most has stood in the queue for a processor.
-
-        The second figure of /proc/PID/task/TID/schedstat; a kernel without it says nothing, and so
-        the deadline is one of the wall clock.
-        """
-        waited_ns = [0]
-        for stat in Path(f"/proc/{self.pid}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError):  # a thread that has ended meanwhile
-                waited_ns.append(int(stat.read_text().split()[1]))
-        return max(waited_ns) / 1e9
+        """How long it has stood in the queue for a processor."""
+        return queued_s(self.pid)
 
     def late(self, timeout):
         """That something did not come in time."""

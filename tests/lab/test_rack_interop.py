@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import pytest
 
 from lab import enter
 from lab.processes import ProcessRecord
+from tests.free_port import free_port
 
 pytestmark = pytest.mark.interop
 
@@ -113,9 +113,7 @@ def test_up_mends_a_dead_bmc_and_else_does_nothing(rack, user, ipmitool):
 def test_the_relay_reaches_inside_and_ends_with_the_rack(rack, tmp_path):
     (tmp_path / "page").write_text("from inside")
     serve = [sys.executable, "-m", "http.server", "8099", "--bind", "127.0.0.1", "--directory", str(tmp_path)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     relay = [sys.executable, "-m", "lab", "relay", "--dir", str(rack.directory)]
     relay += ["--listen", f"127.0.0.1:{port}", "--to", "127.0.0.1:8099"]
     with (

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from lab.definition import Smbios
+from tests.free_port import free_port
 from tests.metal.transport.lab_bmc import LabBmc
 
 RF_EXEC = f"""#!{sys.executable} -IS
@@ -85,8 +86,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         subprocess.run(keygen, check=True)
     (home / "rf-exec").write_text(RF_EXEC)
     (home / "rf-exec").chmod(0o755)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     options = {
         "HostKey": home / "host",
         "AuthorizedKeysFile": home / "client.pub",
@@ -120,10 +120,10 @@ def _privilege_separation() -> None:
 
 
 def _wait_for_banner(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
                 if connection.recv(4) == b"SSH-":
                     return
         except OSError:

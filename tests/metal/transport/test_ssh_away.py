@@ -1,5 +1,6 @@
 """A machine that loses its power in the middle of a command whose own deadline may be an hour away."""
 
+import contextlib
 import signal
 import socket
 import time
@@ -12,6 +13,14 @@ from metal.transport import ssh
 from metal.transport.ssh import SshShell
 
 
+@contextlib.contextmanager
+def nobody_listens():
+    """A port that is taken, so that nobody else begins to listen on it, and that refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
 def test_a_machine_that_stays_away_is_given_up_long_before_the_commands_deadline(sshd, monkeypatch, tmp_path):
     """Its server goes, and with it the session: as a power cut shows itself once TCP has given up."""
     monkeypatch.setattr(ssh, "_AWAY_S", 0.5)
@@ -20,11 +29,9 @@ def test_a_machine_that_stays_away_is_given_up_long_before_the_commands_deadline
         "web-01", "127.0.0.1", user=sshd.user, private_key=sshd.private_key, host_key=sshd.host_key,
         port=sshd.port, rf_exec=sshd.rf_exec, retries=1,
     )  # fmt: skip
-    with shell, socket.create_server(("127.0.0.1", 0)) as nobody:
+    with shell, nobody_listens() as dead_port:
         transport = shell._connection.client.get_transport()
         assert transport.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 20_000
-        dead_port = nobody.getsockname()[1]
-        nobody.close()
         shell._connection.port = dead_port
         session = 'p=$PPID; until grep -q sshd /proc/$p/comm; do p=$(cut -d" " -f4 /proc/$p/stat); done'
         argv = ("sh", "-c", f"{session}; kill -{signal.SIGKILL} $p")
@@ -64,9 +71,7 @@ def test_a_machine_that_is_known_to_be_off_is_not_waited_for(sshd, monkeypatch):
         asked_at.append(time.monotonic())
         return next(told)
 
-    with shell, socket.create_server(("127.0.0.1", 0)) as nobody:
-        shell._connection.port = nobody.getsockname()[1]
-        nobody.close()
+    with shell, nobody_listens() as shell._connection.port:
         shell._connection.client.close()
         with pytest.raises(Unreachable, match="its power is off"):
             shell.change(Command(("true",), "write"), step="1-x", epoch=5, gone=gone)

@@ -2,23 +2,23 @@
 
 import json
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from pxe_edge.command import main
+from tests.free_port import free_port
+from tests.queueing import queued_s
 
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+pytestmark = pytest.mark.timeout(300)
+START_S = 90
+"""An edge starts in two seconds; on a computer that is busy with other work in thirty and more."""
 
 
 def start(data: Path, port: int, *more: str) -> subprocess.Popen[str]:
@@ -27,7 +27,7 @@ def start(data: Path, port: int, *more: str) -> subprocess.Popen[str]:
 
 
 def health(data: Path, port: int) -> dict[str, object]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + START_S
     while True:
         try:
             trust = ssl.create_default_context(cafile=str(data / "edge" / "tls" / "ca.pem"))
@@ -39,6 +39,16 @@ def health(data: Path, port: int) -> dict[str, object]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+def stopped(process: subprocess.Popen[str], limit_s: float) -> str:
+    """Tell it to end, which it must within so many seconds in which it could run; what it has said."""
+    began, queued = time.monotonic(), queued_s(process.pid)
+    process.send_signal(signal.SIGTERM)
+    while time.monotonic() - began - (max(queued, queued_s(process.pid)) - queued) < limit_s:
+        with suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=0.1)[1]
+    raise AssertionError(f"it runs {limit_s} s after it was told to end")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +66,7 @@ def test_a_folder_that_is_no_good_set(tmp_path: Path, files: dict[str, str] | No
         for name, text in files.items():
             (folder / name).write_text(text)
     process = start(tmp_path / "data", free_port(), "--specs", str(folder))
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=START_S)
     assert process.returncode == 2
     assert said in errors
     assert "Traceback" not in errors
@@ -69,12 +79,9 @@ def test_it_waits_for_a_first_set_refuses_a_second_edge_and_ends_in_time(tmp_pat
         assert health(tmp_path / "data", port) == {"ok": True, "site": None, "specset": None}
         for other_port, said in ((port, f"TCP port {port}"), (free_port(), "another edge runs on")):
             second = start(tmp_path / "data", other_port)
-            _, errors = second.communicate(timeout=30)
+            _, errors = second.communicate(timeout=START_S)
             assert (second.returncode, said in errors, "Traceback" in errors) == (1, True, False), errors
-        process.send_signal(signal.SIGTERM)
-        began = time.monotonic()
-        _, errors = process.communicate(timeout=10)
-        assert time.monotonic() - began < 5
+        errors = stopped(process, 5)
         assert process.returncode == 0
         assert "event=stopped clean=True" in errors
     finally:
@@ -94,7 +101,7 @@ def test_a_registry_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "edge").mkdir()
     (tmp_path / "edge" / "registry.sqlite").write_bytes(b"no database\n" * 500)
     process = start(tmp_path, free_port())
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=START_S)
     assert (process.returncode, "Traceback" in errors) == (1, False)
     assert "can't be used: " in errors
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from pxe_edge.policy.views import BootOsView, SiteView
 from pxe_edge.servers.boot_plane import BootPlane
 from pxe_edge.servers.http import HttpServer
 from pxe_edge.servers.memory import MemoryBoot, MemoryView
+from tests.free_port import free_port
 
 REPOSITORY = Path(__file__).parents[3]
 UNPACKED = REPOSITORY / "build" / "tools" / "root" / "usr" / "sbin" / "nginx"
@@ -30,12 +30,6 @@ http {{
     include {folder}/site.conf;
 }}
 """
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def configuration(folder, port, behind):
