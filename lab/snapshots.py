@@ -239,13 +239,19 @@ def _require_stopped(data: Path | None) -> None:
     if data is None:
         return
     paths = {(data / name).resolve() for name in DATABASES}
-    for link in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            path = link.readlink()
-        except OSError:
-            continue
-        if path in paths:
-            raise LabError(f"process {link.parts[2]} has {path} open", "stop rackflow up first")
+    for process in Path("/proc").glob("[0-9]*"):
+        for path in paths & _open_files(process):
+            raise LabError(f"process {process.name} has {path} open", "stop rackflow up first")
+
+
+def _open_files(process: Path) -> set[Path]:
+    """What a process has open; of one that ends meanwhile, or is another user's, what could be read."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.add(link.readlink())
+    return found
 
 
 def _forget(directory: Path) -> None:
