@@ -183,7 +183,7 @@ class Lab:
     @contextlib.contextmanager
     def watch(self, letter, interface):
         """Everything that passes an interface while the block runs."""
-        sock = self.socket(letter, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        sock = self.socket(letter, socket.AF_PACKET, socket.SOCK_RAW, 0)  # deaf until it has its interface
         sock.bind((interface, 3))
         seen = Watch(sock)
         try:
@@ -306,10 +306,11 @@ def wait_for(log, text, process=None, timeout=15.0):
     """Wait until a log matches a pattern; fails with the whole log."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
+        ended = process is not None and process.poll() is not None  # before the log: its last words count
         found = log.read_text(errors="replace")
         if re.search(text, found, re.MULTILINE):
             return found
-        if process is not None and process.poll() is not None:
+        if ended:
             break
         time.sleep(0.03)
     pytest.fail(f"{text!r} did not appear within {timeout} s:\n{log.read_text(errors='replace')}")

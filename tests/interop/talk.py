@@ -86,10 +86,10 @@ class Talk:
 
     def send_all(self, messages):
         """Put many broadcast messages on the wire, as fast as one socket takes them."""
-        how = {"source": wire.NOBODY, "target": wire.EVERYBODY, "ports": (68, 67), "source_mac": self.mac}
+        how = {"source": wire.NOBODY, "target": wire.EVERYBODY, "ports": (68, 67)}
         with self.lab.socket("R", socket.AF_PACKET, socket.SOCK_RAW, 0) as sock:
             for message in messages:
-                sock.sendto(frame(encode(message), **how), ("r1", 0x0800))
+                sock.sendto(frame(encode(message), source_mac=message.mac, **how), ("r1", 0x0800))
 
     def has(self, address):
         """Let the bench answer ARP for an address from now on."""

@@ -1,5 +1,6 @@
 """IPv6 on edges of their own: short leases, and who is answered."""
 
+import contextlib
 import os
 import re
 import signal
@@ -53,12 +54,15 @@ def test_an_unknown_machine_under_hold_is_silent_with_its_reason(lab, need, tmp_
     assert (edge.data / "edge" / "dhcp6.duid").exists()
 
 
-def edges(lab):
-    """The processes of the edge in the server's namespace."""
+def kill_edges(lab):
+    """Kill -9 the processes of the edge in the server's namespace; one may have ended meanwhile."""
     inside = subprocess.run(
         ["ip", "netns", "pids", lab.namespace("S")], check=True, capture_output=True, text=True
     ).stdout.split()
-    return [int(pid) for pid in inside if b"pxe_edge" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    for pid in inside:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"pxe_edge" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def test_a_lease_and_the_servers_identifier_survive_kill_9(lab, need, tmp_path):
@@ -69,8 +73,7 @@ def test_a_lease_and_the_servers_identifier_survive_kill_9(lab, need, tmp_path):
         with lab.watch("S", "br0") as watch:
             with bound(CLIENTS6["dhclient"], lab, "C", tmp_path) as got:
                 address = got.address
-            for pid in edges(lab):
-                os.kill(pid, signal.SIGKILL)
+            kill_edges(lab)
             edge.process.wait(10)
             edge.log = edge.folder / "again.log"  # so that `start` waits for this start
             edge.start()

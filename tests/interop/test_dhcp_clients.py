@@ -190,7 +190,7 @@ def on_link(lab):
 
 def test_nmap_sees_the_server_by_broadcast(lab, edge, on_link, need):
     need("nmap")
-    arguments = "broadcast-dhcp-discover.mac=random,broadcast-dhcp-discover.timeout=3"
+    arguments = "broadcast-dhcp-discover.mac=random,broadcast-dhcp-discover.timeout=8"
     argv = ("nmap", "--script", "broadcast-dhcp-discover", "--script-args", arguments, "-e", "c0")
     said = lab.run("C", *argv).stdout
 

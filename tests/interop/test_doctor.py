@@ -72,7 +72,7 @@ def test_a_forgotten_server_on_the_link(edge, lab, need):
     need("dnsmasq")
     forgotten = (*DNSMASQ, RANGE, "--dhcp-boot=evil.efi")
     with lab.running("C", *forgotten, ready="IP range", name="forgotten"):
-        said = ask(edge, "--only", "dhcp", "--listen", "5")
+        said = ask(edge, "--only", "dhcp", "--listen", "10")  # it pings for three seconds before it offers
     mac_of_c0 = lab.mac("C", "c0").hex(":")
 
     assert (said.code, said.amiss()) == (1, {OTHERS})

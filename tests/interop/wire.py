@@ -18,6 +18,10 @@ COOKIE = bytes.fromhex("63825363")
 BROADCAST_MAC = b"\xff" * 6
 NOBODY, EVERYBODY = "0.0.0.0", "255.255.255.255"
 _KEPT = 1600
+_BUFFER_BYTES = 16 << 20
+"""Of a machine that loads its files thousands of frames pass while this process is not given a processor."""
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS = 33, 35
+_TIMESPEC = struct.Struct("@qq")
 _HEADER = struct.Struct("!BBBBIHH4s4s4s4s16s64s128s4s")
 
 
@@ -155,11 +159,17 @@ def datagram(data):
 
 
 class Watch:
-    """Everything that passes an interface, kept with its time; `wait` is how tests wait for a packet."""
+    """Everything that passes an interface, kept with its time; `wait` is how tests wait for a packet.
+
+    Times are the kernel's, of when a frame passed: this process may be given a processor much later.
+    """
 
     def __init__(self, sock):
         """Listen on a packet socket that is bound to its interface."""
         self.frames = []
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        with contextlib.suppress(PermissionError):  # under a user namespace of an old kernel
+            sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
         self._sock = sock
         self._more = threading.Condition()
         self._ended = False
@@ -213,11 +223,18 @@ class Watch:
         self._sock.settimeout(0.2)
         while not self._ended:
             try:
-                data = self._sock.recv(65536)
+                data, told, _, _ = self._sock.recvmsg(65536, socket.CMSG_SPACE(_TIMESPEC.size))
             except TimeoutError:
                 continue
             except OSError:
                 return
             with self._more:
-                self.frames.append((time.monotonic(), data[:_KEPT]))
+                self.frames.append((_passed_at(told), data[:_KEPT]))
                 self._more.notify_all()
+
+
+def _passed_at(told):
+    """When a frame passed, by what came with it."""
+    ((_, _, stamp),) = told
+    seconds, nanoseconds = _TIMESPEC.unpack(stamp)
+    return seconds + nanoseconds / 1e9
