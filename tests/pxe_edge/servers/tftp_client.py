@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+from unittest.mock import patch
 
+from pxe_edge.policy import transfer
 from pxe_edge.servers.tftp import TftpServer
 from pxe_edge.wire import tftp
 from pxe_edge.wire.tftp import Ack, Data, OptionAck, ReadRequest
@@ -26,7 +28,7 @@ class Client:
         self.send(packet, self.to)
 
     async def receive(self):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             data, self.came_from = await asyncio.get_running_loop().sock_recvfrom(self.sock, 65536)
         return tftp.decode(data)
 
@@ -52,6 +54,8 @@ class Client:
 
 
 def serve(root, talk, **settings):
+    """Talk to a server that repeats nothing by itself: a busy computer may take a client's second away."""
+
     async def run():
         server = TftpServer(root, port=0, **settings)
         server.start()
@@ -68,10 +72,11 @@ def serve(root, talk, **settings):
             for each in clients:
                 each.sock.close()
 
-    asyncio.run(run())
+    with patch.object(transfer, "FIRST_WAIT_S", 40.0):
+        asyncio.run(run())
 
 
 async def until(condition):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - waits for a state of the server, with a deadline
             await asyncio.sleep(0.005)
