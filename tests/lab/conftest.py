@@ -293,9 +293,9 @@ def user(rack):
 def ipmitool(rack, user):
     """Run ipmitool in the edge's namespace."""
 
-    def run(*words, user=user.name, password=None, suite=17, retries=1, address=user.address):
+    def run(*words, user=user.name, password=None, suite=17, tries=1, wait_s=10, address=user.address):
         argv = ["ipmitool", "-I", "lanplus", "-H", address, "-U", user, "-E", "-C", str(suite)]
-        argv += ["-N", "1", "-R", str(retries), *words]
+        argv += ["-N", str(wait_s), "-R", str(tries), *words]
         environment = {**os.environ, "IPMI_PASSWORD": password or Account.password}
         return subprocess.run(
             rack.command(argv), env=environment, capture_output=True, text=True, timeout=60, check=False

@@ -115,7 +115,7 @@ def test_the_machine_and_the_lan_are_deaf_apart(fault, ipmitool, in_band):
 def test_a_fault_with_a_time_ends_by_itself(rack, fault, ipmitool):
     fault("bmc-silent", **{"for": 0.5})
 
-    eventually(lambda: ipmitool("power", "status").returncode == 0)
+    eventually(lambda: ipmitool("power", "status", wait_s=1).returncode == 0)
     assert status(rack).faults == ()
 
 
@@ -165,7 +165,7 @@ def test_a_bmc_reset_mutes_it_for_a_while(fault, ipmitool, rack):
     log = rack.machine("m1").directory / "bmc.log"
     eventually(lambda: "controller reset" in log.read_text())
     began = time.monotonic()
-    done = ipmitool("power", "status", retries=5)
+    done = ipmitool("power", "status", tries=5, wait_s=1)
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began > 1
 
