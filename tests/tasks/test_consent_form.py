@@ -16,10 +16,13 @@ from prefect.testing.utilities import prefect_test_harness
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+START_S = 240
+"""A server starts in ten seconds; where others had the processors, ninety were seen to be too few."""
 END_S = 120
 
 pytestmark = [
     pytest.mark.prefect,
+    pytest.mark.timeout(600),
     pytest.mark.filterwarnings("default"),  # Prefect's own server and client warn of their dependencies
 ]
 
@@ -67,7 +70,7 @@ class Consenting:
 
 @pytest.fixture(scope="module")
 def prefect() -> Iterator[tuple[httpx.Client, str]]:
-    with prefect_test_harness(server_startup_timeout=90):
+    with prefect_test_harness(server_startup_timeout=START_S):
         with get_client(sync_client=True) as client:
             made = client.create_deployment(
                 flow_id=client.create_flow_from_name("consenting"),

@@ -73,6 +73,7 @@ def test_a_task_retries_by_the_table_or_not_at_all() -> None:
 
 
 @pytest.mark.prefect
+@pytest.mark.timeout(300)  # a server starts in ten seconds, and on a computer that is busy in a hundred
 @pytest.mark.filterwarnings("default")  # Prefect's own server and client warn of their own dependencies
 def test_prefect_retries_an_unreachable_task_and_not_a_refused_one() -> None:
     calls: list[str] = []
@@ -89,7 +90,7 @@ def test_prefect_retries_an_unreachable_task_and_not_a_refused_one() -> None:
         states = [failing(error)(return_state=True) for error in (Unreachable("silent"), Refused("no"))]
         return states[0].type.value, states[1].type.value
 
-    with prefect_test_harness(server_startup_timeout=90):
+    with prefect_test_harness(server_startup_timeout=240):
         ended = both()
 
     assert ended == ("FAILED", "FAILED")
