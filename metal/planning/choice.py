@@ -249,11 +249,11 @@ def _cut_data(spec: Host, layout: DiskLayout, target: Target) -> Cut | Refusal:
     plan = lay_out_data(layout.partitions, target.size_bytes, target.sector_bytes, layout.table)
     if isinstance(plan, Refusal) or not keeps(layout, spec):
         return plan if isinstance(plan, Refusal) else Cut(layout, target, plan, {})
-    kept = _kept_parts(layout, target)
+    kept = _kept_parts(layout, target, plan)
     return kept if isinstance(kept, Refusal) else Cut(layout, target, plan, kept)
 
 
-def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] | Refusal:
+def _kept_parts(layout: DiskLayout, target: Target, plan: DiskPlan) -> dict[str, PartitionFact] | Refusal:
     """The partitions of a layout that stand, as they were seen; none on an empty disk."""
     existing = target.volume.existing if target.volume else None
     if target.volume and existing and existing.level != target.volume.spec.level:
@@ -284,7 +284,7 @@ def _kept_parts(layout: DiskLayout, target: Target) -> dict[str, PartitionFact] 
     kept = {part.name: found[part.name] for part in layout.partitions}
     wrong = (
         _ambiguous(layout, target, parts)
-        or _unlabelled(layout, target, kept)
+        or _unlabelled(layout, target, kept, plan)
         or _unlike(layout, target, kept)
         or _cramped(layout, kept)
     )
@@ -358,18 +358,27 @@ def _cramped(layout: DiskLayout, kept: Mapping[str, PartitionFact]) -> Refusal |
     return next((one for one in told if one), None)
 
 
-def _unlabelled(layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact]) -> Refusal | None:
+def _unlabelled(
+    layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact], plan: DiskPlan
+) -> Refusal | None:
     """Refuse what an MBR's number alone would name: the file system must bear the label of the spec too.
 
-    What is encrypted is known by opening with its key, a physical volume by its group.
+    A physical volume is known by its group. What shows no label, encrypted or without a file system, must be
+    where the spec puts it: a key that opens two partitions would open the wrong one as well.
     """
-    for part in layout.partitions if layout.table == "mbr" else ():
-        if not part.preserve or part.lvm or part.luks or part.filesystem is None:
+    for one in plan.added if layout.table == "mbr" else ():
+        part, seen = one.part, kept[one.part.name]
+        if not part.preserve or part.lvm:
             continue
-        seen, wished = kept[part.name].label, label_of(part)
-        if (seen or "").casefold() != wished.casefold():
-            told = f"{target.name}: partition {kept[part.name].number} is to be preserved as {part.name}"
-            return Refusal("layout-impossible", f"{told} and is labelled {seen or 'nothing'}, not {wished}")
+        told = f"{target.name}: partition {seen.number} is to be preserved as {part.name}"
+        if part.luks or part.filesystem is None:
+            if (seen.start_bytes, seen.size_bytes) != (one.start_bytes, one.size_bytes):
+                has = f"has {human_size(seen.size_bytes)} at {human_size(seen.start_bytes)}"
+                where = f"{human_size(one.size_bytes)} at {human_size(one.start_bytes)}"
+                return Refusal("layout-impossible", f"{told} and {has}, the spec makes {where}")
+        elif (seen.label or "").casefold() != label_of(part).casefold():
+            labelled = f"{told} and is labelled {seen.label or 'nothing'}, not {label_of(part)}"
+            return Refusal("layout-impossible", labelled)
     return None
 
 

@@ -184,6 +184,38 @@ def test_what_is_not_surely_meant_is_refused(
     assert [step.reason for step in plan.steps if message in step.reason], [s.reason for s in plan.steps]
 
 
+LUKS = {"luks": {"key": {"secret": "k"}}, "filesystem": "ext4"}
+RAW = {"filesystem": None, "mount": None}
+
+
+@pytest.mark.parametrize("shows_nothing", [LUKS, RAW])
+@pytest.mark.parametrize(("first", "refused"), [("data", False), ("scratch", True)])
+def test_what_shows_no_label_is_preserved_where_the_spec_puts_it_alone(
+    first, refused, shows_nothing, make_order, observe, hardware, hosts
+) -> None:
+    """Two entries of a spec were turned: the other partition would be kept, and the data made anew."""
+    layout = [KEPT | shows_nothing, SCRATCH | shows_nothing | {"size": "2GiB"}]
+    if first == "scratch":
+        layout.reverse()
+    held = {"filesystem": "crypto_LUKS" if shows_nothing is LUKS else None, "label": None}
+    seen = with_disk(hardware["db-01"], **held)
+    disk = seen.disks[-1]
+    other = {"filesystem": held["filesystem"], "start_bytes": MIB + GIB, "size_bytes": 2 * GIB}
+    parts = (disk.partitions[0], disk.partitions[1].model_copy(update=other))
+    seen = seen.model_copy(
+        update={"disks": (*seen.disks[:-1], disk.model_copy(update={"partitions": parts}))}
+    )
+    order = make_order("db-01", spec=spec_with(hosts, *layout), secrets={"ops-password": 3, "k": 1})
+    plan = make_plan(order, observe(seen))
+    assert (plan.blocked is not None) == refused
+    if refused:
+        (reason,) = [step.reason for step in plan.steps if step.blocked_by]
+        told = (
+            "D1: partition 2 is to be preserved as data and has 2 GiB at 1 GiB, the spec makes 1 GiB at 2 GiB"
+        )
+        assert reason == told
+
+
 def test_a_blank_disk_is_cut_by_an_mbr(make_order, observe, hardware, hosts) -> None:
     blank = Disk(device="/dev/vdb", serial="D1", size_bytes=8 * GIB)
     seen = hardware["db-01"].model_copy(update={"disks": (*hardware["db-01"].disks, blank)})
