@@ -25,6 +25,7 @@ from metal.protocols import Command
 from specs.facts import SystemFacts
 
 Where = tuple[Target, int]
+SUBVOLUME: Final = "subvol=/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,15 @@ def _mount(work: Work) -> None:
     work.unmount()
     name, filesystem = str(work.args["name"]), str(work.args["filesystem"])
     places, layers = _place(work, name, luks_steps.layers(work, name, fresh=False, seal=False))
-    stack = Stack(f"mount {name}, which stays", layers=layers, mounted=Mounted(filesystem, ()))
+    stack = Stack(f"mount {name}, which stays", layers=layers, mounted=Mounted(filesystem, _shown(work)))
     work.send((stack.command(Places.of(places)),))
+
+
+def _shown(work: Work) -> tuple[tuple[str, ...], ...]:
+    """Give what fails on a mounted btrfs that lacks a subvolume."""
+    options = [str(said) for _, said in work.args["folders"]]
+    names = [said.removeprefix(SUBVOLUME) for said in options if said.startswith(SUBVOLUME)]
+    return tuple(("btrfs", "subvolume", "show", f"{{mount}}/{name}") for name in names)
 
 
 def _send(work: Work, says: str, inside: Command | None) -> None:

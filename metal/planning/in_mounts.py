@@ -22,11 +22,14 @@ HIDDEN: Final = "what is mounted there hides what the root has"
 
 
 def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
-    """One step for each that stays and will be gone into: it must mount before anything is erased."""
+    """One step for each that stays, and is gone into or shows to nobody what it is.
+
+    It must mount as the spec has it before anything is erased: later it would be missing.
+    """
     paths = [str(file["path"]) for file in wish.files]
     paths += [_home(str(user["name"])) for user in _accounts(wish)]
     for one in file_systems(chosen):
-        if one.stays and any(_inside(spec, one.part, path) for path in paths):
+        if one.stays and (_hidden(one) or any(_inside(spec, one.part, path) for path in paths)):
             yield Step(
                 id=f"mounts:{one.part.name}",
                 kind="in-mount",
@@ -35,6 +38,14 @@ def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wis
                 minutes=0.1,
                 args=_args(chosen, one, encryption),
             )
+
+
+def _hidden(one: FileSystem) -> bool:
+    """Whether no reading shows the file system, or all that is mounted of it: subvolumes are inside of it."""
+    if one.part.filesystem == "swap" or not one.folders:
+        return False
+    inside = "group" in one.place or one.part.luks is not None
+    return inside or any(at != one.part.mount for at, _ in one.folders)
 
 
 def accounts_in_mounts(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:

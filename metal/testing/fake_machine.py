@@ -29,6 +29,7 @@ from metal.drivers.storage.lvm import LVM
 from metal.drivers.storage.opened import LIST
 from metal.errors import Refused
 from metal.protocols import Change, Command, Output
+from metal.testing import fake_mounts
 from metal.testing.fake_luks import run_under
 from metal.testing.fake_lvm import FakeLvm
 from metal.testing.fake_shell import FakeShell
@@ -359,8 +360,7 @@ class FakeMachine(FakeShell):
         One that stays gets accounts and files alone.
         """
         for layer in (one for one in document["layers"] if one["open"][0] != "lvm"):
-            refused = run_under(below, layer, self.tpm, tear=tear)
-            if refused:
+            if refused := run_under(below, layer, self.tpm, tear=tear):
                 return refused
         inside = document["fill"]["inside"]
         if inside:
@@ -407,10 +407,13 @@ class FakeMachine(FakeShell):
             refused = run_under(volume.setdefault("header", {}), layer, self.tpm, tear=tear)
             if refused:
                 return refused
+        held = volume["made"][0].partition(".")[2] if volume["made"] else None
+        if refused := fake_mounts.refusal(held, (), document):
+            return refused
         made = [argv for argv in document["make"] if argv[0].startswith("mk")]
         if made:
             volume["made"] = None if tear else made[-1][:-1]
-        elif not tear and (document["make"] or (document["mounted"] or {}).get("run")):
+        elif not tear and (document["make"] or fake_mounts.changes(document)):
             volume["grown"] = volume["extents"]
         for argv in () if tear else document["mark"]:
             self.lvm.mark(argv)
@@ -426,7 +429,9 @@ class FakeMachine(FakeShell):
                 part["subvolumes"] = []
             elif argv[0] == "wipefs":
                 part |= {"fstype": None, "uuid": None}
-        inside = document["mounted"]["run"] if document["mounted"] else []
+        if refused := fake_mounts.refusal(part["fstype"], tuple(part.get("subvolumes", ())), document):
+            return refused
+        inside = fake_mounts.changes(document)
         made = [argv[-1].removeprefix("{mount}/") for argv in inside if argv[1] == "subvolume"]
         part["subvolumes"] = [*part.get("subvolumes", ()), *(made[: len(made) // 2] if tear else made)]
         return None

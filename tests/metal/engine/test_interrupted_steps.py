@@ -181,3 +181,63 @@ def test_a_thin_volume_that_is_listed_and_does_not_open_is_made_again_with_its_p
     removed = [sent.change.argv[-1] for sent in rig.machine.sent if "lvremove" in sent.change.argv]
     assert removed == ["sys/pool"]
     assert run(rig, plan, "mkfs:thin").changed
+
+
+KEPT = {"name": "data", "size": "rest", "filesystem": "ext4", "mount": "/data", "preserve": True}
+SUBVOLUMES = {"filesystem": "btrfs", "subvolumes": [{"name": "@a", "mount": "/a"}]}
+
+
+@pytest.mark.parametrize(
+    ("held", "says"),
+    [
+        (["mkfs.ext4"], None),
+        (["mkfs.xfs"], "wrong fs type"),  # the spec says ext4: nothing would mount it
+    ],
+)
+def test_a_volume_that_stays_mounts_as_the_spec_says_before_anything_is_erased(rig, held, says):
+    """No reading shows what is in it: after the installation it would be too late."""
+    part = {"size": 7 * GIB, "start": 2048, "partlabel": "pv1", "fstype": "LVM2_member", "uuid": "pv-1"}
+    rig.machine.disks["RF-D1"]["parts"] = {1: part}
+    volume = {"extents": 100, "tags": [f"rackflow.fs.{ROOT_UUID}"], "made": held}
+    group = {"uuid": "vg-old", "extent": 4 << 20, "pvs": {"sdb1": "pv-1"}, "lvs": {"data": volume}}
+    rig.machine.lvm.groups["old"] = group
+    spec = whole_jobs.COMMON | {
+        "rootDevice": {"serial": "RF-D0"},
+        "disks": [
+            {"device": {"serial": "RF-D1"},
+             "partitions": [{"name": "pv1", "size": "rest", "lvm": {"vg": "old"}}]}
+        ],
+        "volumeGroups": [{"name": "old", "logicalVolumes": [KEPT]}],
+    }  # fmt: skip
+    first_of(rig, whole_jobs.planned(rig, spec), says)
+
+
+@pytest.mark.parametrize(
+    ("held", "says"), [(["@a", "@b"], None), (["@b"], "Could not access {mount}/@a: No such file")]
+)
+def test_what_stays_has_the_subvolumes_that_will_be_mounted(rig, held, says):
+    part = {
+        "size": 7 * GIB,
+        "start": 2048,
+        "partlabel": "data",
+        "fstype": "btrfs",
+        "uuid": whole_jobs.OLD_UUID,
+    }
+    rig.machine.disks["RF-D1"]["parts"] = {1: part | {"subvolumes": held}}
+    parts = [KEPT | SUBVOLUMES]
+    disks = [{"device": {"serial": "RF-D1"}, "partitions": parts}]
+    spec = whole_jobs.COMMON | {"rootDevice": {"serial": "RF-D0"}, "disks": disks}
+    first_of(rig, whole_jobs.planned(rig, spec), says)
+    assert rig.machine.disks["RF-D1"]["parts"][1]["subvolumes"] == held
+
+
+def first_of(rig, plan: Plan, says: str | None) -> None:
+    """The step that mounts what stays: it goes before all that destroys."""
+    ids = [step.id for step in plan.steps]
+    assert ids.index("mounts:data") < next(n for n, step in enumerate(plan.steps) if step.destructive)
+    if says is None:
+        run(rig, plan, "mounts:data")
+        return
+    with pytest.raises(Refused) as caught:
+        run(rig, plan, "mounts:data")
+    assert says in str(caught.value)

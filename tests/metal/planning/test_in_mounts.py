@@ -115,3 +115,22 @@ def test_what_belongs_into_an_encrypted_file_system_never_lies_on_the_root(reins
     machine.run(plan)
     after = make_plan(order, machine.observe(NOW, refs=REFS))
     assert (after.steps, after.drift) == ((), ())
+
+
+def test_what_no_reading_shows_must_mount_before_anything_is_erased(reinstalled) -> None:
+    """Plain partitions show what they are; what is in volumes, encrypted or in subvolumes does not."""
+    kept = {"filesystem": "ext4", "size": "1GiB", "preserve": True}
+    key = {"luks": {"key": {"secret": "ops-password"}}}
+    parts = [
+        kept | {"name": "plain", "mount": "/plain"},
+        kept | {"name": "locked", "mount": "/locked"} | key,
+        kept | {"name": "trees", "filesystem": "btrfs", "subvolumes": [{"name": "@a", "mount": "/a"}]},
+        kept | {"name": "swapped", "filesystem": "swap"} | key,
+        {"name": "pv", "size": "rest", "lvm": {"vg": "sys"}},
+    ]
+    volumes = [kept | {"name": "volume", "mount": "/volume"}, kept | {"name": "unused"}]
+    plan, _, _ = reinstalled(parts, volume_groups=[{"name": "sys", "logical_volumes": volumes}])
+    ids = [step.id for step in plan.steps]
+    checks = [one for one in ids if one.startswith("mounts:")]
+    assert checks == ["mounts:locked", "mounts:trees", "mounts:volume"]
+    assert max(map(ids.index, checks)) < next(n for n, step in enumerate(plan.steps) if step.destructive)
