@@ -15,7 +15,7 @@ TOOL: Final = "storcli"
 Row = Mapping[str, str]
 
 NO_CONTROLLER: Final = "no controller found"
-_NONE_WORDS: Final = frozenset({"", "-", "none", "n/a"})
+_NONE_WORDS: Final = frozenset({"", "-", "none", "na", "n/a"})
 _FAILURES: Final = frozenset({"failure", "failed", "fail"})
 _NO_VOLUMES: Final = ("no vd's have been configured", "no vds have been configured", "no vd found")
 _NO_FOREIGN: Final = ("couldn't find any foreign", "no foreign configuration")
@@ -62,7 +62,7 @@ class Answer:
 
 
 def stated(text: str | None) -> str | None:
-    """A text that says something: not empty, "-", "None" or "N/A"."""
+    """A text that says something: not empty, "-", "None", "NA" or "N/A"."""
     plain = (text or "").strip()
     return None if plain.lower() in _NONE_WORDS else plain
 

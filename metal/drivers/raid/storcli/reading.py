@@ -8,7 +8,6 @@ from typing import Final
 from metal.drivers.raid.listing import Condition, Controller, VirtualDrive, pci_text
 from metal.drivers.raid.storcli.answers import Answer, Row, Section, stated
 from metal.drivers.raid.storcli.rows import (
-    FOREIGN_GROUP,
     DriveEntry,
     VolumeEntry,
     conditions_of,
@@ -47,8 +46,10 @@ _PACK_TROUBLE: Final = frozenset(
     }
 )
 _PCI = re.compile(r"([0-9a-fA-F]{1,4}):([0-9a-fA-F]{1,2}):([0-9a-fA-F]{1,2})[:.]([0-9a-fA-F]{1,2})")
-_PASSING: Final = ("hba", "jbod", "it")
+_PASSING: Final = ("hba", "ehba", "jbod", "it")
 _CONTROLLER_IN = re.compile(r"/c(\d+)")
+_PRESERVED: Final = {"VD", "State"}
+"""The columns of `show preservedcache`, whose table has no title in text."""
 
 
 @dataclass(slots=True)
@@ -246,7 +247,7 @@ def _read_row(row: Row, found: Found, *, title: str, decimal: bool, volume: str 
         passed = title.upper() == "JBOD LIST"
         if drive := drive_entry(row, decimal=decimal, passed=passed, volume=volume):
             found.drives.append(drive)
-            if drive.group == FOREIGN_GROUP:
+            if drive.drive.state == "foreign":
                 found.conditions.append(Condition("foreign-config", f"{drive.drive.address} is foreign"))
             if drive.drive.state == "rebuilding":
                 found.conditions.append(Condition("rebuild", f"{drive.drive.address} rebuilds"))
@@ -257,7 +258,7 @@ def _read_row(row: Row, found: Found, *, title: str, decimal: bool, volume: str 
             found.caches.add(row["DG/VD"].rpartition("/")[2])
     elif "EID:Slot" in row:
         _read_place(row, found, title=title, decimal=decimal)
-    elif "preserved" in title.lower() and "VD" in row:
+    elif "VD" in row and ("preserved" in title.lower() or row.keys() == _PRESERVED):
         text = f"VD {row['VD']}: {row.get('State') or title}"
         found.conditions.append(Condition("preserved-cache", text))
     elif "VD" in row and "Progress%" in row and (progress := volume_progress(row)):

@@ -394,3 +394,25 @@ def test_foreign_configuration():
     controller = only(text)
     assert (controller.drives, controller.volumes) == ((), ())
     assert controller.conditions == (Condition("foreign-config", "drive group 0 Nytro1 3.637 TB"),)
+
+
+def test_preserved_cache_is_told_in_a_table_without_a_title():
+    told = only(head() + table("", "VD State", " 3 Missing", "17 Offline")).conditions
+    assert [one.text for one in told if one.kind == "preserved-cache"] == ["VD 3: Missing", "VD 17: Offline"]
+
+
+def test_storcli2_has_foreign_drives_and_controllers_without_an_energy_pack():
+    rows = table(
+        "PD LIST",
+        "EID:Slt PID State Status  DG     Size Intf Med SED_Type SeSz Model       Sp LU/NS Count Alt-EID",
+        "306:0   301 UConf Foreign -  1.745 TiB SATA SSD -        512B RF-SSD 1920 U            1 -",
+    )
+    one = only(head() + "Product Name = RackHBA 9600\nController Personality = eHBA\n" + rows)
+    assert (one.jbod, [drive.state for drive in one.drives]) == (True, ["foreign"])
+    assert [condition.kind for condition in one.conditions] == ["foreign-config"]
+    overview = table(
+        "System Overview",
+        "Ctrl Product Name SASAddress         Personality Status  PD(s) VD(s) VNOpt EPack SerialNumber",
+        "   0 RackHBA 9600 0X500062B2000000A0 eHBA        Optimal     8     0     0 NA    RF-SK2",
+    )
+    assert only(head() + overview).conditions == ()
