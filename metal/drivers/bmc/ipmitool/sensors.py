@@ -34,6 +34,8 @@ _SENSOR = re.compile(r"Sensor ID\s*:")
 _SENSOR_NUMBER = re.compile(r"[0-9a-fA-F]{1,4}\)$")
 _NO_UNITS: Final = ("", "discrete", "na", "unspecified")
 """Besides none: base unit 0 of the SDR (IPMI 2.0, table 43-15) says nothing of what is counted."""
+_NO_READING: Final = ("na", "no reading", "disabled")
+"""In place of a number; the column of the unit still says in what it would be."""
 _NO_SENSORS = re.compile(r"(?:SDR Version|Record Count)\s*:")
 
 
@@ -99,7 +101,8 @@ def _sensor(name: str, told: str, unit: str, state: str | None) -> Sensor:
     match = _READING.fullmatch(told)
     unit = unit.removeprefix("% ").strip()
     if match is None or unit == "discrete":
-        return Sensor(name, None, None, state)
+        silent = told.lower() in _NO_READING and unit.lower() not in _NO_UNITS
+        return Sensor(name, None, unit if silent else None, state)
     number = float(match["value"]) if "." in match["value"] else int(match["value"])
     named = (unit if unit.lower() not in _NO_UNITS else (match["unit"] or "")).strip()
     return Sensor(name, number, named if named.lower() not in _NO_UNITS else None, state)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from metal.drivers.bmc.ipmitool.table import csv_cells
@@ -20,6 +20,8 @@ _ROW = re.compile(
     r"^ *(?P<id>\d{1,2})\s+(?P<name>.*?)\s*\b(?P<callin>true|false)\s+(?P<link>true|false)"
     rf"\s+(?P<ipmi>true|false)\s+(?P<privilege>{_PRIVILEGE})$"
 )
+_ENABLED = re.compile(r"^(?P<name>.*?)\s*\b(?P<enabled>true|false)$")
+"""How the name of a row ends under a header with a column Enabled, which some builds have before Callin."""
 _HEADER = re.compile(r"ID +Name\b")
 _ACCESS = re.compile(r"User ID\s*:")
 _SUMMARY = re.compile(r"(?:Maximum IDs|Enabled User Count|Fixed Name Count)\s*:")
@@ -64,13 +66,19 @@ def parse(text: str) -> Parsed[Users]:
 
 
 def _rows(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
+    tells_enabled = False
     for line in lines:
         if len(line.text) > _LONGEST_ROW:
             continue
+        if _HEADER.match(line.words):
+            tells_enabled = "Enabled" in line.words.split()
         match = _ROW.match(line.text)
         cells = match.groups() if match else _csv_row(line)
-        if cells:
-            yield _user(cells)
+        if not cells:
+            continue
+        user = _user(cells)
+        flag = _ENABLED.match(user.name or "") if match and tells_enabled else None
+        yield replace(user, name=flag["name"] or None, enabled=_FLAG[flag["enabled"]]) if flag else user
 
 
 def _csv_row(line: Line) -> tuple[str, ...] | None:
@@ -84,12 +92,16 @@ def _user(cells: tuple[str, ...]) -> BmcUser:
     number_, name, callin, link, ipmi, privilege = cells
     return BmcUser(
         id=int(number_),
-        name=None if name in _NO_NAMES else name,
+        name=_name(name),
         callin=_FLAG[callin],
         link_auth=_FLAG[link],
         ipmi_msg=_FLAG[ipmi],
         privilege=privilege or None,
     )
+
+
+def _name(text: str) -> str | None:
+    return None if text in _NO_NAMES else text
 
 
 def _access_blocks(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
@@ -101,7 +113,7 @@ def _access_blocks(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
             raise unparsable(TOOL, block[0], "a number of a user")
         yield BmcUser(
             id=user_id,
-            name=values.get("User Name") or None,
+            name=_name(values.get("User Name", "")),
             callin=None,
             link_auth=_FLAG.get(values.get("Link Authentication", "").lower()),
             ipmi_msg=_FLAG.get(values.get("IPMI Messaging", "").lower()),

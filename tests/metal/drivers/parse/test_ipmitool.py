@@ -289,3 +289,18 @@ test_any_lan_text = never_anything_else("ipmitool-lan", lan.parse, (LAN,))
 test_any_user_text = never_anything_else("ipmitool-user", users.parse, (USERS, ACCESS))
 test_any_fru_text = never_anything_else("ipmitool-fru", fru.parse, (FRUS, ONE_FRU))
 test_any_chassis_text = never_anything_else("ipmitool-chassis", chassis.parse, (CHASSIS,))
+
+
+def test_a_user_table_with_a_column_of_who_is_enabled():
+    rows = (
+        "ID  Name             Enabled Callin  Link Auth  IPMI Msg   Channel Priv Limit\n"
+        "1                    false   true    false      false      NO ACCESS\n"
+        "2   rack admin       true    true    true       true       ADMINISTRATOR\n"
+    )
+    first, second = users.parse(rows).value.users
+    assert (first.name, first.enabled, first.callin) == (None, False, True)
+    assert (second.name, second.enabled, second.privilege) == ("rack admin", True, "ADMINISTRATOR")
+    plain = "ID  Name\t     Callin  Link Auth\tIPMI Msg   Channel Priv Limit\n"
+    plain += "3   is true          true    false      true       USER\n"
+    (third,) = users.parse(plain).value.users
+    assert (third.name, third.enabled) == ("is true", None)

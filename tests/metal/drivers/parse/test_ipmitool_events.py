@@ -116,6 +116,12 @@ def test_a_unit_that_is_not_specified_is_none(row):
     assert readings(row + "\n") == [("Disk Load", 20, None, "ok")]
 
 
+def test_a_sensor_without_a_reading_still_has_its_unit():
+    assert readings("FAN3 | na | RPM | na | 300.000 | 500.000 | na | na | na | na\n") == [
+        ("FAN3", None, "RPM", "na")
+    ]
+
+
 def test_csv_with_noise_before_it():
     assert readings(CSV) == [
         ("Event Log", None, None, "ok"),
