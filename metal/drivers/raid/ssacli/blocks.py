@@ -30,6 +30,8 @@ from metal.drivers.tool_text import Line, command_of, key_value, unparsable
 
 _TITLES: Final = re.compile(r"(?:mirror|parity) group|disk partition|license", re.IGNORECASE)
 """Titles within a volume, of which nothing hangs; the drives below them are its members."""
+_KEY: Final = re.compile(r"[A-Z][\w/]{1,20}(?: [A-Z(][\w()/]{0,20}){0,5}: +\S")
+"""A controller's key, which ends a banner too where the blank line between them got lost."""
 _IDENTITY: Final = frozenset(
     {
         "serial number",
@@ -194,13 +196,17 @@ class _Reader:
             or re.match(r"(?:error|warning)\s*:", words, re.IGNORECASE)
         ):
             return False
-        return not BANNER.match(words) and structure_of(line) is None
+        return not (BANNER.match(words) or GREETING.match(words)) and structure_of(line) is None
 
     def _banner(self, place: int) -> int:
         """A banner belongs to the controller that is named next below it, else to the open one."""
         words = [self.lines[place].words]
         after = place + 1
-        while after < len(self.lines) and self._continues(self.lines[after]):
+        while (
+            after < len(self.lines)
+            and self._continues(self.lines[after])
+            and not _KEY.match(self.lines[after].words)
+        ):
             words.append(self.lines[after].words)
             after += 1
         told = " ".join(" ".join(words).split())

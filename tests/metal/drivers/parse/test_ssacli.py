@@ -422,3 +422,18 @@ def test_refusals(text, told):
 
 
 test_any_text_is_read_or_refused = never_anything_else("ssacli", parse, (CONFIG, DETAIL, SESSION))
+
+
+def test_a_text_that_lost_its_blank_lines():
+    one = only(
+        "Smart Array P212 in Slot 1\n"
+        "CACHE STATUS PROBLEM DETECTED: The cache has a problem.\n"
+        "                               Replace it.\n"
+        "   Bus Interface: PCI\n   Serial Number: RF2\n   Controller Status: OK\n   Firmware Version: 6.60\n"
+    )
+    assert (one.serial, one.state, one.firmware) == ("RF2", "optimal", "6.60")
+    assert [told.text for told in one.conditions] == [
+        "CACHE STATUS PROBLEM DETECTED: The cache has a problem. Replace it."
+    ]
+    refused = parse('Error: "raid=6" is not a valid option for array A\nAvailable options are:\n0\n5\n').value
+    assert refused.outcome == Outcome(False, None, '"raid=6" is not a valid option for array A')
