@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any, Final
 
 from metal.errors import Unparsable
@@ -61,6 +62,7 @@ def lines_of(tool: str, text: str, *, longest: int | None = None) -> tuple[Line,
     plain = _unquoted(_ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")))
     if not plain.strip():
         raise unparsable(tool, 1, f"the output of {tool}", "nothing")
+    plain = _outdented(plain)
     lines = tuple(Line(number, line.rstrip()) for number, line in enumerate(plain.split("\n"), start=1))
     long = next((line for line in lines if longest is not None and len(line.text) > longest), None)
     if long is not None:
@@ -83,6 +85,17 @@ def _unquoted(plain: str) -> str:
     if len(told) < QUOTED_LINES or not all(line.startswith(">") for line in told):
         return plain
     return "\n".join(line.removeprefix(">").removeprefix(" ") for line in lines)
+
+
+def _outdented(plain: str) -> str:
+    """The text of a page that shows it indented: without the blanks with which all of its lines begin."""
+    lines = plain.split("\n")
+    told = [line for line in lines if line.strip()]
+    if len(told) < QUOTED_LINES or not told[0][0].isspace():
+        return plain
+    common = commonprefix([min(told), max(told)])
+    blanks = common[: len(common) - len(common.lstrip())]
+    return "\n".join(line.removeprefix(blanks) for line in lines) if blanks else plain
 
 
 def unparsable(tool: str, line: Line | int | None, expected: str, found: str | None = None) -> Unparsable:

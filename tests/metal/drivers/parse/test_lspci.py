@@ -134,3 +134,14 @@ def test_refusals_say_where(text, said):
 test_nothing_but_a_value_or_a_refusal = never_anything_else(
     "lspci", parse, (PLAIN, NUMBERS, VERBOSE, QUOTED, BLOCKS, OLD_BLOCKS)
 )
+
+
+def test_a_list_that_a_page_shows_indented():
+    text = "".join(
+        f"    {slot}:00.0 Ethernet controller: Acme Corp. NIC {slot}\n" for slot in ("03", "04", "05")
+    )
+    assert [one.address for one in parse(text).value.devices] == [
+        "0000:03:00.0",
+        "0000:04:00.0",
+        "0000:05:00.0",
+    ]

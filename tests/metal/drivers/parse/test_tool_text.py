@@ -25,6 +25,16 @@ def test_an_answered_mail_is_read_as_what_it_quotes():
     assert [line.text for line in lines_of("tool", "> tool show\none\n> x\n> y\n")][:1] == ["> tool show"]
 
 
+def test_what_a_page_shows_indented_is_read_from_its_margin():
+    lines = lines_of("tool", "\n    one\n\n\n      two\n    three\n")
+    assert [line.text for line in lines] == ["", "one", "", "", "  two", "three", ""]
+    assert [line.text for line in lines_of("tool", "   one\n two\n\tthree\n")][:3] == [
+        "   one",
+        " two",
+        "\tthree",
+    ]
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\n", "\x1b[0m\n"])
 def test_nothing_is_refused(text):
     with pytest.raises(Unparsable, match="line 1: expected the output of tool, found 'nothing'"):
