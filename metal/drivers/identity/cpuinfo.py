@@ -151,8 +151,8 @@ def _parse_list(lines: tuple[Line, ...], header: int) -> Parsed[CpuInfo]:
 
 
 def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
-    """A block per thread, begun by `processor : N`."""
-    threads: list[dict[str, str]] = []
+    """A block per thread, begun by `processor : N`; of two with one number, as in a session, the last holds."""
+    numbered: dict[str, dict[str, str]] = {}
     around: dict[str, str] = {}
     ignored: list[str] = []
     for line in lines:
@@ -160,9 +160,12 @@ def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
         if pair is None:
             ignored.append(line.words)
         elif (pair[0].lower() == "processor" and pair[1].isdecimal()) or _IBM_Z.match(pair[0]):
-            threads.append({})
+            thread = pair[1] if pair[0].lower() == "processor" else pair[0]
+            numbered.pop(thread, None)
+            numbered[thread] = {}
         else:
-            (threads[-1] if threads else around).setdefault(pair[0].lower(), pair[1])
+            (next(reversed(numbered.values())) if numbered else around).setdefault(pair[0].lower(), pair[1])
+    threads = list(numbered.values())
     counted = next((count for key in _COUNT_KEYS if (count := number(around.get(key)))), None)
     if not threads and not counted and not around.keys() >= _ALONE:
         raise unparsable(

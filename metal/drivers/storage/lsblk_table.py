@@ -75,7 +75,8 @@ def read_table(lines: tuple[Line, ...]) -> tuple[list[tuple[Row, int | None]], l
 
 
 def _is_row(line: Line) -> bool:
-    return bool(line.words) and not is_prompt(line.words) and not line.words.startswith("lsblk: ")
+    noise = is_prompt(line.words) or line.words in ("exit", "logout") or line.words.startswith("lsblk: ")
+    return bool(line.words) and not noise
 
 
 def _columns(line: Line) -> tuple[_Column, ...]:

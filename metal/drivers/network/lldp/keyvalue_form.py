@@ -20,7 +20,7 @@ from metal.drivers.network.lldp.neighbour import (
     vlan_id,
 )
 from metal.drivers.parsed import Parsed
-from metal.drivers.tool_text import Line, shorten, unparsable
+from metal.drivers.tool_text import Line, is_prompt, shorten, unparsable
 
 KEYVALUE: Final = re.compile(
     r"lldp\.(?P<interface>\S{1,64}?)\.(?P<key>(?:via|rid|age|chassis|port|vlan|ppvid|pi|ttl|lldp-med|unknown-tlvs|dot[13]"
@@ -67,6 +67,8 @@ def parse_keyvalue(lines: tuple[Line, ...]) -> Parsed[Neighbours]:
             of_lldp = line.words.startswith("lldp.")
             if of_lldp and "=" not in line.words:
                 raise unparsable(TOOL, line, "a key, '=' and its value")
+            if is_prompt(line.words):
+                open_key = None
             if open_key and line.words and not of_lldp and not line.words.startswith("#"):
                 told, key = open_key
                 told.values[key] = f"{told.values[key]} {line.words}"

@@ -51,7 +51,7 @@ def pvid(vlans: Iterable[Vlan]) -> int | None:
     untagged = [vlan.id for vlan in known if vlan.untagged]
     if untagged:
         return untagged[-1]
-    return known[0].id if len(known) == 1 and known[0].untagged is None else None
+    return known[0].id if len({*known}) == 1 and known[0].untagged is None else None
 
 
 def vlan_id(text: str | None) -> int | None:

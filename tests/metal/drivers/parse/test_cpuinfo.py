@@ -147,6 +147,11 @@ def test_cores_are_counted_where_the_kernel_does_not():
     assert parse(X86.replace("cpu cores\t: 2\n", "")).value.cores == 4
 
 
+def test_a_thread_that_is_listed_again_is_the_same():
+    assert parse(X86 + X86).value == parse(X86).value
+    assert parse(VM + VM).value.threads == 2
+
+
 def test_a_prompt_is_ignored():
     assert parse("[root@h ~]# lscpu\n" + LSCPU).ignored == ("[root@h ~]# lscpu",)
 

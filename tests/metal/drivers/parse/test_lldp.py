@@ -142,6 +142,12 @@ def test_a_description_over_several_lines_is_one_text():
     assert parse(text).value.neighbours[0].port_description == "one two"
 
 
+def test_a_prompt_is_no_part_of_a_description():
+    read = parse("lldp.e.port.ifname=x\nlldp.e.port.descr=one\n[root@rf ~]#\n")
+    assert read.value.neighbours[0].port_description == "one"
+    assert read.ignored == ("[root@rf ~]#",)
+
+
 def test_json_of_several_interfaces_with_and_without_a_system_name():
     assert brief("warning: lldpd is old\n" + SEVERAL) == [
         ("eno1", "sw1", MAC, "swp1", 20, ["192.0.2.1", "fe80::1"]),
@@ -212,6 +218,7 @@ def test_nobody_is_an_empty_list(text):
         ("vlan-id=7", 7),
         ("vlan-id=7\nlldp.e.vlan.pvid=no", None),
         ("vlan-id=7\nlldp.e.vlan.vlan-id=8", None),
+        ("vlan-id=7\nlldp.e.vlan.vlan-id=7", 7),
         ("vlan-id=0\nlldp.e.vlan.pvid=yes", None),
         ("vlan-id=5000", None),
     ],

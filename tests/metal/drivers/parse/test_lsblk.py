@@ -245,3 +245,7 @@ def value_of(nodes):
             return [node.kname for node in nodes]
 
     return Value
+
+
+def test_the_end_of_a_session_is_no_device():
+    assert parse(TREE + "[root@rf ~]# exit\nlogout\n").value == parse(TREE).value
