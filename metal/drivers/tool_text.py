@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any, Final
 
 from metal.errors import Unparsable
@@ -93,8 +92,10 @@ def _outdented(plain: str) -> str:
     told = [line for line in lines if line.strip()]
     if len(told) < QUOTED_LINES or not told[0][0].isspace():
         return plain
-    common = commonprefix([min(told), max(told)])
-    blanks = common[: len(common) - len(common.lstrip())]
+    blanks = told[0][: len(told[0]) - len(told[0].lstrip())]
+    for line in told:
+        while not line.startswith(blanks):
+            blanks = blanks[:-1]
     return "\n".join(line.removeprefix(blanks) for line in lines) if blanks else plain
 
 

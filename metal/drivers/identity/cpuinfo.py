@@ -151,7 +151,7 @@ def _parse_list(lines: tuple[Line, ...], header: int) -> Parsed[CpuInfo]:
 
 
 def _parse_proc(lines: tuple[Line, ...]) -> Parsed[CpuInfo]:
-    """A block per thread, begun by `processor : N`; of two with one number, as in a session, the last holds."""
+    """A block per thread, begun by `processor : N`; of two with one number, in a session, the last holds."""
     numbered: dict[str, dict[str, str]] = {}
     around: dict[str, str] = {}
     ignored: list[str] = []
