@@ -16,7 +16,7 @@ from lab import enter, namespace_init
 from lab.errors import LabError
 from lab.processes import ProcessRecord, end, reap, spawn
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
 USERNS_FIX = (
     "sudo sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1"
     " (Ubuntu also: kernel.apparmor_restrict_unprivileged_userns=0)"

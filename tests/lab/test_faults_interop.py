@@ -160,7 +160,7 @@ def test_a_stuck_bmc_says_yes_and_does_nothing(rack, fault, ipmitool):
 
 
 def test_a_bmc_reset_mutes_it_for_a_while(fault, ipmitool, rack):
-    fault("bmc-reset", mute=2)
+    fault("bmc-reset", mute=4)
 
     log = rack.machine("m1").directory / "bmc.log"
     eventually(lambda: "controller reset" in log.read_text())
@@ -218,13 +218,21 @@ class TestPower:
         assert ipmitool("chassis", "policy", policy).returncode == 0
         rack.button("m1", before)
 
-        fault("power-cut", **{"back-after": 1.0})
+        fault("power-cut", **{"back-after": 600})
 
         assert status(rack).power == "off"
         rack.button("m1", "on")
         assert status(rack).power == "off", "there is no power to switch on"
-        eventually(lambda: not status(rack).faults)
+        rack.mend("m1", "power-cut")
+        assert not status(rack).faults
         eventually(lambda: status(rack).power == after)
+
+    def test_power_returns_by_itself_after_the_time_that_was_given(self, rack, fault, user, ipmitool):
+        assert ipmitool("chassis", "policy", "always-on").returncode == 0
+        fault("power-cut", **{"back-after": 0.5})
+
+        eventually(lambda: status(rack).power == "on")
+        assert not status(rack).faults
 
     def test_a_cut_that_is_over_at_once_leaves_the_machine_to_its_bmc(self, rack, fault, ipmitool):
         rack.button("m1", "on")
