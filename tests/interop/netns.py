@@ -118,7 +118,7 @@ class Lab:
         """The command line that runs a program in a namespace."""
         return ["ip", "netns", "exec", self.namespace(letter), *argv]
 
-    def run(self, letter, *argv, timeout=30, check=True, env=None):
+    def run(self, letter, *argv, timeout=90, check=True, env=None):
         """Run a program to its end; a failure shows what it said."""
         told = os.environ | {"PATH": PATH} | (env or {})
         done = subprocess.run(

@@ -23,7 +23,7 @@ def ask(edge, *words, letter=None, before=(), **env):
     """What the doctor says, with the edge's data folder if nothing else is told."""
     told = {"RACKFLOW_DATA": str(edge.data), **env}
     argv = (*before, *CLI, "doctor", "--json", "--listen", "2", *words)
-    done = edge.lab.run(letter or edge.letter, *argv, check=False, timeout=60, env=told)
+    done = edge.lab.run(letter or edge.letter, *argv, check=False, timeout=90, env=told)
     assert done.stdout, done.stderr
     return Answer(done.returncode, json.loads(done.stdout))
 

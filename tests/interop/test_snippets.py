@@ -14,7 +14,7 @@ from tests.interop.own_servers import OWN, SERVERS, own_server
 from tests.interop.talk import PXE_PARAMETERS, Talk, packed, pxe
 from tests.interop.wire import DISCOVER, NOBODY, REQUEST, encode
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.interop
 RESERVED = "02:00:00:20:00:01"
 SCRIPT = f"http://{SERVER}:8080/boot.ipxe"
 NUMBER = itertools.count(0x200001)

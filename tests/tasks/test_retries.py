@@ -73,7 +73,6 @@ def test_a_task_retries_by_the_table_or_not_at_all() -> None:
 
 
 @pytest.mark.prefect
-@pytest.mark.timeout(300)  # a server starts in ten seconds, and on a computer that is busy in a hundred
 @pytest.mark.filterwarnings("default")  # Prefect's own server and client warn of their own dependencies
 def test_prefect_retries_an_unreachable_task_and_not_a_refused_one() -> None:
     calls: list[str] = []

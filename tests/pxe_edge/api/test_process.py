@@ -16,7 +16,6 @@ from pxe_edge.command import main
 from tests.free_port import free_port
 from tests.queueing import queued_s
 
-pytestmark = pytest.mark.timeout(300)
 START_S = 90
 """An edge starts in two seconds; on a computer that is busy with other work in thirty and more."""
 
