@@ -134,9 +134,9 @@ class Got:
     def __init__(self, address, process, log):
         self.address, self.process, self.log = address, process, log
 
-    def wait_for(self, text):
+    def wait_for(self, text, timeout=15.0):
         """Wait until it says something."""
-        return wait_for(self.log, text, self.process)
+        return wait_for(self.log, text, self.process, timeout)
 
 
 @contextlib.contextmanager

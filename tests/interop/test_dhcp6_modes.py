@@ -21,10 +21,11 @@ def test_renew_confirm_and_release(lab, need, tmp_path):
     need("dhclient")
     client = CLIENTS6["dhclient"]
     with_ipv6(lab)
-    with lab.edge(name="v6-short", networks=[DIRECT, DIRECT6 | {"lease": "8s"}]) as edge:
+    # Renewed after half of it; the rest is for the client to end, confirm what it has, and give it back.
+    with lab.edge(name="v6-short", networks=[DIRECT, DIRECT6 | {"lease": "30s"}]) as edge:
         mac = machine(lab, "C")
         with bound(client, lab, "C", tmp_path) as got:
-            got.wait_for(r"XMT: Renew(?:.*\n)*.*RCV: Reply")
+            got.wait_for(r"XMT: Renew(?:.*\n)*.*RCV: Reply", 60)
             first = lease(edge, mac)["address"]
         with bound(client, lab, "C", tmp_path) as got:  # it has a lease, so it begins with Confirm
             assert re.search(r"XMT: (Confirm|Rebind)", got.log.read_text())
