@@ -215,3 +215,20 @@ def test_of_two_volumes_of_one_name_the_one_on_the_drives_that_are_meant_is_it(
     machine = Hardware(controllers=(behind,), raids=tuple(reversed(pair) if turned else pair))
     found = choose(machine, {"drives": {"count": 2, "serials": serials}})
     assert (ids(found), found.existing.uuid, found.kept) == (serials, meant, True)
+
+
+@pytest.mark.parametrize("spare", range(5))
+def test_a_volume_of_all_drives_stays_whichever_of_them_is_its_spare(choose, spare):
+    """A hot spare that was there first, or took its place later, is not the last one by its serial."""
+    names = [f"A{n}" for n in range(5) if n != spare]
+    states = ["spare" if n == spare else "online" for n in range(5)]
+    behind = controller(
+        *(drives(f"A{n}", 1, state=state, first=n) for n, state in enumerate(states)),
+    )
+    members = [f"{name}0" for name in names]
+    stands = array("v", "raid5", members, spares=(f"A{spare}0",), size_gib=3996)
+    found = choose(
+        Hardware(controllers=(behind,), raids=(stands,)),
+        {"level": "raid5", "drives": {"count": "all"}, "spares": 1},
+    )
+    assert (ids(found), found.kept) == (members, True)
