@@ -1,11 +1,13 @@
 """Which tests run side by side under `pytest -n 2`, as `make test` starts it."""
 
+import random
 import re
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyghmi.ipmi.private import session as pyghmi_session
 
 ROOT = Path(__file__).parents[1]
 MACHINES = re.compile(r"pytest\.mark\.(rack|interop|prefect)\b")
@@ -32,3 +34,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return lane(nodeid.partition("::")[0])
 
     return Lanes(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pyghmi_has_dice_of_its_own() -> None:
+    """Keep pyghmi's thread, which lives on after its tests, from the numbers that Hypothesis draws with.
+
+    Hypothesis takes it for the test that the state of `random` changes while values are drawn.
+    """
+    pyghmi_session.random = random.Random()
