@@ -4,6 +4,7 @@ Made at first start. The server certificate is made anew when it is about to end
 addresses that the edge has now; the CA stays, so what trusts it goes on trusting.
 """
 
+import os
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -40,7 +41,7 @@ def ensure(folder: Path, addresses: Iterable[str], now: datetime) -> tuple[Path,
     if not (ca_file.exists() and ca_key_file.exists()):
         ca_key = generate_private_key(SECP256R1())
         write_private(ca_key_file, _pem(ca_key))
-        ca_file.write_bytes(_ca(ca_key, now).public_bytes(Encoding.PEM))
+        _put(ca_file, _ca(ca_key, now))
     names = sorted({"127.0.0.1", "::1", *addresses})
     server_file, key_file = folder / "server.pem", folder / "server.key"
     if not (server_file.exists() and key_file.exists() and _good(server_file, names, now)):
@@ -49,8 +50,18 @@ def ensure(folder: Path, addresses: Iterable[str], now: datetime) -> tuple[Path,
         ca = x509.load_pem_x509_certificate(ca_file.read_bytes())
         key = generate_private_key(SECP256R1())
         write_private(key_file, _pem(key))
-        server_file.write_bytes(_server(key, ca, signer, names, now).public_bytes(Encoding.PEM))
+        _put(server_file, _server(key, ca, signer, names, now))
     return server_file, key_file
+
+
+def _put(file: Path, certificate: x509.Certificate) -> None:
+    # Whole or not at all: clients read it while an edge starts, and one that is killed must start again.
+    beside = file.with_name(file.name + ".new")
+    with beside.open("wb") as out:
+        out.write(certificate.public_bytes(Encoding.PEM))
+        out.flush()
+        os.fsync(out.fileno())
+    beside.replace(file)
 
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:

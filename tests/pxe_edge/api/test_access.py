@@ -154,6 +154,27 @@ def test_console_bytes_go_where_they_belong(reported: Any) -> None:
     assert site.call("GET", "/v1/console", scope="console")["items"][0]["released_until"] is not None
 
 
+@pytest.mark.parametrize("name", ["ca.pem", "server.pem"])
+def test_an_edge_that_is_killed_while_it_makes_a_certificate_starts_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    put = Path.replace
+
+    def killed(beside: Path, target: Path) -> Path:
+        if target.name == name:
+            raise KeyboardInterrupt
+        return put(beside, target)
+
+    with monkeypatch.context() as once:
+        once.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            tls.ensure(tmp_path, ["10.77.1.2"], datetime.now(UTC))
+    assert not (tmp_path / name).exists()
+
+    certificate, key = tls.ensure(tmp_path, ["10.77.1.2"], datetime.now(UTC))
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
 def test_the_ca_stays_and_the_server_certificate_follows_the_addresses(tmp_path: Path) -> None:
     now = datetime(2026, 11, 25, tzinfo=UTC)
     server, key = tls.ensure(tmp_path, ["10.77.1.2"], now)
