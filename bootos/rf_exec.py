@@ -170,14 +170,11 @@ def show_status(system: System, name: str) -> int:
     folder = system.step(name)
     if not os.path.isdir(folder):
         raise Refused(EXIT_UNKNOWN_STEP, "no such step", step=name)
-    parts = {part: load(f"{folder}/{part}.json") for part in ("meta", "status", "progress")}
-    alive = lives(system, parts["meta"])
-    told = {
-        "step": name,
-        "running": alive and system.is_open(name),
-        "lost": system.is_open(name) and not alive,
-    }
-    line = json.dumps({**told, **parts}, sort_keys=True)
+    meta = load(f"{folder}/meta.json")
+    alive = lives(system, meta)  # before the status, which is written before the end
+    status, progress = (load(f"{folder}/{part}.json") for part in ("status", "progress"))
+    told = {"step": name, "running": alive and not status, "lost": not alive and not status}
+    line = json.dumps({**told, "meta": meta, "status": status, "progress": progress}, sort_keys=True)
     os.write(1, (line + "\n").encode())
     return 0
 

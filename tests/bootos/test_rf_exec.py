@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from bootos import rf_exec
+from bootos.rf_records import System
+
 # The device number of a fake disk stands in a file beside it: regular files have none.
 DRIVER = """
 import os, sys
@@ -189,6 +192,24 @@ def test_the_epoch_outlives_a_reboot_and_the_late_coming_of_its_folder(machine: 
     (machine.root / "run").mkdir()
     done = machine.run("--epoch", "9", "--step", "d", "--", "true")
     assert (done.returncode, error_of(done)["highest"]) == (75, 10)
+
+
+def test_a_step_that_ends_while_its_status_is_read_is_told_with_its_result(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert machine.run("--epoch", "1", "--step", "a", "--", "true").returncode == 0
+    status = machine.step("a") / "status.json"
+    kept = status.read_text()
+    status.unlink()
+
+    def ends(*_: object) -> bool:
+        status.write_text(kept)
+        return False
+
+    monkeypatch.setattr(rf_exec, "lives", ends)
+    assert rf_exec.show_status(System(run=str(machine.root / "run")), "a") == 0
+    told = json.loads(capfd.readouterr().out)
+    assert (told["running"], told["lost"], told["status"]["exit"]) == (False, False, 0)
 
 
 def test_what_a_killed_supervisor_left_running_is_ended_before_the_next_step(machine: Machine) -> None:
