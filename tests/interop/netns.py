@@ -235,8 +235,8 @@ class Lab:
         for path, data in (files or {}).items():
             (folder / "data" / "boot" / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / "data" / "boot" / path).write_bytes(data)
-        edge.start()
-        try:
+        try:  # one that did not come up in time may still do so, and would be in the way of the next
+            edge.start()
             yield edge
         finally:
             edge.stop()
