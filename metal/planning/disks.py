@@ -159,7 +159,7 @@ def _fits(rule: DeviceRule, disk: Disk) -> bool:
             _sized(disk, rule.min_size, rule.max_size),
             rule.media is None or rule.media == disk.medium,
             rule.transport is None or rule.transport == disk.transport,
-            _model(rule.model, disk),
+            model_fits(rule.model, disk),
         )
     )
 
@@ -168,7 +168,7 @@ def _sized(disk: Disk, low: int | None, high: int | None) -> bool:
     return (low is None or disk.size_bytes >= low) and (high is None or disk.size_bytes <= high)
 
 
-def _model(wished: str | None, disk: Disk) -> bool:
+def model_fits(wished: str | None, disk: Disk) -> bool:
     """Compare without case; `*` in the rule stands for anything, and udev writes blanks as `_`."""
     if wished is None:
         return True

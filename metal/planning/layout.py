@@ -271,8 +271,10 @@ def _follow(
 ) -> tuple[NewPartition, ...] | Refusal:
     numbers, start = room.numbers, room.start
     needed = sum(size for part, size in zip(parts, sizes, strict=True) if part.size != "rest")
+    if start >= room.end and parts:
+        return Refusal("layout-impossible", f"no room is left for {', '.join(part.name for part in parts)}")
     if needed > room.end - start:
-        told = f"partitions need {human_size(needed)}, there are {human_size(max(room.end - start, 0))}"
+        told = f"partitions need {human_size(needed)}, there are {human_size(room.end - start)}"
         return Refusal("layout-impossible", told)
     added = []
     for part, size_bytes in zip(parts, sizes, strict=True):

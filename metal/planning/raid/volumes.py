@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Final
 
-from metal.planning.disks import Refusal, describe
+from metal.planning.disks import Refusal, describe, model_fits
 from metal.planning.raid.giving_way import in_order
 from metal.planning.raid.levels import LEVELS, data_bytes, spans_of
 from metal.planning.raid.limits import How, how_of, unhonoured, why_not
@@ -352,7 +352,7 @@ def fits(rule: DriveRule, one: Candidate) -> bool:
             rule.max_size is None or disk.size_bytes <= rule.max_size,
             rule.media is None or rule.media == disk.medium,
             rule.transport == disk.transport if rule.transport else disk.transport != "usb" or rule.serials,
-            rule.model is None or fnmatchcase((disk.model or "").strip().lower(), rule.model.strip().lower()),
+            model_fits(rule.model, disk),
         )
     )
 

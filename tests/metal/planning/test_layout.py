@@ -99,6 +99,11 @@ def test_what_does_not_fit_is_refused_with_numbers(
     assert message in found.message
 
 
+def test_a_disk_without_room_for_any_partition_says_so() -> None:
+    found = lay_out_data(parts(("a", "rest", "/a"), ("b", "10%", "/b")), 2 * MIB, 512)
+    assert found == Refusal("layout-impossible", "no room is left for a, b")
+
+
 @settings(deadline=None)  # a shared machine stalls for longer than any step takes
 @given(
     size_mib=st.integers(64, 1 << 22),

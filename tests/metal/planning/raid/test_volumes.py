@@ -269,6 +269,16 @@ def test_what_is_chosen_was_free_fits_and_is_the_same_in_any_order(rows, driver,
         assert type(one) is type(other)
 
 
+@pytest.mark.parametrize("seen", ["Samsung_SSD_870_EVO", "SAMSUNG SSD  870 EVO"])
+def test_a_model_is_compared_as_that_of_a_disk_is(choose, seen):
+    """What udev shows has `_` for each blank; a controller's tool shows the blanks."""
+    found = choose(
+        Hardware(disks=(disk("A", model=seen), disk("B", model=seen), disk("C", model="Samsung SSD 860"))),
+        {"drives": {"count": 2, "model": "samsung ssd 870*"}},
+    )
+    assert names(found) == ["A", "B"]
+
+
 def test_what_a_drive_is_the_controller_says_and_what_lies_on_it_the_system(choose):
     passed = drives("A", 1, state="jbod")
     shown = disk("A0", medium="ssd", transport=None, found=("ext4",))
