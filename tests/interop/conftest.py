@@ -10,7 +10,7 @@ import shutil
 import pytest
 
 from tests.interop.machines import PLACES, Machine
-from tests.interop.netns import DHCRELAY, DHCRELAY_READY, PATH, Lab
+from tests.interop.netns import BEHIND, DHCRELAY, DHCRELAY_READY, PATH, Lab
 from tests.interop.talk import Talk
 
 NUMBER = itertools.count(1)
@@ -27,6 +27,14 @@ def lab(tmp_path_factory):
         pytest.skip(f"network namespaces can't be made here (run as root or under unshare -Urnm): {error}")
     yield bench
     bench.down()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_home(lab):
+    """C and D with the addresses that the bench gave them: the module before may have taken them away."""
+    for letter, address in (("C", "10.99.0.10/24"), ("D", "10.88.0.10/24")):
+        lab.ip(letter, f"addr replace {address} dev c0")
+    lab.ip("D", f"route replace default via {BEHIND}")
 
 
 @pytest.fixture(scope="session")
