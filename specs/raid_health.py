@@ -6,7 +6,7 @@ whose controller can't be asked is unknown, with the reason, and neither in orde
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -81,7 +81,7 @@ def health_of(observation: Observation, wished: Sequence[RaidVolume] = ()) -> He
     replace: list[Told] = []
     worn: list[Told] = []
     states: list[Told] = []
-    installed = observation.system.record.disks if observation.system and observation.system.record else ()
+    installed = installed_on(observation)
     for array in hardware.raids:
         found = [*_lost_drives(array, hardware), *_lost_members(array, hardware)]
         if not found and array.state in _WORN:
@@ -100,6 +100,12 @@ def health_of(observation: Observation, wished: Sequence[RaidVolume] = ()) -> He
     return Health(tuple(replace), tuple(worn), tuple(states), tuple(unknown), len(hardware.raids))
 
 
+def installed_on(observation: Observation) -> tuple[str, ...]:
+    """Disks and drives of the installation, as the running system's own record has them."""
+    record = observation.system.record if observation.system else None
+    return record.disks if record else ()
+
+
 def _is_left_over(array: RaidArray, wished: Sequence[RaidVolume], installed: Sequence[str]) -> bool:
     """Whether a kernel array that does not run is nobody's: an old superblock on a spare disk is no fault."""
     if array.driver != SOFTWARE or array.state != "inactive":
@@ -113,9 +119,24 @@ def name_of(array: RaidArray) -> str:
     return (array.name or "").rpartition(":")[2] or f"{array.level} {array.volume or array.uuid}"
 
 
-def found_for(wished: RaidVolume, hardware: Hardware) -> RaidArray | None:
-    """The array that a volume of a spec is now: by its name, else a nameless one of its level and size."""
-    named = next((one for one in hardware.raids if name_of(one) == wished.name), None)
+def of_namesakes(named: Iterable[RaidArray], *drives: Collection[str]) -> RaidArray | None:
+    """Which of the volumes of one name is meant: that on more of the drives, the first groups before others.
+
+    Drives of another machine may bring a volume of the same name. Which is listed first is chance.
+    """
+
+    def shared(array: RaidArray) -> tuple[int, ...]:
+        return tuple(len({*array.members} & {*group}) for group in drives)
+
+    return max(named, key=lambda one: (*shared(one), one.uuid), default=None)
+
+
+def found_for(wished: RaidVolume, hardware: Hardware, installed: Collection[str] = ()) -> RaidArray | None:
+    """The array that a volume of a spec is now: by its name, else a nameless one of its level and size.
+
+    `installed` are the disks and drives of the host's installation.
+    """
+    named = of_namesakes((one for one in hardware.raids if name_of(one) == wished.name), installed)
     if named is not None or wished.controller == "software":
         return named
     count = wished.drives.count
@@ -139,7 +160,9 @@ _OWN_LABELS: Final = ("ssacli",)
 def why_unknown(wished: RaidVolume, observation: Observation) -> str | None:
     """Why nothing is known of a volume of the spec; None where it was read, or is surely not there."""
     hardware = observation.hardware
-    if hardware is None or wished.level == "jbod" or found_for(wished, hardware) is not None:
+    if hardware is None or wished.level == "jbod":
+        return None
+    if found_for(wished, hardware, installed_on(observation)) is not None:
         return None
     paths = [path for path in observation.unknown if path.startswith("hardware.controllers.")]
     if "hardware.raids" in observation.unknown:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final
 
 from metal.errors import Unparsable
@@ -20,7 +21,7 @@ FOUND_CHARACTERS: Final = 120
 IGNORED_CHARACTERS: Final = 200
 IGNORED_TEXTS: Final = 50
 QUOTED_LINES: Final = 3
-"""Fewer lines with `>` in front may be prompts of a session."""
+"""Fewer lines with `>` in front may be prompts of a session, and say nothing of blanks before all of them."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PROMPT = re.compile(r"\[[^\]\s]+@[^\]]+\] ?[#$]|[\w.-]+@[\w.-]+:\S* ?[#$](?: |$)|[#$] ")
@@ -90,13 +91,14 @@ def _outdented(plain: str) -> str:
     """The text of a page that shows it indented: without the blanks with which all of its lines begin."""
     lines = plain.split("\n")
     told = [line for line in lines if line.strip()]
-    if len(told) < QUOTED_LINES or not told[0][0].isspace():
+    if len(told) < QUOTED_LINES or not all(line[0].isspace() for line in told):
         return plain
-    blanks = told[0][: len(told[0]) - len(told[0].lstrip())]
-    for line in told:
-        while not line.startswith(blanks):
-            blanks = blanks[:-1]
-    return "\n".join(line.removeprefix(blanks) for line in lines) if blanks else plain
+    # What the first and the last by their octets share, all between them share.
+    shared = takewhile(
+        lambda pair: pair[0] == pair[1] and pair[0].isspace(), zip(min(told), max(told), strict=False)
+    )
+    blanks = "".join(one for one, _ in shared)
+    return "\n".join(line.removeprefix(blanks) for line in lines)
 
 
 def unparsable(tool: str, line: Line | int | None, expected: str, found: str | None = None) -> Unparsable:

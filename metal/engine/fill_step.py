@@ -20,12 +20,12 @@ from metal.drivers.storage.places import Places
 from metal.drivers.storage.stack import Fill, Layer, Mounted, Stack
 from metal.engine import luks_steps, lvm_steps
 from metal.engine.work import Handler, Work
+from metal.planning.mounting import SUBVOLUME
 from metal.planning.plan import StepKind
 from metal.protocols import Command
 from specs.facts import SystemFacts
 
 Where = tuple[Target, int]
-SUBVOLUME: Final = "subvol=/"
 
 
 @dataclass(frozen=True, slots=True)

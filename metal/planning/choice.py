@@ -284,7 +284,7 @@ def _kept_parts(layout: DiskLayout, target: Target, plan: DiskPlan) -> dict[str,
     kept = {part.name: found[part.name] for part in layout.partitions}
     wrong = (
         _ambiguous(layout, target, parts)
-        or _unlabelled(layout, target, kept, plan)
+        or _unlabelled(layout, target, kept, parts, plan)
         or _unlike(layout, target, kept)
         or _cramped(layout, kept)
     )
@@ -298,13 +298,16 @@ def _elsewhere(volume: Volume, existing: RaidArray) -> Refusal | None:
     """
     if volume.kept:
         return None
+    if not existing.members:
+        told = f"array {existing.name or existing.uuid} does not run, so nobody sees what is to be preserved"
+        return Refusal("layout-impossible", f"{told} in it: start it (mdadm --run), and plan again")
     pool = volume.choice.pool
     lost = gone_from([pool.controller]) if pool.controller else set()
     members = existing.model_copy(update={"spares": ()})
     seen = members_of(members, [one.disk for one in pool.candidates])
-    left_out = {disk.identity for disk in seen} - {disk.identity for disk in volume.members} - lost
-    whole = existing.state not in (*WORN, "unknown")
-    other = whole and len(volume.members) != len(existing.members)
+    left_out = {disk.identity for disk in seen} - {disk.identity for disk in volume.disks} - lost
+    whole, count = existing.state not in (*WORN, "unknown"), volume.spec.drives.count
+    other = whole and isinstance(count, int) and count != len(existing.members)
     if not left_out and not other:
         return None
     means = ", ".join(one.identity for one in volume.choice.members)
@@ -359,12 +362,16 @@ def _cramped(layout: DiskLayout, kept: Mapping[str, PartitionFact]) -> Refusal |
 
 
 def _unlabelled(
-    layout: DiskLayout, target: Target, kept: Mapping[str, PartitionFact], plan: DiskPlan
+    layout: DiskLayout,
+    target: Target,
+    kept: Mapping[str, PartitionFact],
+    parts: Sequence[PartitionFact],
+    plan: DiskPlan,
 ) -> Refusal | None:
     """Refuse what an MBR's number alone would name: the file system must bear the label of the spec too.
 
-    A physical volume is known by its group. What shows no label, encrypted or without a file system, must be
-    where the spec puts it: a key that opens two partitions would open the wrong one as well.
+    A physical volume is known by its group. Of several that show no label, encrypted or without a file
+    system, each must be where the spec puts it: a key that opens two would open the wrong one as well.
     """
     for one in plan.added if layout.table == "mbr" else ():
         part, seen = one.part, kept[one.part.name]
@@ -372,9 +379,10 @@ def _unlabelled(
             continue
         told = f"{target.name}: partition {seen.number} is to be preserved as {part.name}"
         if part.luks or part.filesystem is None:
-            if (seen.start_bytes, seen.size_bytes) != (one.start_bytes, one.size_bytes):
-                has = f"has {human_size(seen.size_bytes)} at {human_size(seen.start_bytes)}"
-                where = f"{human_size(one.size_bytes)} at {human_size(one.start_bytes)}"
+            alike = [other for other in parts if not part.luks or other.filesystem == ENCRYPTED]
+            if len(alike) > 1 and (seen.start_bytes, seen.size_bytes) != (one.start_bytes, one.size_bytes):
+                has = f"has {seen.size_bytes} bytes from byte {seen.start_bytes}"
+                where = f"{one.size_bytes} from {one.start_bytes}"
                 return Refusal("layout-impossible", f"{told} and {has}, the spec makes {where}")
         elif (seen.label or "").casefold() != label_of(part).casefold():
             labelled = f"{told} and is labelled {seen.label or 'nothing'}, not {label_of(part)}"

@@ -20,7 +20,7 @@ from metal.planning.volume_drift import pool_drift
 from metal.planning.wish import GENERATED, Wish, layout_hash
 from specs.facts import InstallRecord, Observation, SystemFacts
 from specs.model import Formatted, Host
-from specs.raid_health import found_for, health_of, name_of, why_unknown
+from specs.raid_health import found_for, health_of, installed_on, name_of, why_unknown
 from specs.records import WorkOrder
 
 LOCKED: Final = (
@@ -149,7 +149,7 @@ def _arrays(spec: Host, observation: Observation) -> Iterator[Difference]:
     if hardware is None or "hardware.raids" in observation.unknown:
         return  # the layout's hash and the mounted file systems above stand for the arrays below them
     for volume in (one for one in spec.raid if one.level != "jbod"):
-        array = found_for(volume, hardware)
+        array = found_for(volume, hardware, installed_on(observation))
         if array is not None and array.level != volume.level:
             yield Difference(f"raid.{volume.name}", volume.level, array.level)
         elif array is not None:
@@ -164,7 +164,9 @@ def drives_to_replace(spec: Host, observation: Observation) -> tuple[Difference,
     What else lies on a machine's drives is no part of what was asked for.
     """
     hardware = observation.hardware
-    own = {name_of(array) for volume in spec.raid if hardware and (array := found_for(volume, hardware))}
+    installed = installed_on(observation)
+    arrays = [found_for(volume, hardware, installed) for volume in spec.raid] if hardware else []
+    own = {name_of(array) for array in arrays if array}
     health = health_of(observation, spec.raid)
     return tuple(
         Difference(f"raid.{one.volume}", "every drive in order", one.text.removeprefix("is "), told=one.text)

@@ -22,14 +22,14 @@ HIDDEN: Final = "what is mounted there hides what the root has"
 
 
 def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wish) -> Iterator[Step]:
-    """One step for each that stays, and is gone into or shows to nobody what it is.
+    """One step for each that stays and is written into, or whose file system no reading shows.
 
     It must mount as the spec has it before anything is erased: later it would be missing.
     """
     paths = [str(file["path"]) for file in wish.files]
     paths += [_home(str(user["name"])) for user in _accounts(wish)]
     for one in file_systems(chosen):
-        if one.stays and (_hidden(one) or any(_inside(spec, one.part, path) for path in paths)):
+        if one.stays and (_is_unseen(one) or any(_inside(spec, one.part, path) for path in paths)):
             yield Step(
                 id=f"mounts:{one.part.name}",
                 kind="in-mount",
@@ -40,7 +40,7 @@ def mounted_before(spec: Host, chosen: Chosen, encryption: Encryption, wish: Wis
             )
 
 
-def _hidden(one: FileSystem) -> bool:
+def _is_unseen(one: FileSystem) -> bool:
     """Whether no reading shows the file system, or all that is mounted of it: subvolumes are inside of it."""
     if one.part.filesystem == "swap" or not one.folders:
         return False

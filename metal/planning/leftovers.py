@@ -63,13 +63,14 @@ class Leftovers:
 
         Not refused, for a copy of a disk bears the same id, and to erase it is the way out.
         """
-        parts = [one for one in self._partitions() if one.filesystem in OVER_SEVERAL and one.fs_uuid]
-        for gone in parts:
-            if not self.staying(gone.device):
-                same = (one for one in parts if one.fs_uuid == gone.fs_uuid)
-                stays = dict.fromkeys(told for one in same for told in self.staying(one.device))
+        found = (one for one in self._partitions() if one.filesystem in OVER_SEVERAL and one.fs_uuid)
+        parts = {one.device: one for one in found}  # a controller's volume is seen as a disk and as an array
+        for device, gone in parts.items():
+            if not self.staying(device):
+                same = (one.device for one in parts.values() if one.fs_uuid == gone.fs_uuid)
+                stays = dict.fromkeys(told for name in same for told in self.staying(name))
                 if stays:
-                    told = f"{gone.device}: {gone.filesystem} {gone.fs_uuid} is on {'; '.join(stays)} too"
+                    told = f"{device}: {gone.filesystem} {gone.fs_uuid} is on {'; '.join(stays)} too"
                     yield f"{told}, which stays: where it is one over both, all of it may be lost"
 
     def unread(self, why: str | None) -> Iterator[tuple[str, Refusal]]:

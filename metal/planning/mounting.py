@@ -13,6 +13,8 @@ UNFINISHED: Final = "none"
 """What either mark names until then: nothing was ever put there, so there is nothing to preserve."""
 ENCRYPTED: Final = "crypto_LUKS"
 """How blkid calls a partition that is encrypted."""
+SUBVOLUME: Final = "subvol=/"
+"""What an option of fstab begins with that mounts a subvolume of a btrfs (btrfs(5))."""
 
 
 def formatted(spec: Host) -> Iterator[Formatted]:
@@ -31,7 +33,7 @@ def mounts_of(part: Formatted) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield part.mount, part.options or ("defaults",)
     for one in part.subvolumes:
         if one.mount:
-            yield one.mount, (f"subvol=/{one.name}", *one.options)
+            yield one.mount, (f"{SUBVOLUME}{one.name}", *one.options)
 
 
 def key_path(name: str) -> str:

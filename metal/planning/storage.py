@@ -280,6 +280,8 @@ def _standing_arrays(
     building |= {
         disk.identity: disk for volume in volumes for disk in volume.disks if disk.identity not in standing_so
     }
+    for identity in _waiting(volumes, kept):
+        building.pop(identity, None)
     # An array of a volume's name goes too, wherever it lies: two of one name cannot be told apart.
     standing = [array for disk in building.values() for array in arrays_of(disk, hardware.raids)]
     standing += [volume.existing for volume in volumes if volume.existing]
@@ -299,6 +301,17 @@ def _standing_arrays(
             refusals[f"raid:{array.name or array.uuid}"] = Refusal("foreign-content", message)
         removed[array.uuid] = array
     return tuple(removed[key] for key in sorted(removed)), refusals
+
+
+def _waiting(volumes: Sequence[Volume], kept: Collection[str]) -> set[str | None]:
+    """Drives that are to replace lost members of what stays: nothing is written to them."""
+    found: set[str | None] = set()
+    for volume in volumes:
+        existing = volume.existing
+        if existing is not None and volume.spec.name in kept and _holds(existing, volumes):
+            own = {disk.identity for disk in members_of(existing, volume.disks)}
+            found |= {disk.identity for disk in volume.disks} - own
+    return found
 
 
 def _holds(array: RaidArray, volumes: Sequence[Volume]) -> bool:

@@ -16,7 +16,7 @@ from specs.facts import (
     SystemFacts,
 )
 from specs.model import RaidVolume
-from specs.raid_health import health_of, is_failing
+from specs.raid_health import found_for, health_of, is_failing
 
 PCI = "0000:5e:00.0"
 MISSING_TOOL = "tool missing: storcli64 (put it in bootos/vendor, see docs/raid.md)"
@@ -51,6 +51,15 @@ def seen(*raids, cards=(), disks=(), unknown=None, where="boot-os", installed=()
         system=SystemFacts(record=record) if where == "running-os" else None,
         unknown=unknown or {},
     )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_volumes_of_one_name_the_installed_one_is_the_spec_s(turned):
+    """Drives of another machine bring a volume of the same name; which is listed first is chance."""
+    pair = [volume(uuid="6001"), volume(uuid="6002", members=("C", "D"))]
+    there = seen(*(reversed(pair) if turned else pair)).hardware
+    for installed, meant in ((("A", "B"), "6001"), (("C", "D"), "6002")):
+        assert found_for(WISHED, there, installed).uuid == meant
 
 
 @pytest.mark.parametrize("state", ["failed", "missing", "offline"])

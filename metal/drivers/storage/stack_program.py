@@ -79,7 +79,9 @@ def mounted(device: str, filesystem: str, options: str, place: str) -> Iterator[
 def work_in_mount(device: str, wish: dict[str, Any]) -> None:
     """Mount the file system where nobody else sees it, and run what needs it mounted."""
     unseen_mounts()
-    with mounted(device, wish["filesystem"], "defaults", MOUNT_POINT):
+    # The whole of a btrfs, whichever subvolume its owner has made the default one (btrfs(5)).
+    options = "subvolid=5" if wish["filesystem"] == "btrfs" else "defaults"
+    with mounted(device, wish["filesystem"], options, MOUNT_POINT):
         for argv in wish["run"]:
             run([word.replace("{mount}", MOUNT_POINT) for word in argv])
 

@@ -19,7 +19,9 @@ def in_order(
     volumes: Iterable[RaidArray], drives: Sequence[Candidate], held: Collection[str], count: int, spares: int
 ) -> list[Candidate]:
     """The drives, those to take first: of the volume itself (`held`), free ones, then of volumes that go."""
-    own = sorted((one for one in drives if one.identity in held), key=lambda one: (one.spare, one.identity))
+    waiting = {name for array in volumes for name in array.spares}  # md tells of no spare but by its array
+    own = [one for one in drives if one.identity in held]
+    own.sort(key=lambda one: (one.spare or bool(_identities(one) & waiting), one.identity))
     others = [one for one in drives if one.identity not in held]
     units = _units(volumes, others)
     used = {one.identity for same in units.values() for one in same}

@@ -7,7 +7,7 @@ from metal.planning.difference import Difference
 from metal.planning.raid.pools import Candidate, Pool
 from specs.facts import Hardware, RaidArray
 from specs.model import RaidVolume
-from specs.raid_health import LOST
+from specs.raid_health import LOST, of_namesakes
 from specs.sizes import human_size
 
 SIZE_TOLERANCE: Final = 100
@@ -33,7 +33,7 @@ def existing_of(
     unclaimed = [one for one in pool.volumes if one.uuid not in claimed]
     named = [one for one in unclaimed if (one.name or "").rpartition(":")[2] == wished.name]
     if named:
-        return max(named, key=lambda one: (*_shared(one, lay_on, meant), one.uuid))
+        return of_namesakes(named, lay_on, meant)
     nameless = [one for one in unclaimed if not pool.family.names or not one.name]
     installed = [one for one in nameless if set(one.members) & set(lay_on)]
     if installed:
@@ -43,11 +43,6 @@ def existing_of(
     same = [one for one in nameless if one.level == wished.level and set(one.members) <= set(meant)]
     same = [one for one in same if len(one.members) == wished.drives.count]
     return min(same, key=lambda one: one.volume or one.uuid) if same else None
-
-
-def _shared(array: RaidArray, *groups: Collection[str]) -> tuple[int, ...]:
-    """How many of its drives are in each group."""
-    return tuple(len(set(array.members) & set(group)) for group in groups)
 
 
 def left_of(array: RaidArray, pool: Pool) -> tuple[tuple[Candidate, ...], bool]:

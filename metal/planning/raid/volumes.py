@@ -28,6 +28,7 @@ from metal.planning.raid.standing import (
 )
 from specs.facts import RaidArray, RaidController
 from specs.model import DriveRule, RaidVolume
+from specs.raid_health import of_namesakes
 from specs.sizes import human_size
 
 ESTIMATE_PERCENT: Final = 101
@@ -318,7 +319,8 @@ def _share(wished: RaidVolume, earlier: Sequence[VolumeChoice]) -> VolumeChoice 
         told = f"volume {wished.name}: {human_size(max(whole, 0))} are left on the drives of {name}"
         return Refusal("layout-impossible", told)
     size_bytes = sized or whole
-    existing = next((one for one in first.pool.volumes if one.name == wished.name), None)
+    named = [one for one in first.pool.volumes if one.name == wished.name]
+    existing = of_namesakes(named, set(_ids(first.members)))
     lies = existing is not None and set(_ids(left_of(existing, first.pool)[0])) == set(_ids(first.members))
     kept = existing is not None and lies and is_as_asked(existing, wished, size_bytes)
     notes = (*unhonoured(wished, first.pool), *(told_of(existing, wished, 0) if kept and existing else ()))

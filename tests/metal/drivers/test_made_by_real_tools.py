@@ -16,7 +16,8 @@ from metal.drivers.partitions import Device, Extent, Target
 from metal.drivers.storage import luks
 from metal.drivers.storage.luks import LuksWish
 from metal.drivers.storage.lvm import LVM, GroupWish, PhysicalVolume, VolumeWish, fs_uuid_of, lvm_id, parse
-from metal.drivers.storage.stack import DEVICES, PLACE
+from metal.drivers.storage.places import Places
+from metal.drivers.storage.stack import DEVICES, PLACE, Mounted, Stack
 from metal.planning.mounting import HEADER_MARK, marked
 from metal.protocols import Command
 from pxe_edge.images import contents
@@ -69,6 +70,20 @@ def test_btrfs_gets_its_subvolumes_and_a_second_start_makes_it_again(loop: Loop)
 
         assert contents.filesystem(read, 0) == ("btrfs", "srv", UUID)
     assert device not in Path("/proc/mounts").read_text(encoding="utf-8")
+
+
+def test_a_btrfs_is_looked_at_whole_whichever_subvolume_is_its_default(loop: Loop, tmp_path: Path) -> None:
+    """As snapper sets one: what `mount` shows of it is that subvolume, and the others are not in it."""
+    needs("btrfs", "mkfs.btrfs")
+    device = loop(200)
+    sent(filesystems.make(TARGET, FilesystemWish(1, "srv", "btrfs", "srv", UUID, ("@home", "@snap"))), device)
+    shown("mount", device, str(tmp_path))
+    try:
+        shown("btrfs", "subvolume", "set-default", str(tmp_path / "@snap"))
+    finally:
+        shown("umount", str(tmp_path))
+    look = ("btrfs", "subvolume", "show", "{mount}/@home")
+    sent(Stack("look", mounted=Mounted("btrfs", (look,))).command(Places.of(((TARGET, 1),))), device)
 
 
 @pytest.mark.parametrize(

@@ -81,10 +81,14 @@ def test_half_of_a_file_system_over_two_disks_is_told(planned) -> None:
         disk(f"/dev/vd{c}", f"OLD{c}", part(f"/dev/vd{c}1", filesystem="zfs_member", fs_uuid="77"))
         for c in "bc"
     ]
-    plan = planned(
-        *old, disks=[{"device": {"serial": "OLDb"}, "partitions": [{"name": "x", "size": "rest"}]}]
-    )
-    assert any("zfs_member 77 is on /dev/vdc OLDc" in note for note in plan.notes), plan.notes
+    shown = RaidArray(
+        name="v", driver="storcli", uuid="77", level="raid1", size_bytes=GIB, controller="c", members=("D",),
+        device="/dev/vdb", partitions=old[0].partitions,
+    )  # fmt: skip
+    erased = {"device": {"serial": "OLDb"}, "partitions": [{"name": "x", "size": "rest"}]}
+    for raids in ((), (shown,)):  # what a controller shows is seen as a disk and as an array
+        notes = planned(*old, raids=raids, disks=[erased]).notes
+        assert ["zfs_member 77 is on /dev/vdc OLDc" in note for note in notes] == [True], notes
 
 
 def test_so_is_one_that_may_never_be_written(planned) -> None:

@@ -201,3 +201,60 @@ def test_data_to_preserve_on_other_drives_than_the_spec_means_is_refused(
     assert plan.blocked == "layout-impossible"
     (reason,) = [step.reason for step in plan.steps if step.blocked_by]
     assert f"data holds data to preserve on {', '.join(members)}, and the spec means D2, D3" in reason
+
+
+def rebuilt(hosts, hardware, **held) -> tuple[Host, Hardware]:
+    """A spec of all drives but the root's with one spare, and the array as `held` says; D9 holds another."""
+    seen = with_data_disks(hardware["web-01"])
+    disk = seen.disks[-1]
+    more = tuple(disk.model_copy(update={"device": f"/dev/sd{n}", "serial": f"D{n}"}) for n in (4, 9))
+    mine = array(parts=(PART.model_copy(update={"filesystem": "xfs"}),)).model_copy(update=held)
+    other = array().model_copy(
+        update={"name": "other", "uuid": "o", "members": ("D9",), "device": "/dev/md1"}
+    )
+    return spec_with(hosts), seen.model_copy(update={"disks": (*seen.disks, *more), "raids": (mine, other)})
+
+
+def with_drives(spec: Host, **volume: object) -> Host:
+    system, data = spec.model_dump(mode="json")["raid"]
+    return Host.model_validate({**spec.model_dump(mode="json"), "raid": [system, {**data, **volume}]})
+
+
+@pytest.mark.parametrize(
+    ("held", "volume"),
+    [
+        # D2 was lost, D4 took over, D2 came back as the spare.
+        ({"members": ("D3", "D4"), "spares": ("D2",), "state": "clean"},
+         {"drives": {"serials": ["D2", "D3", "D4"], "count": 2}, "spares": 1}),
+        # D4 was put in; who wishes for all drives gets the array when it is made anew.
+        ({"state": "clean"}, {"drives": {"serials": ["D2", "D3", "D4"], "count": "all"}}),
+    ],
+)  # fmt: skip
+def test_an_array_of_the_drives_that_are_meant_stays(
+    hosts, hardware, make_order, observe, held, volume
+) -> None:
+    spec, seen = rebuilt(hosts, hardware, **held)
+    order = make_order("web-01", spec=with_drives(spec, **volume), phase=Phase.ACTIVE)
+    plan = make_plan(order, observe(seen), reinstall=True)
+    assert plan.blocked is None, [step.reason for step in plan.steps if step.blocked_by]
+    assert "raid-create:data" not in [step.id for step in plan.steps]
+
+
+def test_an_array_that_does_not_run_says_so(hosts, hardware, make_order, observe) -> None:
+    spec, seen = rebuilt(hosts, hardware, members=(), spares=("D2", "D3"), state="inactive", partitions=())
+    plan = make_plan(make_order("web-01", spec=spec, phase=Phase.ACTIVE), observe(seen), reinstall=True)
+    assert plan.blocked == "layout-impossible"
+    (reason,) = [step.reason for step in plan.steps if step.blocked_by]
+    assert reason.startswith("array data does not run, so nobody sees what is to be preserved in it")
+
+
+def test_what_is_on_a_waiting_drive_stays(hosts, hardware, make_order, observe) -> None:
+    """Nothing is written to a drive that will take a lost one's place, so nothing on it is in the way."""
+    spec, seen = rebuilt(hosts, hardware, members=("D2",), state="degraded")
+    spec = with_drives(spec, drives={"serials": ["D2", "D9"], "count": 2})
+    plan = make_plan(make_order("web-01", spec=spec, phase=Phase.ACTIVE), observe(seen), reinstall=True)
+    assert plan.blocked is None, [step.reason for step in plan.steps if step.blocked_by]
+    assert "D9" not in plan.step("install-record").args["disks"]
+    touched = [step for step in plan.steps if step.kind != "install-record" and "D9" in str(step.args)]
+    assert not touched
+    assert not [step.id for step in plan.steps if step.kind == "raid-delete"]

@@ -78,7 +78,7 @@ def _rows(lines: tuple[Line, ...]) -> Iterator[BmcUser]:
             continue
         user = _user(cells)
         flag = _ENABLED.match(user.name or "") if match and tells_enabled else None
-        yield replace(user, name=flag["name"] or None, enabled=_FLAG[flag["enabled"]]) if flag else user
+        yield replace(user, name=_name(flag["name"]), enabled=_FLAG[flag["enabled"]]) if flag else user
 
 
 def _csv_row(line: Line) -> tuple[str, ...] | None:

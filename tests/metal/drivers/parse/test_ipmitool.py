@@ -296,10 +296,12 @@ def test_a_user_table_with_a_column_of_who_is_enabled():
         "ID  Name             Enabled Callin  Link Auth  IPMI Msg   Channel Priv Limit\n"
         "1                    false   true    false      false      NO ACCESS\n"
         "2   rack admin       true    true    true       true       ADMINISTRATOR\n"
+        "3   (Empty User)     false   true    false      false      NO ACCESS\n"
     )
-    first, second = users.parse(rows).value.users
+    first, second, empty = users.parse(rows).value.users
     assert (first.name, first.enabled, first.callin) == (None, False, True)
     assert (second.name, second.enabled, second.privilege) == ("rack admin", True, "ADMINISTRATOR")
+    assert (empty.name, empty.enabled) == (None, False)
     plain = "ID  Name\t     Callin  Link Auth\tIPMI Msg   Channel Priv Limit\n"
     plain += "3   is true          true    false      true       USER\n"
     (third,) = users.parse(plain).value.users

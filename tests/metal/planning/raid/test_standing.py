@@ -3,8 +3,9 @@
 import pytest
 
 from metal.planning.disks import Refusal
+from metal.planning.raid.pools import pools_of
 from metal.planning.raid.standing import volume_drift
-from metal.planning.raid.volumes import VolumeChoice
+from metal.planning.raid.volumes import VolumeChoice, choose_volume
 from specs.facts import Hardware, RaidController
 from specs.model import RaidVolume
 from tests.metal.planning.raid.conftest import GIB, array, controller, disk, drives
@@ -215,6 +216,17 @@ def test_of_two_volumes_of_one_name_the_one_on_the_drives_that_are_meant_is_it(
     machine = Hardware(controllers=(behind,), raids=tuple(reversed(pair) if turned else pair))
     found = choose(machine, {"drives": {"count": 2, "serials": serials}})
     assert (ids(found), found.existing.uuid, found.kept) == (serials, meant, True)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("installed", ["u1", "u2"])
+def test_of_two_volumes_of_one_name_the_installed_one_goes_before_others(installed, turned):
+    pair = [array("v", "raid1", ["A0", "A1"], uuid="u1"), array("v", "raid1", ["B0", "B1"], uuid="u2")]
+    behind = controller(drives("A", 2, state="online"), drives("B", 2, state="online", first=2))
+    machine = Hardware(controllers=(behind,), raids=tuple(reversed(pair) if turned else pair))
+    lay_on = next(one.members for one in pair if one.uuid == installed)
+    wished = RaidVolume.model_validate({"name": "v", "level": "raid1", "drives": {"count": 2}})
+    assert choose_volume(wished, pools_of(machine), lay_on=lay_on).existing.uuid == installed
 
 
 @pytest.mark.parametrize("spare", range(5))

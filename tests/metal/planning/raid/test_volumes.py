@@ -269,6 +269,22 @@ def test_what_is_chosen_was_free_fits_and_is_the_same_in_any_order(rows, driver,
         assert type(one) is type(other)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_volumes_of_one_name_the_one_beside_its_mate_shares_its_drives(choose, turned):
+    pair = [
+        array("data", "raid1", ["A0", "A1"], uuid="u1", size_gib=200),
+        array("data", "raid1", ["B0", "B1"], uuid="u2", size_gib=200),
+    ]
+    behind = controller(drives("A", 2, state="online"), drives("B", 2, state="online", first=2))
+    system = {"name": "system", "size": "100GiB", "drives": {"count": 2, "serials": ["A0", "A1"]}}
+    _, data = choose(
+        Hardware(controllers=(behind,), raids=tuple(reversed(pair) if turned else pair)),
+        system,
+        {"name": "data", "size": "200GiB", "drives": {"sharing": "system"}},
+    )
+    assert data.existing.uuid == "u1"
+
+
 @pytest.mark.parametrize("seen", ["Samsung_SSD_870_EVO", "SAMSUNG SSD  870 EVO"])
 def test_a_model_is_compared_as_that_of_a_disk_is(choose, seen):
     """What udev shows has `_` for each blank; a controller's tool shows the blanks."""
