@@ -4,7 +4,6 @@ Made at first start. The server certificate is made anew when it is about to end
 addresses that the edge has now; the CA stays, so what trusts it goes on trusting.
 """
 
-import os
 import socket
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -26,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pxe_edge.registry.sealing import write_private
+from pxe_edge.registry.sealing import write_private, write_whole
 
 CA_DAYS = 3650
 SERVER_DAYS = 397
@@ -38,30 +37,21 @@ def ensure(folder: Path, addresses: Iterable[str], now: datetime) -> tuple[Path,
     """Make what is missing; returns certificate and key file of the server."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     ca_file, ca_key_file = folder / "ca.pem", folder / "ca.key"
-    if not (ca_file.exists() and ca_key_file.exists()):
+    # An empty one is what an earlier version left that was killed here; nobody trusts it yet.
+    if not (ca_file.exists() and ca_file.stat().st_size and ca_key_file.exists()):
         ca_key = generate_private_key(SECP256R1())
         write_private(ca_key_file, _pem(ca_key))
-        _put(ca_file, _ca(ca_key, now))
+        write_whole(ca_file, _ca(ca_key, now).public_bytes(Encoding.PEM))
     names = sorted({"127.0.0.1", "::1", *addresses})
     server_file, key_file = folder / "server.pem", folder / "server.key"
-    if not (server_file.exists() and key_file.exists() and _good(server_file, names, now)):
+    if not (server_file.exists() and key_file.exists() and _good(server_file, key_file, names, now)):
         signer = load_pem_private_key(ca_key_file.read_bytes(), password=None)
         assert isinstance(signer, EllipticCurvePrivateKey)
         ca = x509.load_pem_x509_certificate(ca_file.read_bytes())
         key = generate_private_key(SECP256R1())
         write_private(key_file, _pem(key))
-        _put(server_file, _server(key, ca, signer, names, now))
+        write_whole(server_file, _server(key, ca, signer, names, now).public_bytes(Encoding.PEM))
     return server_file, key_file
-
-
-def _put(file: Path, certificate: x509.Certificate) -> None:
-    # Whole or not at all: clients read it while an edge starts, and one that is killed must start again.
-    beside = file.with_name(file.name + ".new")
-    with beside.open("wb") as out:
-        out.write(certificate.public_bytes(Encoding.PEM))
-        out.flush()
-        os.fsync(out.fileno())
-    beside.replace(file)
 
 
 def _pem(key: EllipticCurvePrivateKey) -> bytes:
@@ -133,11 +123,14 @@ def _server(
     )
 
 
-def _good(file: Path, addresses: Iterable[str], now: datetime) -> bool:
+def _good(file: Path, key_file: Path, addresses: Iterable[str], now: datetime) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        key = load_pem_private_key(key_file.read_bytes(), password=None)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
+        return False
+    if key.public_key() != certificate.public_key():  # of an edge that was killed between the two
         return False
     there = {str(address) for address in names.get_values_for_type(x509.IPAddress)}
     return there >= set(addresses) and certificate.not_valid_after_utc > now + timedelta(days=RENEW_DAYS)

@@ -170,9 +170,21 @@ def test_an_edge_that_is_killed_while_it_makes_a_certificate_starts_again(
         with pytest.raises(KeyboardInterrupt):
             tls.ensure(tmp_path, ["10.77.1.2"], datetime.now(UTC))
     assert not (tmp_path / name).exists()
+    (tmp_path / name).touch()  # as before certificates were put in place whole
 
     certificate, key = tls.ensure(tmp_path, ["10.77.1.2"], datetime.now(UTC))
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
+def test_a_certificate_of_another_key_is_made_anew(tmp_path: Path) -> None:
+    """The key of a renewed one is in place, and the edge was killed before the certificate was."""
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    certificate, _ = tls.ensure(tmp_path, ["10.77.1.2"], now)
+    old = certificate.read_bytes()
+    tls.ensure(tmp_path, ["10.77.1.2", "10.77.1.3"], now)
+    certificate.write_bytes(old)
+
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*tls.ensure(tmp_path, ["10.77.1.2"], now))
 
 
 def test_the_ca_stays_and_the_server_certificate_follows_the_addresses(tmp_path: Path) -> None:
