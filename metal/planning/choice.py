@@ -383,7 +383,10 @@ def _unlabelled(
             if len(alike) > 1 and (seen.start_bytes, seen.size_bytes) != (one.start_bytes, one.size_bytes):
                 has = f"has {seen.size_bytes} bytes from byte {seen.start_bytes}"
                 where = f"{one.size_bytes} from {one.start_bytes}"
-                return Refusal("layout-impossible", f"{told} and {has}, the spec makes {where}")
+                wrong = f"{told} and {has}, the spec makes {where}"
+                return Refusal(
+                    "layout-impossible", f"{wrong}: order and size its entries as they stand there"
+                )
         elif (seen.label or "").casefold() != label_of(part).casefold():
             labelled = f"{told} and is labelled {seen.label or 'nothing'}, not {label_of(part)}"
             return Refusal("layout-impossible", labelled)

@@ -5,7 +5,6 @@ from typing import Any
 
 from metal.planning.choice import Chosen, Cut
 from metal.planning.configure import ADJUSTABLE, configure
-from metal.planning.disks import members_of
 from metal.planning.encryption import Encryption
 from metal.planning.erasing import WRITE_BYTES_PER_MINUTE, Erased, erase_minutes
 from metal.planning.file_systems import FileSystem, file_systems
@@ -295,7 +294,7 @@ def _lies_on(cut: Cut) -> Sequence[Disk]:
     """The disks that count as the host's own: not one that is to replace a lost member of what stays."""
     volume = cut.target.volume
     if cut.kept and volume and volume.existing and not volume.kept:
-        return members_of(volume.existing, volume.disks)
+        return volume.lies_on
     return cut.target.disks
 
 

@@ -54,6 +54,11 @@ class Volume:
         """All its drives."""
         return (*self.members, *self.spares)
 
+    @property
+    def lies_on(self) -> tuple[Disk, ...]:
+        """Those on which it stands now: not one that is to replace a lost member."""
+        return tuple(members_of(self.existing, self.disks)) if self.existing else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -95,11 +100,8 @@ class Target:
             return told | {"driver": held.driver, "controller": held.controller}
         if self.volume and self.volume.existing and self.volume.controller is None:
             held = self.volume.existing
-            # Not a drive that is to replace a lost one: mdadm assembles nothing of it.
-            drives = [
-                {"identity": one.identity, "size_bytes": one.size_bytes}
-                for one in members_of(held, self.disks)
-            ]
+            # With a drive that is to replace a lost one mdadm would assemble nothing.
+            drives = [{"identity": one.identity, "size_bytes": one.size_bytes} for one in self.volume.lies_on]
             return {"raid": self.volume.spec.name, "uuid": held.uuid, "members": drives}
         if self.volume:
             return {"raid": self.volume.spec.name}
@@ -309,8 +311,7 @@ def _waiting(volumes: Sequence[Volume], kept: Collection[str]) -> set[str | None
     for volume in volumes:
         existing = volume.existing
         if existing is not None and volume.spec.name in kept and _holds(existing, volumes):
-            own = {disk.identity for disk in members_of(existing, volume.disks)}
-            found |= {disk.identity for disk in volume.disks} - own
+            found |= {disk.identity for disk in volume.disks} - {disk.identity for disk in volume.lies_on}
     return found
 
 
